@@ -1,0 +1,440 @@
+// Every error of Chervil, told apart by `code`. Futures reject with a TaskError; calls and load() throw a UsageError.
+// An error from afar travels as RemoteError data, is rebuilt here, and keeps its origin in `remote` and `cause`.
+
+/** An error as plain data: what a worker sends back of an error it caught. */
+export interface RemoteError {
+  /** Class name, such as `RangeError`, or Python's `ValueError`. */
+  readonly name: string;
+  readonly message: string;
+  /** The stack where it was thrown, with the user's own source lines where they are known. */
+  readonly stack: string;
+  /** The error's own `code`, such as `ENOENT`. */
+  readonly code?: string | number;
+  /** Its further own fields, as values. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly cause?: RemoteError | { readonly value: unknown };
+  /** The members of an AggregateError. */
+  readonly errors?: readonly RemoteError[];
+}
+
+/** Which task an error is about. Filled in by the kernel when the task settles. */
+export interface TaskPlace {
+  readonly taskId: number;
+  readonly app: string;
+  /** Tries begun, 1 for the first. */
+  readonly tries: number;
+  readonly executor?: string;
+}
+
+/** What all of Chervil's errors share. */
+export abstract class ChervilError extends Error {
+  abstract readonly code: string;
+  /** The task it is about, once known. */
+  task?: TaskPlace;
+
+  /** The first sentence alone: enough for a log line. */
+  get shortMessage(): string {
+    return /^.*?[.!?](?=\s|$)|^.*/.exec(this.message)?.[0] ?? this.message;
+  }
+}
+
+/** The app's own code threw. `cause` is the error, rebuilt; `remote` is it as data. */
+export class AppError extends ChervilError {
+  override readonly name = 'AppError';
+  readonly code = 'APP_ERROR';
+  readonly remote: RemoteError;
+  constructor(remote: RemoteError, cause: unknown) {
+    super(`${remote.name}: ${remote.message}`, { cause });
+    this.remote = remote;
+    if (remote.stack) this.stack = `AppError: ${remote.stack}`;
+  }
+}
+
+/** The command of a bash app ended with another exit code than 0, or by a signal. */
+export class BashExitError extends ChervilError {
+  override readonly name = 'BashExitError';
+  readonly code = 'BASH_EXIT';
+  /** 127: command not found; 126: not executable; `null`: ended by `signal`. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly command: string;
+  /** The last lines of stderr, where Chervil has them. */
+  readonly stderrTail: string;
+  constructor(details: { exitCode: number | null; signal: string | null; command: string; stderrTail: string }) {
+    const how = details.exitCode === null ? `was ended by ${details.signal}` : `ended with exit code ${details.exitCode}`;
+    const hint = details.exitCode === 127 ? ' (command not found)' : details.exitCode === 126 ? ' (not executable)' : '';
+    const tail = details.stderrTail ? `\n${details.stderrTail}` : '';
+    super(`The command ${how}${hint}: ${details.command}${tail}`);
+    this.exitCode = details.exitCode;
+    this.signal = details.signal;
+    this.command = details.command;
+    this.stderrTail = details.stderrTail;
+  }
+}
+
+/** The function of a bash app returned something that is no command. */
+export class BashNoCommandError extends ChervilError {
+  override readonly name = 'BashNoCommandError';
+  readonly code = 'BASH_NO_COMMAND';
+}
+
+/** A task ended well, but files that it declared as outputs are not there. */
+export class MissingOutputsError extends ChervilError {
+  override readonly name = 'MissingOutputsError';
+  readonly code = 'MISSING_OUTPUTS';
+  readonly missing: readonly string[];
+  constructor(missing: readonly string[]) {
+    super(`The task ended without making its outputs: ${missing.join(', ')}. Check the paths that the command writes to.`);
+    this.missing = missing;
+  }
+}
+
+/** A file for stdout or stderr could not be opened. */
+export class BadStreamError extends ChervilError {
+  override readonly name = 'BadStreamError';
+  readonly code = 'BAD_STREAM';
+  readonly path: string;
+  constructor(stream: string, path: string, cause: unknown) {
+    super(`Cannot open ${path} for ${stream}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.path = path;
+  }
+}
+
+/** One try took longer than its `timeout`, counted from the start of the body; what ran was killed. */
+export class TimeoutError extends ChervilError {
+  override readonly name = 'TimeoutError';
+  readonly code = 'TIMEOUT';
+  readonly timeoutMs: number;
+  constructor(timeoutMs: number) {
+    super(`The try took longer than its timeout of ${timeoutMs} ms and was stopped.`);
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+/** The task was not done within its `deadline`, counted from the call. */
+export class DeadlineError extends ChervilError {
+  override readonly name = 'DeadlineError';
+  readonly code = 'DEADLINE';
+  readonly deadlineMs: number;
+  constructor(deadlineMs: number) {
+    super(`The task was not done within its deadline of ${deadlineMs} ms.`);
+    this.deadlineMs = deadlineMs;
+  }
+}
+
+/** The task was cancelled: by `future.cancel`, by a signal, or because the run closed. `cause` is the reason given. */
+export class CancelledError extends ChervilError {
+  override readonly name = 'CancelledError';
+  readonly code = 'CANCELLED';
+  constructor(reason?: unknown) {
+    const why = reason instanceof Error ? reason.message : reason === undefined ? '' : String(reason);
+    super(why ? `The task was cancelled: ${why}` : 'The task was cancelled.', reason === undefined ? {} : { cause: reason });
+  }
+}
+
+/** One thing that failed, and its description, such as `task 17`. */
+export interface NamedFailure {
+  readonly error: unknown;
+  readonly description: string;
+}
+
+/** What DependencyError and JoinError share: other tasks failed, and this one because of them. */
+abstract class PropagatedError extends ChervilError {
+  /** Every direct failure. */
+  readonly failures: readonly NamedFailure[];
+  /** The first error that is not itself a consequence. Also `cause`. */
+  readonly rootCause: unknown;
+  /** From the nearest failure to the root: `['task 11', 'task 9']`. */
+  readonly chain: readonly string[];
+  constructor(what: string, failures: readonly NamedFailure[]) {
+    const chain: string[] = [];
+    let root: unknown;
+    let level: readonly NamedFailure[] = failures;
+    for (;;) {
+      const first = level[0];
+      if (first === undefined) break;
+      chain.push(level.length > 1 ? `${first.description} (+ others)` : first.description);
+      root = first.error;
+      if (!(root instanceof PropagatedError)) break;
+      // A long chain would repeat itself in every message: its middle is told by number.
+      if (root.chain.length > 20) {
+        chain.push(...root.chain.slice(0, 3), `… ${root.chain.length - 6} more …`, ...root.chain.slice(-3));
+        root = root.rootCause;
+        break;
+      }
+      level = root.failures;
+    }
+    const cause = root instanceof Error ? `${root.name}: ${root.message}` : String(root);
+    super(`${what}. The representative cause is via ${chain.join(' <- ')}: ${cause}`, { cause: root });
+    this.failures = failures;
+    this.rootCause = root;
+    this.chain = chain;
+  }
+}
+
+/** The task never ran, because something that it depends on failed. */
+export class DependencyError extends PropagatedError {
+  override readonly name = 'DependencyError';
+  readonly code = 'DEPENDENCY';
+  constructor(failures: readonly NamedFailure[]) {
+    super('A dependency failed', failures);
+  }
+}
+
+/** A join app's body ran, but futures that it returned failed: `failures` has every one. */
+export class JoinError extends PropagatedError {
+  override readonly name = 'JoinError';
+  readonly code = 'JOIN';
+  constructor(failures: readonly NamedFailure[]) {
+    super('A joined task failed', failures);
+  }
+}
+
+/** The body of a join app returned something else than a future or a list of futures. */
+export class JoinResultError extends ChervilError {
+  override readonly name = 'JoinResultError';
+  readonly code = 'JOIN_RESULT';
+}
+
+/** The worker that ran the task died. It costs the task one try. */
+export class WorkerLostError extends ChervilError {
+  override readonly name = 'WorkerLostError';
+  readonly code = 'WORKER_LOST';
+  readonly worker: string;
+  readonly host: string;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** Why, as far as known: `'memory'` when a memory limit or the kernel's killer is behind it. */
+  readonly reason: 'memory' | 'exit' | 'crash' | 'unknown';
+  /** The last lines that the worker wrote to stderr. */
+  readonly stderrTail: string;
+  constructor(details: {
+    worker: string;
+    host: string;
+    exitCode?: number | null;
+    signal?: string | null;
+    reason?: 'memory' | 'exit' | 'crash' | 'unknown';
+    stderrTail?: string;
+    detail?: string;
+  }) {
+    const how = details.signal
+      ? `killed by ${details.signal}`
+      : details.exitCode != null
+        ? `ended with exit code ${details.exitCode}`
+        : 'ended';
+    const why = details.reason === 'memory' ? ', out of memory' : '';
+    const more = details.detail ? ` ${details.detail}` : '';
+    const tail = details.stderrTail ? `\n${details.stderrTail}` : '';
+    super(`Lost with worker ${details.worker} on ${details.host}: ${how}${why}.${more}${tail}`);
+    this.worker = details.worker;
+    this.host = details.host;
+    this.exitCode = details.exitCode ?? null;
+    this.signal = details.signal ?? null;
+    this.reason = details.reason ?? 'unknown';
+    this.stderrTail = details.stderrTail ?? '';
+  }
+}
+
+/** The manager that held the task is gone: killed, cut off, or its block ended. */
+export class ManagerLostError extends ChervilError {
+  override readonly name = 'ManagerLostError';
+  readonly code = 'MANAGER_LOST';
+  readonly manager: string;
+  readonly host: string;
+  constructor(manager: string, host: string) {
+    super(`Lost with manager ${manager} on ${host}, which was not heard of any more.`);
+    this.manager = manager;
+    this.host = host;
+  }
+}
+
+/** The executor can run nothing any more, or never could. */
+export class ExecutorFailedError extends ChervilError {
+  override readonly name = 'ExecutorFailedError';
+  readonly code = 'EXECUTOR_FAILED';
+  readonly executor: string;
+  constructor(executor: string, message: string, cause?: unknown) {
+    super(`Executor '${executor}' cannot run tasks: ${message}`, cause === undefined ? {} : { cause });
+    this.executor = executor;
+  }
+}
+
+/** A value that cannot be sent: thrown by the call for an argument, and the task's failure for a result. */
+export class SerializationError extends ChervilError {
+  override readonly name = 'SerializationError';
+  readonly code = 'SERIALIZATION';
+  /** Where in the value: `argument 0 .options.callback`. */
+  readonly path: string;
+  constructor(path: string, problem: string) {
+    super(`Cannot send ${path}: ${problem}`);
+    this.path = path;
+  }
+}
+
+/** A value or function that arrived could not be rebuilt. */
+export class DeserializationError extends ChervilError {
+  override readonly name = 'DeserializationError';
+  readonly code = 'DESERIALIZATION';
+}
+
+/** An app's module cannot be imported, or has no such export. */
+export class FunctionNotFoundError extends ChervilError {
+  override readonly name = 'FunctionNotFoundError';
+  readonly code = 'FUNCTION_NOT_FOUND';
+  readonly module: string;
+  constructor(module: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? {} : { cause });
+    this.module = module;
+  }
+}
+
+/** A file that a task needs is not there. */
+export class FileNotFoundError extends ChervilError {
+  override readonly name = 'FileNotFoundError';
+  readonly code = 'FILE_NOT_FOUND';
+  readonly path: string;
+  constructor(path: string, where: string) {
+    super(`${where} names ${path}, which does not exist. Check the path; if another task makes it, pass that task's output instead.`);
+    this.path = path;
+  }
+}
+
+/** A file that no staging provider can bring. */
+export class StagingError extends ChervilError {
+  override readonly name = 'StagingError';
+  readonly code = 'STAGING';
+  readonly url: string;
+  constructor(url: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? {} : { cause });
+    this.url = url;
+  }
+}
+
+/** The memo key of a call could not be computed. */
+export class MemoKeyError extends ChervilError {
+  override readonly name = 'MemoKeyError';
+  readonly code = 'MEMO_KEY';
+}
+
+/** A memoized call would wait for the call that it is part of. */
+export class MemoCycleError extends ChervilError {
+  override readonly name = 'MemoCycleError';
+  readonly code = 'MEMO_CYCLE';
+}
+
+/** The user's retry policy threw. `cause` is what it threw, `original` the failure that it was asked about. */
+export class RetryPolicyError extends ChervilError {
+  override readonly name = 'RetryPolicyError';
+  readonly code = 'RETRY_POLICY';
+  readonly original: unknown;
+  constructor(cause: unknown, original: unknown) {
+    super(`The retry policy threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.original = original;
+  }
+}
+
+/** Something that a call asks for and its executor cannot do. */
+export class UnsupportedError extends ChervilError {
+  override readonly name = 'UnsupportedError';
+  readonly code = 'UNSUPPORTED';
+}
+
+/** Everything that a future can reject with. `switch (error.code)` narrows it. */
+export type TaskError =
+  | AppError
+  | BashExitError
+  | BashNoCommandError
+  | MissingOutputsError
+  | BadStreamError
+  | TimeoutError
+  | DeadlineError
+  | CancelledError
+  | DependencyError
+  | JoinError
+  | JoinResultError
+  | WorkerLostError
+  | ManagerLostError
+  | ExecutorFailedError
+  | SerializationError
+  | DeserializationError
+  | FunctionNotFoundError
+  | FileNotFoundError
+  | StagingError
+  | MemoKeyError
+  | MemoCycleError
+  | RetryPolicyError
+  | UnsupportedError;
+
+/** One thing that is wrong with a configuration. */
+export interface ConfigProblem {
+  /** Where: `executors[0].max`. */
+  readonly path: string;
+  readonly problem: string;
+}
+
+/** A configuration with everything that is wrong with it. Thrown where it is made. */
+export class ConfigError extends ChervilError {
+  override readonly name = 'ConfigError';
+  readonly code = 'CONFIG';
+  readonly problems: readonly ConfigProblem[];
+  constructor(what: string, problems: readonly ConfigProblem[]) {
+    const list = problems.map(({ path, problem }) => `\n  ${path}: ${problem}`).join('');
+    super(`${what} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:${list}`);
+    this.problems = problems;
+  }
+}
+
+/** An app was called while nothing is loaded. */
+export class NoRunError extends ChervilError {
+  override readonly name = 'NoRunError';
+  readonly code = 'NO_RUN';
+}
+
+/** `load()` was called while another ambient run is loaded. */
+export class AlreadyLoadedError extends ChervilError {
+  override readonly name = 'AlreadyLoadedError';
+  readonly code = 'ALREADY_LOADED';
+}
+
+/** An app was called on a run that is closed. */
+export class ClosedError extends ChervilError {
+  override readonly name = 'ClosedError';
+  readonly code = 'CLOSED';
+}
+
+/** An app names an executor that the run does not have. */
+export class UnknownExecutorError extends ChervilError {
+  override readonly name = 'UnknownExecutorError';
+  readonly code = 'UNKNOWN_EXECUTOR';
+}
+
+/** A function cannot be sent by value. */
+export class ClosureError extends ChervilError {
+  override readonly name = 'ClosureError';
+  readonly code = 'CLOSURE';
+}
+
+/** An app was defined or called in a way that cannot work. */
+export class AppDefinitionError extends ChervilError {
+  override readonly name = 'AppDefinitionError';
+  readonly code = 'APP_DEFINITION';
+}
+
+/** A checkpoint that was asked for cannot be read. */
+export class CheckpointError extends ChervilError {
+  override readonly name = 'CheckpointError';
+  readonly code = 'CHECKPOINT';
+}
+
+/** Everything that a call, a definition or `load()` can throw. */
+export type UsageError =
+  | ConfigError
+  | NoRunError
+  | AlreadyLoadedError
+  | ClosedError
+  | UnknownExecutorError
+  | ClosureError
+  | AppDefinitionError
+  | CheckpointError
+  | SerializationError
+  | FunctionNotFoundError;

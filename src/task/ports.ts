@@ -1,0 +1,120 @@
+// The ports between the kernel and the world: what an executor is given, and what it answers with.
+import type { TaskError } from './errors.ts';
+
+/** How a function travels: a module and the name of its export, or its text with what it captured. Plain data. */
+export type FunctionSource = FunctionByReference | FunctionByValue;
+
+export interface FunctionByReference {
+  readonly by: 'reference';
+  /** URL of the module, `file:` mostly. */
+  readonly module: string;
+  readonly export: string;
+}
+
+export interface FunctionByValue {
+  readonly by: 'value';
+  /** Hash of everything below: two functions with the same key do the same. */
+  readonly key: string;
+  /** One expression that gives the function, in terms of the names below. */
+  readonly code: string;
+  /** Values that it captured, by the name it knows them by (encoded, see wire/values). */
+  readonly captures: Readonly<Record<string, unknown>>;
+  /** Functions and classes that it uses, by name: each again code in terms of names of this table. */
+  readonly functions: Readonly<Record<string, string>>;
+  /** Names that it imports: where from, and which export (`default`, `*` for the namespace). */
+  readonly imports: Readonly<Record<string, { readonly module: string; readonly export: string }>>;
+  /** Where it stands, for stack traces and for resolving `import()`. */
+  readonly origin: { readonly url: string; readonly line: number; readonly column: number };
+}
+
+/** Where the output of a command goes. `text`: a file that Chervil reads back for `future.stdout`. */
+export interface StreamTarget {
+  readonly path: string;
+  readonly mode: 'append' | 'truncate';
+}
+
+/** What runs: fixed for an app. */
+export interface Body {
+  readonly kind: 'function' | 'bash' | 'join';
+  /** The app's name. */
+  readonly name: string;
+  readonly source: FunctionSource | undefined;
+  /** The user's own function, for executors in this process. */
+  // biome-ignore lint/complexity/noBannedTypes: any function of the user
+  readonly local: Function | undefined;
+  /** Functions that go around the body, outermost first; each is called with `next` and the task. */
+  readonly wrappers: readonly FunctionSource[];
+}
+
+/** What a command needs beside its arguments. */
+export interface CommandFiles {
+  readonly stdout: StreamTarget | undefined;
+  readonly stderr: StreamTarget | undefined;
+  /** Paths that must exist when the command has ended. */
+  readonly outputs: readonly string[];
+}
+
+/** One try of one task, as an executor sees it. */
+export interface Attempt {
+  readonly taskId: number;
+  /** 0 for the first try. */
+  readonly tryNumber: number;
+  readonly body: Body;
+  /** Ready values: no futures in them. */
+  readonly args: readonly unknown[];
+  /** True when every argument is a primitive: nothing to check, nothing to encode. */
+  readonly plainArgs: boolean;
+  /** Milliseconds that the body may run; 0 is without limit. */
+  readonly timeoutMs: number;
+  readonly files: CommandFiles | undefined;
+  readonly resources: Readonly<Record<string, unknown>> | undefined;
+  /** Somebody wants to know when the body starts. */
+  readonly watched: boolean;
+  /** Free for the executor. */
+  note: unknown;
+}
+
+/** How a try ended. */
+export type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: TaskError };
+
+/** Where a body runs. */
+export interface Place {
+  readonly host: string;
+  readonly worker: string;
+  readonly block?: string;
+}
+
+/** What the kernel offers to an executor. */
+export interface ExecutorHost {
+  /** Directory of this executor in the run directory; it exists. */
+  readonly directory: string;
+  /** A mark that every process started for this run carries in its environment as CHERVIL_RUN. */
+  readonly mark: string;
+  /** Says how a try ended: exactly once for each. A second answer is counted and dropped. */
+  answer(attempt: Attempt, answer: Answer): void;
+  /** Says that a body started or ended, for attempts that are `watched`. */
+  report(attempt: Attempt, what: 'running' | 'running_ended', place: Place): void;
+  /** Text that a body printed. */
+  output(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
+  /** The executor can run nothing any more: further attempts fail at once with this. */
+  failed(error: TaskError): void;
+  /** A line for the run's log. */
+  log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;
+}
+
+/**
+ * Runs tries. Contract:
+ * `start` returns when tries can be given; `submit` never throws and never blocks, and every try is answered exactly once;
+ * `stop` ends a try as soon as it can (its answer then hardly matters, and the kernel no longer waits for it);
+ * `close` ends everything that it started, answers what is left, and returns when nothing of it is left.
+ */
+export interface Executor {
+  /** Unique in a run. */
+  readonly label: string;
+  /** Tries that it holds, over the number that it can run at once. Below 1 something is idle. `route` takes the lowest. */
+  readonly load: number;
+  start(host: ExecutorHost): Promise<void>;
+  submit(attempt: Attempt): void;
+  stop(attempt: Attempt, reason: unknown): void;
+  close(): Promise<void>;
+}
