@@ -42,8 +42,6 @@ export interface Body {
   /** The user's own function, for executors in this process. */
   // biome-ignore lint/complexity/noBannedTypes: any function of the user
   readonly local: Function | undefined;
-  /** Functions that go around the body, outermost first; each is called with `next` and the task. */
-  readonly wrappers: readonly FunctionSource[];
 }
 
 /** What a command needs beside its arguments. */
@@ -64,6 +62,8 @@ export interface Attempt {
   readonly args: readonly unknown[];
   /** True when every argument is a primitive: nothing to check, nothing to encode. */
   readonly plainArgs: boolean;
+  /** Functions that go around the body, outermost first; each is called with `next` and the facts of the task. */
+  readonly wrappers: readonly FunctionSource[];
   /** Milliseconds that the body may run; 0 is without limit. */
   readonly timeoutMs: number;
   readonly files: CommandFiles | undefined;

@@ -1,0 +1,55 @@
+// files: decides where the output of a command goes, and which files it has to make. Local files need no staging.
+import { join } from 'node:path';
+import { fileUrl } from '../../task/file.ts';
+import type { CommandFiles, StreamTarget } from '../../task/ports.ts';
+import { fileURLToPath } from 'node:url';
+import { AUTO_LOGNAME, type StreamOption } from '../app-record.ts';
+import { type Elaborator, go } from '../path.ts';
+import type { Task } from '../task.ts';
+
+/** What a function that names output files is told. */
+export interface AutoLogname {
+  readonly taskId: number;
+  readonly app: string;
+  readonly label: string | undefined;
+  readonly stream: 'stdout' | 'stderr';
+}
+
+/** Gives the path for a stream that asks for an automatic name. */
+export type NameLog = (task: AutoLogname) => string;
+
+/** `task_logs/0000/task_0041_simulate.stdout`: at most 10,000 tasks a directory. */
+export function logNamesIn(runDirectory: string): NameLog {
+  return ({ taskId, app, label, stream }) => {
+    const group = String(Math.floor(taskId / 10_000)).padStart(4, '0');
+    const name = [String(taskId).padStart(4, '0'), app, label].filter((part) => part !== undefined).join('_');
+    return join(runDirectory, 'task_logs', group, `task_${name.replaceAll(/[^\w.-]/g, '-')}.${stream}`);
+  };
+}
+
+export function files(nameLog: NameLog): () => Elaborator {
+  const target = (task: Task, stream: 'stdout' | 'stderr', option: StreamOption | undefined): StreamTarget | undefined => {
+    if (option === 'inherit') return undefined;
+    if (option === undefined || option === AUTO_LOGNAME) {
+      const { id: taskId, app, record } = task;
+      return { path: nameLog({ taskId, app, label: record.label, stream }), mode: 'append' };
+    }
+    const { path, mode = 'append' } = typeof option === 'object' && 'path' in option ? option : { path: option as string | URL };
+    return { path: fileURLToPath(fileUrl(path)), mode };
+  };
+
+  return () => ({
+    name: 'files',
+    concerns: (app) => app.body.kind === 'bash',
+    enter(task) {
+      const { stdout, stderr } = task.record;
+      const chosen: CommandFiles = {
+        stdout: target(task, 'stdout', stdout),
+        stderr: target(task, 'stderr', stderr),
+        outputs: task.notes?.outputs ?? [],
+      };
+      task.files = chosen;
+      return go;
+    },
+  });
+}

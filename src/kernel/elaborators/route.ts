@@ -1,0 +1,67 @@
+// route: innermost. Chooses, among the executors that an app allows, the least loaded; another try may choose another.
+import { ExecutorFailedError } from '../../task/errors.ts';
+import { fail } from '../../task/outcome.ts';
+import type { Executor } from '../../task/ports.ts';
+import type { AppRecord } from '../app-record.ts';
+import type { Kernel } from '../kernel.ts';
+import { type Elaborator, go } from '../path.ts';
+
+export function route(kernel: Kernel): Elaborator {
+  const allowedFor = new Map<readonly string[], readonly Executor[]>();
+
+  const allowed = (app: AppRecord): readonly Executor[] => {
+    if (app.executors === undefined) return kernel.executors;
+    let found = allowedFor.get(app.executors);
+    if (found === undefined) {
+      found = kernel.executors.filter((executor) => app.executors?.includes(executor.label));
+      allowedFor.set(app.executors, found);
+    }
+    return found;
+  };
+
+  return {
+    name: 'route',
+    enter(task) {
+      if (task.record.body.kind === 'join') {
+        task.executor = kernel.joinExecutor;
+        return go;
+      }
+      const candidates = allowed(task.record);
+      const only = candidates[0];
+      if (candidates.length === 1 && only !== undefined && !kernel.brokenBy(only)) {
+        task.executor = only;
+        return go;
+      }
+      const lostOn = task.notes?.lostOn;
+      let best: Executor | undefined;
+      let bestLoad = Number.POSITIVE_INFINITY;
+      for (const candidate of candidates) {
+        if (kernel.brokenBy(candidate) !== undefined) continue;
+        // One that lost a try of this task is taken only when there is no other.
+        const load = candidate.load + (lostOn?.has(candidate) ? 1e9 : 0);
+        if (load >= bestLoad) continue;
+        best = candidate;
+        bestLoad = load;
+      }
+      if (best === undefined) {
+        const first = candidates[0] as Executor;
+        const why = kernel.brokenBy(first);
+        const error = new ExecutorFailedError(first.label, why?.message ?? 'it is gone', why);
+        return { do: 'answer', outcome: fail(error) };
+      }
+      task.executor = best;
+      return go;
+    },
+    leave(task, outcome) {
+      if (!outcome.ok && task.executor !== undefined) {
+        const { code } = outcome.error as { code?: string };
+        if (code === 'WORKER_LOST' || code === 'MANAGER_LOST' || code === 'EXECUTOR_FAILED') {
+          const notes = task.note();
+          notes.lostOn ??= new Set();
+          notes.lostOn.add(task.executor);
+        }
+      }
+      return go;
+    },
+  };
+}

@@ -1,0 +1,154 @@
+// What a run remembers: in memory for this run, and, with a checkpoint, on disk for the next. The elaborator `memo` asks it.
+import { existsSync } from 'node:fs';
+import type { Waitable, Waiter } from '../../task/cell.ts';
+import { CheckpointError, MemoKeyError } from '../../task/errors.ts';
+import { type Outcome, succeed } from '../../task/outcome.ts';
+import type { ExecutorHost, FunctionSource } from '../../task/ports.ts';
+import type { Task } from '../task.ts';
+import type { CheckpointWriter } from './checkpoint.ts';
+import type { Checkpoints } from './checkpoint-load.ts';
+import { type FunctionIdentity, memoKey, memoKeyOf } from './key.ts';
+
+/** How values become bytes for the disk, and back. */
+export interface ValueCodec {
+  toBytes(value: unknown): Uint8Array;
+  fromBytes(bytes: Uint8Array): unknown | Promise<unknown>;
+}
+
+export interface MemoStoreParts {
+  readonly writer: CheckpointWriter | undefined;
+  /** A future settles only when its result is on disk. */
+  readonly waitsForDisk: boolean;
+  /** Earlier runs' results. */
+  readonly index: Checkpoints | undefined;
+  readonly codec: ValueCodec;
+  /** Hash of a module's content, for functions by reference. */
+  readonly moduleHash: (module: string) => string;
+  readonly log: ExecutorHost['log'];
+}
+
+interface Remembered {
+  readonly outcome: Outcome;
+  /** Paths that must still exist for it to count. */
+  readonly outputs: readonly string[];
+}
+
+export class MemoStore {
+  readonly #parts: MemoStoreParts;
+  readonly #remembered = new Map<string, Remembered>();
+  readonly #identities = new WeakMap<object, FunctionIdentity>();
+
+  constructor(parts: MemoStoreParts) {
+    this.#parts = parts;
+  }
+
+  /** The key of a task whose arguments are ready. Throws MemoKeyError or FileNotFoundError. */
+  keyOf(task: Task): string {
+    const { record, args } = task;
+    const option = record.memo ?? {};
+    const identity = this.#identityOf(task);
+    const options = {
+      ...(option.files === undefined ? {} : { files: option.files }),
+      ...(option.ignore === undefined ? {} : { ignore: option.ignore }),
+    };
+    if (option.key === undefined) return memoKey(identity, args, options);
+    let part: unknown;
+    try {
+      part = option.key(...args);
+    } catch (cause) {
+      throw new MemoKeyError(`The memo key function of ${record.name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    return memoKeyOf(identity, part, options);
+  }
+
+  #identityOf(task: Task): FunctionIdentity {
+    const { record } = task;
+    const known = this.#identities.get(record);
+    if (known !== undefined) return known;
+    const { source, name } = record.body;
+    const identity = { name, source: record.memo?.function === 'name' || source === undefined ? undefined : this.#sourceIdentity(source) };
+    this.#identities.set(record, identity);
+    return identity;
+  }
+
+  #sourceIdentity(source: FunctionSource): FunctionIdentity['source'] {
+    if (source.by === 'value') return { by: 'value', key: source.key };
+    const { module, export: name } = source;
+    return { by: 'reference', module, export: name, contentHash: this.#parts.moduleHash(module) };
+  }
+
+  /** The outcome of an equal call, from this run or an earlier one; its outputs still exist. */
+  lookup(key: string): Outcome | undefined {
+    const known = this.#remembered.get(key);
+    if (known !== undefined) {
+      if (known.outputs.every((path) => existsSync(path))) return known.outcome;
+      this.#remembered.delete(key);
+      return undefined;
+    }
+    const { index, codec, writer, log } = this.#parts;
+    const record = index?.record(key);
+    if (record === undefined || !record.outputs.every((path) => existsSync(path))) return undefined;
+    try {
+      const value = codec.fromBytes(record.value);
+      if (value instanceof Promise) return undefined;
+      const outcome = succeed(value);
+      this.#remembered.set(key, { outcome, outputs: record.outputs });
+      // What this run uses again it also records again, so that the last checkpoint alone has all of it.
+      writer?.reuse(key, () => record);
+      return outcome;
+    } catch (error) {
+      log('warn', `checkpoint: a result of ${record.app} cannot be read and is computed anew: ${String(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Remembers how a call ended. What is returned is done once the result is on disk, if it has to be. */
+  remember(key: string, task: Task, outcome: Outcome): Waitable | undefined {
+    const outputs = task.notes?.outputs ?? [];
+    this.#remembered.set(key, { outcome, outputs });
+    const { writer, codec, log, waitsForDisk } = this.#parts;
+    if (!outcome.ok || writer === undefined) return undefined;
+    let value: Uint8Array;
+    try {
+      value = codec.toBytes(outcome.value);
+    } catch (error) {
+      log('warn', `checkpoint: the result of task ${task.id} (${task.app}) cannot be written: ${String(error)}`);
+      return undefined;
+    }
+    const saved = waitsForDisk ? new Saved() : undefined;
+    writer.add({ key, app: task.app, value, outputs }, () => saved?.come());
+    return saved;
+  }
+
+  /** Writes what has gathered. @returns how many records */
+  checkpoint(): number {
+    const written = this.#parts.writer?.checkpoint();
+    if (written === undefined) return 0;
+    if (!written.ok) throw new CheckpointError(`The checkpoint could not be written: ${written.error.message}`);
+    return written.value;
+  }
+
+  close(): void {
+    this.#parts.writer?.close();
+    this.#parts.index?.close();
+  }
+}
+
+/** A record that is on its way to the disk. A write that fails is logged, and holds nobody up. */
+class Saved implements Waitable {
+  isSettled = false;
+  #waiter: Waiter | undefined;
+
+  attach(waiter: Waiter): void {
+    this.#waiter = waiter;
+  }
+
+  detach(): void {
+    this.#waiter = undefined;
+  }
+
+  come(): void {
+    this.isSettled = true;
+    this.#waiter?.onSettled(this);
+  }
+}

@@ -1,0 +1,182 @@
+// The record of one task: where it stands on its path, and nothing that could be had elsewhere. A million may wait at once,
+// so what few tasks need (retries, memo keys, files, timers) is kept in `notes`, made on demand by the elaborators.
+import { Cell, type Waitable, type Waiter } from '../task/cell.ts';
+import type { TaskError } from '../task/errors.ts';
+import type { FutureSource } from '../task/future.ts';
+import type { Outcome } from '../task/outcome.ts';
+import type { Attempt, Body, CommandFiles, Executor, FunctionSource } from '../task/ports.ts';
+import type { TaskState } from '../task/state.ts';
+import type { AppRecord } from './app-record.ts';
+import type { Kernel } from './kernel.ts';
+import type { Elaborator } from './path.ts';
+
+/** A call of an app, as the kernel takes it. */
+export interface Call {
+  readonly record: AppRecord;
+  readonly args: readonly unknown[];
+  /** Every argument is a primitive. */
+  readonly plainArgs: boolean;
+  /** What it waits for before it can run. */
+  readonly dependencies: Cell | readonly Cell[] | undefined;
+  /** Local files among the arguments, as paths. */
+  readonly inputs: readonly string[] | undefined;
+  /** Outputs among the arguments, as paths. */
+  readonly outputs: readonly string[] | undefined;
+  /** The join task whose body made the call. */
+  readonly parent: Task | undefined;
+}
+
+/** What elaborators keep about a task, each under its own names. */
+export interface TaskNotes {
+  /** retry */
+  spent?: number;
+  losses?: number;
+  failures?: TaskError[];
+  /** cancel */
+  detachSignals?: () => void;
+  /** deadline */
+  clearDeadline?: () => void;
+  /** wrap */
+  inputs?: readonly string[];
+  /** files */
+  outputs?: readonly string[];
+  /** memo */
+  memoKey?: string;
+  /** timeout */
+  timeoutMs?: number;
+  /** join */
+  joins?: readonly Cell[];
+  children?: Set<Task>;
+  /** route: executors that lost a try of this task. */
+  lostOn?: Set<Executor>;
+}
+
+export class Task extends Cell implements Waiter, FutureSource {
+  readonly id: number;
+  readonly kernel: Kernel;
+  readonly record: AppRecord;
+  /** Elaborators that it passes, in order. */
+  readonly path: readonly Elaborator[];
+  args: readonly unknown[];
+  /** Every argument is a primitive. */
+  plainArgs: boolean;
+  /** What it waits for before it can run. */
+  dependencies: Cell | readonly Cell[] | undefined;
+  /** Index into `path`; `path.length` is the executor. */
+  place = 0;
+  isDown = true;
+  /** It waits, or waited, in the `enter` of the elaborator where it stands: that one is left too. */
+  isInside = false;
+  state: TaskState = 'pending';
+  /** Tries begun before this one. */
+  tryNumber = 0;
+  waiting: Waitable | undefined = undefined;
+  /** The try that runs, if one does. */
+  attempt: TaskAttempt | undefined = undefined;
+  executor: Executor | undefined = undefined;
+  /** Functions that go around the body. */
+  wrappers: readonly FunctionSource[] = noWrappers;
+  /** What it goes back up with. */
+  result: Outcome | undefined = undefined;
+  /** Cancelled, past its deadline, or closed: no more tries. */
+  isInterrupted = false;
+  /** Its outcome was remembered, not computed. */
+  isMemoized = false;
+  /** The join task whose body submitted it. */
+  readonly parent: Task | undefined;
+  notes: TaskNotes | undefined = undefined;
+  /** Where the output of its command goes; kept after it settled. */
+  files: CommandFiles | undefined = undefined;
+  /** Neighbours in the kernel's list of live tasks. */
+  next: Task | undefined = undefined;
+  previous: Task | undefined = undefined;
+
+  constructor(kernel: Kernel, id: number, record: AppRecord, path: readonly Elaborator[], call: Call) {
+    super();
+    this.kernel = kernel;
+    this.id = id;
+    this.record = record;
+    this.path = path;
+    this.args = call.args;
+    this.plainArgs = call.plainArgs;
+    this.dependencies = call.dependencies;
+    this.parent = call.parent;
+    if (call.inputs !== undefined) this.note().inputs = call.inputs;
+    if (call.outputs !== undefined) this.note().outputs = call.outputs;
+  }
+
+  get app(): string {
+    return this.record.name;
+  }
+
+  cancel(reason: unknown): boolean {
+    return this.kernel.cancel(this, reason);
+  }
+
+  waitsFor(what: Waitable): boolean {
+    return this.waiting === what;
+  }
+
+  onSettled(by: Waitable): void {
+    if (this.waiting !== by) return;
+    this.waiting = undefined;
+    this.kernel.wake(this);
+  }
+
+  /** The notes, made now if there are none. */
+  note(): TaskNotes {
+    this.notes ??= {};
+    return this.notes;
+  }
+
+  /** In words: `task 41 (simulate) waits in dependencies`. */
+  describe(): string {
+    const where = this.attempt
+      ? `runs on ${this.executor?.label}`
+      : this.waiting
+        ? `waits in ${this.path[this.place]?.name}`
+        : `is in ${this.path[this.place]?.name ?? 'the kernel'}`;
+    return `task ${this.id} (${this.record.name}) ${where}`;
+  }
+}
+
+const noWrappers: readonly FunctionSource[] = [];
+
+/** One try of a task, as its executor sees it. A late answer carries an old one, and is known by that. */
+export class TaskAttempt implements Attempt {
+  readonly task: Task;
+  readonly tryNumber: number;
+  readonly watched: boolean;
+  note: unknown = undefined;
+
+  constructor(task: Task, watched: boolean) {
+    this.task = task;
+    this.tryNumber = task.tryNumber;
+    this.watched = watched;
+  }
+
+  get taskId(): number {
+    return this.task.id;
+  }
+  get body(): Body {
+    return this.task.record.body;
+  }
+  get args(): readonly unknown[] {
+    return this.task.args;
+  }
+  get plainArgs(): boolean {
+    return this.task.plainArgs;
+  }
+  get timeoutMs(): number {
+    return this.task.notes?.timeoutMs ?? 0;
+  }
+  get files(): CommandFiles | undefined {
+    return this.task.files;
+  }
+  get wrappers(): readonly FunctionSource[] {
+    return this.task.wrappers;
+  }
+  get resources(): Readonly<Record<string, unknown>> | undefined {
+    return this.task.record.resources;
+  }
+}

@@ -1,0 +1,190 @@
+// load(): starts a run. One of the few places that know everything: configuration, kernel, executors, files, signals.
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { moduleHash } from '../wire/functions.ts';
+import { fromBytes, toBytes } from '../wire/values.ts';
+import { JoinExecutor } from '../app/join-executor.ts';
+import { milliseconds, systemClock } from '../base/time.ts';
+import { LogFile } from '../base/log-file.ts';
+import { threads } from '../executors/threads.ts';
+import { ambientKernel, setAmbient } from '../kernel/current.ts';
+import { cancel } from '../kernel/elaborators/cancel.ts';
+import { deadline } from '../kernel/elaborators/deadline.ts';
+import { dependencies } from '../kernel/elaborators/dependencies.ts';
+import { files, logNamesIn } from '../kernel/elaborators/files.ts';
+import { join as joinElaborator } from '../kernel/elaborators/join.ts';
+import { memo } from '../kernel/elaborators/memo.ts';
+import { FailureLedger, observe } from '../kernel/elaborators/observe.ts';
+import { retry } from '../kernel/elaborators/retry.ts';
+import { route } from '../kernel/elaborators/route.ts';
+import { timeout } from '../kernel/elaborators/timeout.ts';
+import { wrap } from '../kernel/elaborators/wrap.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import { CheckpointWriter } from '../kernel/memo/checkpoint.ts';
+import { loadCheckpoints } from '../kernel/memo/checkpoint-load.ts';
+import { MemoStore } from '../kernel/memo/store.ts';
+import type { ElaboratorMaker } from '../kernel/path.ts';
+import { createRunDirectory } from '../kernel/run-directory.ts';
+import { channels } from '../task/channels.ts';
+import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
+import type { Executor } from '../task/ports.ts';
+import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
+import { openRunLog, type RunLog, stateLine } from './log.ts';
+import { Run } from './run.ts';
+import { watchSignals } from './signals.ts';
+
+/** What belongs to one call of load(), not to a configuration. */
+export interface LoadOptions {
+  /** Cancels every task of the run when it is aborted. */
+  readonly signal?: AbortSignal;
+  /** Apps are called on this run from anywhere; otherwise only inside `run.enter(…)`. @default true */
+  readonly ambient?: boolean;
+}
+
+const used = new WeakSet<Executor>();
+
+/**
+ * Starts a run: apps can be called from here on. Without a configuration tasks run in threads, one per available core.
+ * Throws ConfigError, AlreadyLoadedError, CheckpointError, or what an executor says that cannot start.
+ *
+ * @example
+ * await using run = await load({ executors: [threads({ max: 4 })], retry: 2 });
+ */
+export async function load(config: Config = {}, options: LoadOptions = {}): Promise<Run> {
+  checkConfig(config);
+  const { signal, ambient = true } = options;
+  if (ambient && ambientKernel() !== undefined) {
+    throw new AlreadyLoadedError(
+      'A run is loaded already. Close it first (`await run.close()`, or let its `await using` scope end), or load this one beside it: load(config, { ambient: false }), and call apps in run.enter(() => …).',
+    );
+  }
+  const executors = config.executors ?? [threads()];
+  executors.forEach((executor, index) => {
+    if (!used.has(executor)) return;
+    const problem = `'${executor.label}' was loaded before, and an executor serves one run only; make a new one`;
+    throw new ConfigError('The configuration', [{ path: `executors[${index}]`, problem }]);
+  });
+  for (const executor of executors) used.add(executor);
+
+  const base = resolve(config.runDir ?? 'runinfo');
+  const { path: directory } = createRunDirectory(base);
+  const log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
+  const undo: (() => void | Promise<void>)[] = [];
+  try {
+    const memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
+    const ledger = new FailureLedger();
+    const run = randomUUID();
+    const kernel = new Kernel({
+      run,
+      executors,
+      joinExecutor: new JoinExecutor(),
+      searchesDeep: config.dependencies !== 'shallow',
+      path: planPath(config, directory, ledger, memoStore, signal),
+      clock: systemClock,
+      directoryOf: (executor) => {
+        const own = join(directory, executor.label);
+        if (executor.label !== '_parsl_internal') mkdirSync(own, { recursive: true });
+        return own;
+      },
+      mark: run,
+      log: log.write,
+    });
+    // Before the executors start, so that a second load() that comes meanwhile is refused.
+    if (ambient) setAmbient(kernel);
+    try {
+      await kernel.start();
+    } catch (error) {
+      if (ambient) setAmbient(undefined);
+      throw error;
+    }
+    if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));
+    undo.push(keepOutput(run, directory, config.echo ?? false));
+    if (config.signals !== false) undo.push(watchSignals(kernel));
+    log.write('info', `run ${run} in ${directory}, executors ${executors.map((executor) => executor.label).join(', ')}, node ${process.version}, pid ${process.pid}`);
+    channels.run.publish({ run, what: 'started', directory, time: Date.now() });
+    undo.push(() => channels.run.publish({ run, what: 'closed', directory, time: Date.now() }));
+    const loaded = new Run({ kernel, directory, exit: config.exit ?? 'wait', ledger, memo: memoStore, log: log.file, undo });
+    undo.push(closeBeforeExit(loaded));
+    return loaded;
+  } catch (error) {
+    log.write('error', `load() failed: ${error instanceof Error ? error.stack : String(error)}`);
+    log.file?.close();
+    throw error;
+  }
+}
+
+function planPath(
+  config: Config,
+  directory: string,
+  ledger: FailureLedger,
+  memoStore: MemoStore | undefined,
+  signal: AbortSignal | undefined,
+): ElaboratorMaker[] {
+  const own: Record<ElaboratorName, ElaboratorMaker | undefined> = {
+    observe: observe(ledger),
+    cancel: cancel(signal),
+    deadline,
+    files: files(config.nameLog ?? logNamesIn(directory)),
+    dependencies: dependencies(config.failFast ?? false),
+    memo: memoStore === undefined ? undefined : memo(memoStore),
+    join: joinElaborator,
+    retry: retry(typeof config.retry === 'number' ? { budget: config.retry } : config.retry),
+    timeout,
+    wrap: wrap(config.wrap ?? []),
+    route,
+  };
+  const path: ElaboratorMaker[] = [];
+  for (const name of elaboratorNames) {
+    for (const extra of config.elaborators ?? []) if (extra.before === name) path.push(extra.make);
+    const maker = own[name];
+    if (maker !== undefined) path.push(maker);
+  }
+  return path;
+}
+
+async function openMemo(config: Config, base: string, directory: string, log: RunLog): Promise<MemoStore> {
+  const { checkpoint } = config;
+  const when = checkpoint?.when ?? 'task_exit';
+  let index: Awaited<ReturnType<typeof loadCheckpoints>> | undefined;
+  if (checkpoint !== undefined && checkpoint.load !== 'none') {
+    index = await loadCheckpoints(checkpoint.load ?? 'all', base);
+    const { records, files: count, lostBytes } = index.report;
+    log.write(lostBytes > 0 ? 'warn' : 'info', `checkpoint: ${records} results from ${count} files${lostBytes > 0 ? `; ${lostBytes} damaged bytes were passed over` : ''}`);
+  }
+  const writer =
+    checkpoint === undefined
+      ? undefined
+      : new CheckpointWriter({
+          runDirectory: directory,
+          when,
+          ...(when === 'periodic' ? { periodMs: milliseconds(checkpoint.period ?? '30s') } : {}),
+          onProblem: (problem) => log.write('error', `checkpoint: ${problem.message}`),
+        });
+  return new MemoStore({ writer, waitsForDisk: when === 'task_exit', index, codec: { toBytes, fromBytes }, moduleHash, log: log.write });
+}
+
+/** What bodies print goes to the run's task log, and, on demand, to the terminal with the name of its task. */
+function keepOutput(run: string, directory: string, echo: boolean): () => void {
+  let file: LogFile | undefined;
+  const listener = (message: unknown): void => {
+    const event = message as Parameters<(typeof channels.output)['publish']>[0];
+    if (event.run !== run) return;
+    const marked = event.text.replace(/^(?=.)/gm, `[task ${event.id} ${event.app}] `);
+    file ??= new LogFile(join(directory, 'tasks.log'));
+    file.write(marked);
+    if (echo) process[event.stream].write(marked);
+  };
+  channels.output.subscribe(listener);
+  return () => {
+    channels.output.unsubscribe(listener);
+    file?.close();
+  };
+}
+
+/** A program that ends without closing its run: it is closed when nothing else is left to do. */
+function closeBeforeExit(run: Run): () => void {
+  const close = (): void => void run.close();
+  process.once('beforeExit', close);
+  return () => process.off('beforeExit', close);
+}

@@ -1,0 +1,259 @@
+// What a call of an app gives at once. Futures are promises; the promise object itself is made when somebody asks for it.
+import { inspect } from 'node:util';
+import { Cell, type Waitable, type Waiter } from './cell.ts';
+import { AppError, type TaskError } from './errors.ts';
+import { fail, type Outcome, succeed } from './outcome.ts';
+import type { TaskState } from './state.ts';
+
+/**
+ * The result of a task that may not be done yet. It was submitted when the app was called; `await` it, or pass it to
+ * another app where its value goes. It rejects with a {@link TaskError}.
+ *
+ * @example
+ * const sum = add(1, 2); // a Future<number>
+ * console.log(sum.id, sum.state, await sum);
+ */
+export interface Future<Value> extends Promise<Value> {
+  /** The task's number, from 0, in order of the calls. */
+  readonly id: number;
+  readonly state: TaskState;
+  /** The app's name. */
+  readonly app: string;
+  /** A future of something made from the value, here in this process. It makes no task. A throwing `change` fails the new future. */
+  map<Changed>(change: (value: Value) => Changed): Future<Awaited<Changed>>;
+  /** A future of one property or element of the value. It makes no task, and fails if there is none. */
+  get<Key extends keyof Value>(key: Key): Future<Value[Key]>;
+  /**
+   * Settles the task as cancelled: what runs is stopped, and what depends on it fails with a DependencyError.
+   * @returns false when it was settled already
+   */
+  cancel(reason?: unknown): boolean;
+}
+
+/** What a future's cell offers beyond waiting. Tasks are such, and derived futures. */
+export interface FutureSource {
+  readonly app: string;
+  readonly state: TaskState;
+  cancel(reason: unknown): boolean;
+}
+
+export class TaskFuture<Value> implements Future<Value> {
+  readonly #cell: Cell & FutureSource;
+
+  constructor(cell: Cell & FutureSource) {
+    this.#cell = cell;
+  }
+
+  /** @internal The cell behind a future, or `undefined` for anything else. */
+  static cellOf(value: object): (Cell & FutureSource) | undefined {
+    return #cell in value ? value.#cell : undefined;
+  }
+
+  get id(): number {
+    return this.#cell.id;
+  }
+
+  get app(): string {
+    return this.#cell.app;
+  }
+
+  get state(): TaskState {
+    return this.#cell.state;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Future';
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a future is a promise
+  then<Fulfilled = Value, Rejected = never>(
+    onFulfilled?: ((value: Value) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected> {
+    return (this.#cell.promise() as Promise<Value>).then(onFulfilled, onRejected);
+  }
+
+  catch<Rejected = never>(onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null): Promise<Value | Rejected> {
+    return (this.#cell.promise() as Promise<Value>).catch(onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<Value> {
+    return (this.#cell.promise() as Promise<Value>).finally(onFinally);
+  }
+
+  map<Changed>(change: (value: Value) => Changed): Future<Awaited<Changed>> {
+    return new TaskFuture<Awaited<Changed>>(derive(this.#cell, change as (value: unknown) => unknown));
+  }
+
+  get<Key extends keyof Value>(key: Key): Future<Value[Key]> {
+    return new TaskFuture<Value[Key]>(derive(this.#cell, (value) => pick(value, key)));
+  }
+
+  cancel(reason?: unknown): boolean {
+    return this.#cell.cancel(reason);
+  }
+
+  [inspect.custom](depth: number, options: object): string {
+    const { id, app, state, outcome } = this.#cell;
+    const end = outcome === undefined ? '' : outcome.ok ? `: ${inspect(outcome.value, { ...options, depth })}` : `: ${inspectError(outcome.error)}`;
+    return `Future(task ${id}, ${app}, ${state}${end})`;
+  }
+}
+
+function inspectError(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
+}
+
+function pick(value: unknown, key: PropertyKey): unknown {
+  if ((typeof value !== 'object' || value === null) && typeof value !== 'string') {
+    throw new TypeError(`the value has no '${String(key)}': it is ${value === null ? 'null' : typeof value}`);
+  }
+  if (!(key in Object(value))) throw new TypeError(`the value has no '${String(key)}'`);
+  return (value as Record<PropertyKey, unknown>)[key];
+}
+
+/** The cell of `change` applied to the value of `source`, once that is there. */
+export function derive(source: Cell & FutureSource, change: (value: unknown) => unknown): Cell & FutureSource {
+  return new DerivedCell(source, change);
+}
+
+class DerivedCell extends Cell implements Waiter, FutureSource {
+  readonly #source: Cell & FutureSource;
+  #change: ((value: unknown) => unknown) | undefined;
+
+  constructor(source: Cell & FutureSource, change: (value: unknown) => unknown) {
+    super();
+    this.#source = source;
+    this.#change = change;
+    if (source.isSettled) this.onSettled();
+    else source.attach(this);
+  }
+
+  get id(): number {
+    return this.#source.id;
+  }
+
+  override get source(): Cell {
+    return this.#source.source;
+  }
+
+  get app(): string {
+    return this.#source.app;
+  }
+
+  get state(): TaskState {
+    return this.#source.state;
+  }
+
+  cancel(reason: unknown): boolean {
+    return this.#source.cancel(reason);
+  }
+
+  /** The failure of the task is this future's failure: whoever looks at this one has seen it. */
+  override observe(): void {
+    this.#source.observe();
+  }
+
+  waitsFor(): boolean {
+    return this.outcome === undefined;
+  }
+
+  onSettled(): void {
+    const outcome = this.#source.outcome as Outcome;
+    const change = this.#change as (value: unknown) => unknown;
+    this.#change = undefined;
+    if (!outcome.ok) {
+      this.settle(outcome);
+      return;
+    }
+    let changed: unknown;
+    try {
+      changed = change(outcome.value);
+    } catch (error) {
+      this.settle(fail(changeFailed(error)));
+      return;
+    }
+    if (changed instanceof Promise) {
+      changed.then(
+        (value) => this.settle(succeed(value)),
+        (error) => this.settle(fail(changeFailed(error))),
+      );
+    } else {
+      this.settle(succeed(changed));
+    }
+  }
+}
+
+function changeFailed(thrown: unknown): AppError {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  return new AppError({ name: error.name, message: error.message, stack: error.stack ?? '' }, thrown);
+}
+
+/** A promise that is not ours, as something to wait for. */
+export class ForeignCell extends Cell implements FutureSource {
+  readonly id = -1;
+  readonly app = 'a promise';
+
+  constructor(promise: PromiseLike<unknown>) {
+    super();
+    promise.then(
+      (value) => this.settle(succeed(value)),
+      (error) => this.settle(fail(error)),
+    );
+  }
+
+  get state(): TaskState {
+    return this.outcome === undefined ? 'pending' : this.outcome.ok ? 'exec_done' : 'failed';
+  }
+
+  cancel(): boolean {
+    return false;
+  }
+}
+
+/** Waits for several cells at once. It is settled when the last of them is, or, `failFast`, when one fails. */
+export class Countdown implements Waitable, Waiter {
+  #left: number;
+  #waiter: Waiter | undefined;
+  #isOver = false;
+  readonly #failFast: boolean;
+
+  constructor(cells: readonly Cell[], failFast: boolean) {
+    this.#failFast = failFast;
+    this.#left = 0;
+    for (const cell of cells) {
+      if (cell.isSettled) {
+        if (failFast && !cell.outcome?.ok) this.#isOver = true;
+        continue;
+      }
+      this.#left++;
+      cell.attach(this);
+    }
+    if (this.#left === 0) this.#isOver = true;
+  }
+
+  get isSettled(): boolean {
+    return this.#isOver;
+  }
+
+  attach(waiter: Waiter): void {
+    this.#waiter = waiter;
+  }
+
+  detach(): void {
+    this.#waiter = undefined;
+    this.#isOver = true;
+  }
+
+  waitsFor(): boolean {
+    return !this.#isOver;
+  }
+
+  onSettled(by: Waitable): void {
+    this.#left--;
+    if (this.#isOver) return;
+    if (this.#left > 0 && !(this.#failFast && by instanceof Cell && by.outcome?.ok === false)) return;
+    this.#isOver = true;
+    this.#waiter?.onSettled(this);
+  }
+}

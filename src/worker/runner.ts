@@ -1,0 +1,207 @@
+// Runs the body of a task, here in this thread: loads its function, puts the wrappers around it, and, for a bash app, runs
+// the command that the function gives. Used by every executor, in whatever process or thread it has its workers.
+import { AppError, BashNoCommandError, CancelledError, ChervilError, type TaskError, TimeoutError } from '../task/errors.ts';
+import { Command } from '../task/command.ts';
+import type { Answer, CommandFiles, FunctionSource } from '../task/ports.ts';
+import { errorFromRemote, failureFromThrown } from '../wire/failures.ts';
+import { loadFunction } from '../wire/functions.ts';
+import { runCommand } from './bash.ts';
+import { meeting, type TaskFacts } from './facts.ts';
+
+/** What is to be run. */
+export interface Job {
+  readonly taskId: number;
+  readonly tryNumber: number;
+  readonly app: string;
+  readonly kind: 'function' | 'bash';
+  readonly args: readonly unknown[];
+  readonly wrappers: readonly FunctionSource[];
+  readonly files: CommandFiles | undefined;
+  /** Milliseconds; 0 is without limit. Counted here for what does not block the thread. */
+  readonly timeoutMs: number;
+}
+
+/** What the runner needs of the place where it runs. */
+export interface RunnerHost {
+  /** CHERVIL_RUN for commands. */
+  readonly mark: string;
+  /** A process group was started for the job, or ended. */
+  onGroup?(group: number, isRunning: boolean): void;
+  log(job: Job, message: string): void;
+}
+
+// biome-ignore lint/complexity/noBannedTypes: any function of the user
+type AnyFunction = Function;
+
+/** One run of one job. It can be stopped while it runs. */
+export class Run implements TaskFacts {
+  readonly job: Job;
+  readonly #host: RunnerHost;
+  #controller: AbortController | undefined;
+  #isOver = false;
+  #stopCommand: ((error: TaskError) => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(job: Job, host: RunnerHost) {
+    this.job = job;
+    this.#host = host;
+  }
+
+  get id(): number {
+    return this.job.taskId;
+  }
+  get try(): number {
+    return this.job.tryNumber;
+  }
+  get app(): string {
+    return this.job.app;
+  }
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+  log(message: string): void {
+    this.#host.log(this.job, message);
+  }
+
+  /** Whether stopping it can work without ending the thread: it runs a command, or its body listens to the signal. */
+  get canStop(): boolean {
+    return this.#stopCommand !== undefined || this.#controller !== undefined;
+  }
+
+  /** Ends a command's process group; tells a body that listens. */
+  stop(error: TaskError): void {
+    if (this.#isOver) return;
+    this.#stopCommand?.(error);
+    this.#controller?.abort(error);
+  }
+
+  /**
+   * Runs it. `done` is called once, at once if the body is synchronous.
+   * @param given the function itself, where it is in this process already
+   */
+  start(source: FunctionSource | undefined, given: AnyFunction | undefined, done: (answer: Answer) => void): void {
+    const finish = (answer: Answer): void => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      if (this.#timer !== undefined) clearTimeout(this.#timer);
+      done(answer);
+    };
+    const failed = (thrown: unknown): void => finish({ ok: false, error: asTaskError(thrown) });
+    const call = (body: AnyFunction, wrappers: readonly AnyFunction[]): void => {
+      let value: unknown;
+      try {
+        value = this.#call(body, wrappers);
+      } catch (thrown) {
+        failed(thrown);
+        return;
+      }
+      if (isThenable(value)) {
+        this.#limit(finish);
+        value.then((later) => this.#conclude(later, finish), failed);
+      } else {
+        this.#conclude(value, finish);
+      }
+    };
+    let loaded: AnyFunction | Promise<AnyFunction>;
+    try {
+      loaded = given ?? loadFunction(source as FunctionSource);
+    } catch (thrown) {
+      failed(thrown);
+      return;
+    }
+    if (loaded instanceof Promise || this.job.wrappers.length > 0) {
+      Promise.all([loaded, ...this.job.wrappers.map(loadFunction)]).then(([body, ...wrappers]) => {
+        if (!this.#isOver) call(body as AnyFunction, wrappers);
+      }, failed);
+    } else {
+      call(loaded, []);
+    }
+  }
+
+  #call(body: AnyFunction, wrappers: readonly AnyFunction[]): unknown {
+    const { args } = this.job;
+    const here = meeting();
+    const before = here.current;
+    here.current = this;
+    let run = (): unknown => body(...args);
+    for (let index = wrappers.length - 1; index >= 0; index--) {
+      const next = run;
+      const wrapper = wrappers[index] as AnyFunction;
+      run = () => wrapper(next, { id: this.id, try: this.try, app: this.app });
+    }
+    try {
+      return here.storage === undefined ? run() : here.storage.run(this, run);
+    } finally {
+      here.current = before;
+    }
+  }
+
+  /** A body that waits can be overtaken by its timeout here; one that computes is ended from outside. */
+  #limit(finish: (answer: Answer) => void): void {
+    const { timeoutMs } = this.job;
+    if (timeoutMs === 0) return;
+    this.#timer = setTimeout(() => {
+      const error = new TimeoutError(timeoutMs);
+      this.#controller?.abort(error);
+      finish({ ok: false, error });
+    }, timeoutMs);
+  }
+
+  #conclude(value: unknown, finish: (answer: Answer) => void): void {
+    if (this.job.kind === 'function') {
+      finish({ ok: true, value });
+      return;
+    }
+    if (!(value instanceof Command) && typeof value !== 'string') {
+      const found = value === undefined ? 'nothing' : value === null ? 'null' : `a value of type ${typeof value}`;
+      const error = new BashNoCommandError(
+        `The function of the bash app ${this.app} must return the command, as sh\`…\` or a string, but it gave ${found}. Is a return missing?`,
+      );
+      finish({ ok: false, error });
+      return;
+    }
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    const abort = new AbortController();
+    this.#stopCommand = (error) => abort.abort(error);
+    const host = this.#host;
+    runCommand({
+      command: value,
+      files: this.job.files ?? { stdout: undefined, stderr: undefined, outputs: [] },
+      timeoutMs: this.job.timeoutMs,
+      signal: abort.signal,
+      mark: host.mark,
+      taskId: this.job.taskId,
+      tryNumber: this.job.tryNumber,
+      onStart: (group) => host.onGroup?.(group, true),
+      onEnd: (group) => host.onGroup?.(group, false),
+    }).then(finish, (thrown) => finish({ ok: false, error: asTaskError(thrown) }));
+  }
+}
+
+/** A TaskError of Chervil's own is kept; anything else is the app's. */
+export function asTaskError(thrown: unknown): TaskError {
+  if (thrown instanceof ChervilError && ownCodes.has(thrown.code)) return thrown as unknown as TaskError;
+  const remote = failureFromThrown(thrown);
+  return new AppError(remote, thrown instanceof Error ? thrown : errorFromRemote(remote));
+}
+
+// What loading, wrapping and commands throw themselves. An app that throws such an error of another run is an app that threw.
+const ownCodes: ReadonlySet<string> = new Set([
+  'FUNCTION_NOT_FOUND',
+  'DESERIALIZATION',
+  'SERIALIZATION',
+  'BAD_STREAM',
+  'BASH_EXIT',
+  'MISSING_OUTPUTS',
+  'TIMEOUT',
+] satisfies TaskError['code'][]);
+
+/** The failure of something that was stopped on request. */
+export function stoppedError(reason: unknown): TaskError {
+  return reason instanceof ChervilError ? (reason as unknown as TaskError) : new CancelledError(reason);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
