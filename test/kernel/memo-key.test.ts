@@ -113,7 +113,7 @@ test('values of different types or contents have different keys, alone, in array
   for (const [what, value] of different) {
     assert.match(key(value), /^[0-9a-f]{64}$/);
     add(what, key(value));
-    add(`[${what}] `, key([value, value]));
+    add(`[${what}, "a", ${what}]`, key([value, 'a', value]));
     add(`{ ${what} }`, key({ p: value }));
     add(`Map value ${what}`, key(new Map([['m', value]])));
     // A Set itself makes 0 of -0.
