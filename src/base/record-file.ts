@@ -133,13 +133,11 @@ export class RecordWriter {
   /** Collects a record, given whole or in parts; they may be changed afterwards. */
   append(...parts: readonly Uint8Array[]): Result<void, RecordFileProblem> {
     let length = 0;
-    let checksum = 0;
-    for (const part of parts) {
-      length += part.length;
-      checksum = crc32(part, checksum);
-    }
+    for (const part of parts) length += part.length;
     const refusal = this.#refusal(length);
     if (refusal !== undefined) return { ok: false, error: refusal };
+    let checksum = 0;
+    for (const part of parts) checksum = crc32(part, checksum);
     this.#reserve(recordOverhead + length);
     const bytes = this.#pending;
     const start = this.#size;
