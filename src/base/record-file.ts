@@ -195,6 +195,13 @@ export class RecordWriter {
     return flushed;
   }
 
+  /** Forgets what waits for a flush, so that `close` writes nothing more. */
+  discard(): void {
+    const kept = this.#written === 0 ? 1 : 0;
+    this.#size = kept === 1 ? firstRecord : 0;
+    this.#ends.length = kept;
+  }
+
   #refusal(length: number): RecordFileProblem | undefined {
     if (this.#handle === undefined) return closed(this.path);
     if (length > largestPayload) {

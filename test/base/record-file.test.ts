@@ -1,14 +1,24 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, ftruncateSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  ftruncateSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
+import fc from 'fast-check';
 import { firstRecord, type RecordDisk, RecordWriter, recordOverhead } from '#src/base/record-file.js';
 import { RecordReader } from '#src/base/record-reader.js';
-import fc from 'fast-check';
 
 const seed = Number(process.env['CHERVIL_SEED'] ?? Date.now() % 2 ** 31);
 console.log(`CHERVIL_SEED=${seed}`);
@@ -54,10 +64,18 @@ function read(path: string): Contents {
 const texts = (path: string): string[] => read(path).records.map(({ text }) => text);
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const payloadLists = fc.array(fc.uint8Array({ maxLength: 60 }), { minLength: 1, maxLength: 8 });
-const asTexts = (payloads: readonly Uint8Array[]): string[] => payloads.map((one) => Buffer.from(one).toString('latin1'));
+const asTexts = (payloads: readonly Uint8Array[]): string[] =>
+  payloads.map((one) => Buffer.from(one).toString('latin1'));
 
 test('records are read as they were written, also empty ones and large ones', () => {
-  const payloads = [bytes('one'), bytes(''), Buffer.alloc(3_000_000, 'x'), bytes('four'), Buffer.alloc(262_144, 'y'), bytes('six')];
+  const payloads = [
+    bytes('one'),
+    bytes(''),
+    Buffer.alloc(3_000_000, 'x'),
+    bytes('four'),
+    Buffer.alloc(262_144, 'y'),
+    bytes('six'),
+  ];
   const path = write(payloads);
   assert.deepEqual(texts(path), asTexts(payloads));
   assert.deepEqual(read(path).gaps, []);
@@ -174,7 +192,9 @@ test('property: a flipped byte costs the record that it hits, and no other', () 
       whole[hit]! ^= change;
       writeFileSync(path, whole);
       const { records, gaps } = read(path);
-      const survivors = before.filter(({ offset, text }) => hit < offset || hit >= offset + recordOverhead + text.length);
+      const survivors = before.filter(
+        ({ offset, text }) => hit < offset || hit >= offset + recordOverhead + text.length,
+      );
       assert.deepEqual(records, survivors);
       const lost = before.filter((record) => !survivors.includes(record));
       assert.deepEqual(
@@ -196,7 +216,9 @@ test('property: records survive whatever is overwritten, removed or added elsewh
       const from = firstRecord + (at % (whole.length - firstRecord));
       const to = Math.min(whole.length, from + remove);
       writeFileSync(path, Buffer.concat([whole.subarray(0, from), add, whole.subarray(to)]));
-      const untouched = before.filter(({ offset, text }) => offset + recordOverhead + text.length <= from || offset >= to);
+      const untouched = before.filter(
+        ({ offset, text }) => offset + recordOverhead + text.length <= from || offset >= to,
+      );
       const found = texts(path);
       assert.deepEqual(
         found.filter((text) => untouched.some((record) => record.text === text)).length >= untouched.length,
@@ -318,7 +340,9 @@ test('a process killed while it writes leaves a readable file with every record 
       if (turn % 10 === 0) process.stdout.write(turn * 10 + 9 + '\\n');
       if (turn > 3_000) break;
     }`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const ended = once(child, 'exit');
   let flushed = -1;
   for await (const line of createInterface({ input: child.stdout })) {
