@@ -52,7 +52,10 @@ export const systemClock: Clock = {
   after(ms, action, keepAlive = true) {
     let timer: NodeJS.Timeout;
     const arm = (left: number): void => {
-      timer = setTimeout(() => (left > longestTimerMs ? arm(left - longestTimerMs) : action()), Math.min(left, longestTimerMs));
+      timer = setTimeout(
+        () => (left > longestTimerMs ? arm(left - longestTimerMs) : action()),
+        Math.min(left, longestTimerMs),
+      );
       if (!keepAlive) timer.unref();
     };
     arm(Math.max(0, ms));

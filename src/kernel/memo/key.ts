@@ -1,0 +1,456 @@
+// The memo key of a call: a SHA-256 over the function's identity and the arguments, the same in every run.
+// The kernel's memo elaborator asks for it when all arguments are there. How bytes are told apart: key-bytes.ts.
+import { assertNever } from '../../base/assert.ts';
+import { FileNotFoundError, MemoKeyError } from '../../task/errors.ts';
+import { File, Output } from '../../task/file.ts';
+import { encodingVersion, KeyBytes, tag } from './key-bytes.ts';
+import { type FileIdentity, writeFile } from './key-files.ts';
+import { hookOf } from './key-hooks.ts';
+
+/** Which function a call calls. A FunctionByValue can stand as `source`. */
+export interface FunctionIdentity {
+  /** The app's name. */
+  readonly name: string;
+  /**
+   * What it does: the key of its text and captures, or its module with a hash of the module's content, which the caller
+   * computes. `undefined` for what has no source here, such as a Python function.
+   */
+  readonly source:
+    | { readonly by: 'value'; readonly key: string }
+    | { readonly by: 'reference'; readonly module: string; readonly export: string; readonly contentHash: string }
+    | undefined;
+}
+
+/** What counts in a memo key. */
+export interface MemoKeyOptions {
+  /**
+   * Arguments that do not count: by index, or the name of a property of arguments that are plain objects (of these
+   * themselves, not of what they contain). One that a call does not have is no error.
+   * @default []
+   */
+  readonly ignore?: readonly (number | string)[];
+  /**
+   * How local input files count beside their URL.
+   * @default 'stat'
+   */
+  readonly files?: FileIdentity;
+  /**
+   * `'source'`: an edited function computes anew. `'name'`: Parsl's rule, a function is its name.
+   * @default 'source'
+   */
+  readonly identity?: 'source' | 'name';
+}
+
+/**
+ * The memo key of a call, 64 hex digits. Calls with the same key are the same call.
+ *
+ * What counts: numbers as `Object.is` has it (0 is not -0, NaN is NaN), strings by their characters, dates by time, arrays
+ * and plain objects by their own enumerable string-keyed members (the order of keys does not matter, a property that is
+ * `undefined` counts), Map and Set without their order, typed arrays and buffers by type and bytes, regular expressions,
+ * URLs, errors (without their stack), {@link File}s by URL and `options.files`, outputs by URL, and instances of classes
+ * that have a `memoHook`. Two references to one object count as two equal objects.
+ *
+ * Throws MemoKeyError, with the path of the part, for everything else (functions, symbols, other instances, cycles), and
+ * FileNotFoundError for a local input file that is not there.
+ *
+ * @example
+ * memoKey({ name: 'simulate', source: undefined }, [{ temperature: 300 }, file('start.xyz')]);
+ */
+export function memoKey(identity: FunctionIdentity, args: readonly unknown[], options: MemoKeyOptions = {}): string {
+  return withWalker(options, (walker) => walker.call(identity, args));
+}
+
+/**
+ * The memo key of a call for which the app's own key function answered `part`. Otherwise as {@link memoKey}; never equal to
+ * a key of it.
+ */
+export function memoKeyOf(identity: FunctionIdentity, part: unknown, options: MemoKeyOptions = {}): string {
+  return withWalker(options, (walker) => walker.part(identity, part));
+}
+
+/** One is kept; a hook that asks for another memo key inside makes its own. */
+let spare: Walker | undefined;
+
+function withWalker(options: MemoKeyOptions, action: (walker: Walker) => string): string {
+  const walker = spare ?? new Walker();
+  spare = undefined;
+  try {
+    walker.options = options;
+    return action(walker);
+  } finally {
+    walker.clear();
+    spare = walker;
+  }
+}
+
+/** A value that is being walked through: on a stack of our own, because values may be deeper than the machine's. */
+interface Frame {
+  readonly value: object;
+  readonly kind: 'arguments' | 'array' | 'object' | 'map' | 'set' | 'hook';
+  /** Members; of an object its property names, of a Map its keys and values by turns. */
+  readonly members: readonly unknown[];
+  next: number;
+  /** Digests of the members so far, where order does not count. */
+  readonly digests: string[] | undefined;
+}
+
+/** How many levels deep a cycle is looked for: every cycle gets there, and most values do not. */
+const shallow = 32;
+const nothingIgnored: ReadonlySet<number | string> = new Set();
+
+class Walker {
+  options: MemoKeyOptions = {};
+  readonly #bytes = new KeyBytes();
+  readonly #frames: Frame[] = [];
+  readonly #deep = new Set<object>();
+  #ignored = nothingIgnored;
+
+  clear(): void {
+    this.#bytes.clear();
+    this.#frames.length = 0;
+    this.#deep.clear();
+    this.options = {};
+  }
+
+  call(identity: FunctionIdentity, args: readonly unknown[]): string {
+    this.#begin(identity, tag.arguments);
+    // An ignored argument at the end is as if it were not given.
+    let size = args.length;
+    while (size > 0 && this.#ignored.has(size - 1)) size--;
+    this.#bytes.count(size);
+    this.#open(args, 'arguments', size === args.length ? args : args.slice(0, size));
+    return this.#walk();
+  }
+
+  part(identity: FunctionIdentity, part: unknown): string {
+    this.#begin(identity, tag.key);
+    this.#ignored = nothingIgnored;
+    this.#open([part], 'hook', [part]);
+    return this.#walk();
+  }
+
+  #begin(identity: FunctionIdentity, what: number): void {
+    const { ignore } = this.options;
+    this.#ignored = ignore === undefined || ignore.length === 0 ? nothingIgnored : new Set(ignore);
+    const bytes = this.#bytes;
+    bytes.begin();
+    bytes.byte(encodingVersion);
+    bytes.byte(tag.function);
+    bytes.string(identity.name);
+    const source = this.options.identity === 'name' ? undefined : identity.source;
+    if (source === undefined) {
+      bytes.byte(tag.undefined);
+    } else if (source.by === 'value') {
+      bytes.string(source.key);
+    } else {
+      bytes.byte(tag.array);
+      bytes.string(source.module);
+      bytes.string(source.export);
+      bytes.string(source.contentHash);
+    }
+    bytes.byte(what);
+  }
+
+  #walk(): string {
+    const frames = this.#frames;
+    try {
+      for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) this.#step(frame);
+    } catch (error) {
+      if (error instanceof MemoKeyError || error instanceof FileNotFoundError) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      throw new MemoKeyError(`No memo key: reading ${this.#path()} failed: ${message}`, { cause: error });
+    }
+    return this.#bytes.end('hex');
+  }
+
+  /** Writes members of the innermost frame until one opens a frame of its own, or all are written. */
+  #step(frame: Frame): void {
+    const { members, kind, digests } = frame;
+    const bytes = this.#bytes;
+    const depth = this.#frames.length;
+    while (frame.next < members.length) {
+      const index = frame.next++;
+      if (digests !== undefined && (kind === 'set' || index % 2 === 0)) {
+        if (index > 0) digests.push(bytes.end('binary'));
+        bytes.begin();
+      }
+      const member = members[index];
+      if (kind === 'object') {
+        bytes.string(member as string);
+        this.#value((frame.value as Record<string, unknown>)[member as string]);
+      } else if (kind === 'arguments' && this.#ignored.has(index)) {
+        bytes.byte(tag.ignored);
+      } else if (member === undefined && kind === 'array' && !(index in members)) {
+        bytes.byte(tag.hole);
+      } else {
+        this.#value(member);
+      }
+      if (this.#frames.length > depth) return;
+    }
+    if (digests !== undefined) {
+      if (members.length > 0) digests.push(bytes.end('binary'));
+      for (const digest of digests.sort()) bytes.string(digest);
+    }
+    this.#frames.pop();
+    if (depth === shallow + 1) this.#deep.clear();
+    else if (depth > shallow) this.#deep.delete(frame.value);
+  }
+
+  #value(value: unknown): void {
+    const bytes = this.#bytes;
+    if (typeof value === 'string') {
+      bytes.string(value);
+    } else if (typeof value === 'number') {
+      bytes.byte(tag.number);
+      bytes.number(value);
+    } else if (typeof value === 'object') {
+      if (value === null) bytes.byte(tag.null);
+      else this.#object(value);
+    } else if (typeof value === 'boolean') {
+      bytes.byte(value ? tag.true : tag.false);
+    } else if (value === undefined) {
+      bytes.byte(tag.undefined);
+    } else if (typeof value === 'bigint') {
+      bytes.byte(tag.bigint);
+      bytes.string(value.toString(16));
+    } else {
+      throw this.#refusal(`a ${typeof value}`);
+    }
+  }
+
+  #object(value: object): void {
+    const prototype: object | null = Object.getPrototypeOf(value);
+    if (prototype === Object.prototype || prototype === null) {
+      this.#plain(value);
+    } else if (prototype === Array.prototype) {
+      this.#array(value as unknown[]);
+    } else {
+      const hook = hookOf(prototype);
+      if (hook === undefined) this.#builtIn(value, prototype);
+      else this.#hooked(value, hook);
+    }
+  }
+
+  #builtIn(value: object, prototype: object): void {
+    const bytes = this.#bytes;
+    const kind = builtIn(value, prototype);
+    switch (kind) {
+      case 'object':
+        this.#plain(value);
+        break;
+      case 'array':
+        this.#array(value as unknown[]);
+        break;
+      case 'map':
+        bytes.byte(tag.map);
+        bytes.count((value as Map<unknown, unknown>).size);
+        this.#open(value, 'map', [...(value as Map<unknown, unknown>)].flat(1), []);
+        break;
+      case 'set':
+        bytes.byte(tag.set);
+        bytes.count((value as Set<unknown>).size);
+        this.#open(value, 'set', [...(value as Set<unknown>)], []);
+        break;
+      case 'date':
+        bytes.byte(tag.date);
+        bytes.number((value as Date).getTime());
+        break;
+      case 'regexp':
+        bytes.byte(tag.regexp);
+        bytes.string((value as RegExp).source);
+        bytes.string((value as RegExp).flags);
+        break;
+      case 'url':
+        bytes.byte(tag.url);
+        bytes.string((value as URL).href);
+        break;
+      case 'bytes':
+        bytes.byte(tag.bytes);
+        bytes.string(className(prototype));
+        bytes.block(bytesOf(value as ArrayBufferView | ArrayBuffer));
+        break;
+      case 'file':
+        writeFile(bytes, value as File, this.options.files ?? 'stat', () => capitalized(this.#path()));
+        break;
+      case 'error':
+        this.#error(value as Error);
+        break;
+      case undefined:
+        throw this.#refusal(
+          value instanceof Promise ? 'a promise' : `an instance of ${className(prototype)}`,
+          prototype,
+        );
+      default:
+        assertNever(kind);
+    }
+  }
+
+  #plain(value: object): void {
+    let names = Object.keys(value);
+    if (this.#ignored.size > 0 && this.#frames.length === 1) names = names.filter((name) => !this.#ignored.has(name));
+    this.#bytes.byte(tag.object);
+    this.#bytes.count(names.length);
+    if (names.length > 0) this.#open(value, 'object', names.length > 1 ? names.sort() : names);
+  }
+
+  #array(value: unknown[]): void {
+    this.#bytes.byte(tag.array);
+    this.#bytes.count(value.length);
+    if (value.length > 0) this.#open(value, 'array', value);
+  }
+
+  #error(error: Error): void {
+    // `cause` and `errors` are not enumerable; where it was thrown does not count.
+    const names = new Set(Object.keys(error));
+    for (const name of ['cause', 'errors']) if (Object.hasOwn(error, name)) names.add(name);
+    for (const name of ['name', 'message', 'stack']) names.delete(name);
+    this.#bytes.byte(tag.error);
+    this.#bytes.string(String(error.name));
+    this.#bytes.string(String(error.message));
+    this.#bytes.count(names.size);
+    this.#open(error, 'object', [...names].sort());
+  }
+
+  #hooked(value: object, hook: (value: object) => unknown): void {
+    const name = className(Object.getPrototypeOf(value));
+    let part: unknown;
+    try {
+      part = hook(value);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new MemoKeyError(`No memo key: the memo hook for ${name} failed on ${this.#path()}: ${message}`, {
+        cause: error,
+      });
+    }
+    this.#bytes.byte(tag.hook);
+    this.#bytes.string(name);
+    this.#open(value, 'hook', [part]);
+  }
+
+  #open(value: object, kind: Frame['kind'], members: readonly unknown[], digests?: string[]): void {
+    const frames = this.#frames;
+    if (frames.length >= shallow) {
+      if (this.#deep.size === 0) for (const frame of frames) this.#deep.add(frame.value);
+      if (this.#deep.has(value)) throw this.#cycle(value);
+      this.#deep.add(value);
+    }
+    frames.push({ value, kind, members, next: 0, digests });
+  }
+
+  /** By now the cycle was followed some way: its path is that of where it first closes. */
+  #cycle(value: object): MemoKeyError {
+    const seen = new Set<object>();
+    let closes = this.#frames.length;
+    for (const [index, frame] of this.#frames.entries()) {
+      if (seen.has(frame.value)) {
+        closes = index;
+        break;
+      }
+      seen.add(frame.value);
+    }
+    const again = this.#frames[closes]?.value ?? value;
+    const first = this.#frames.findIndex((frame) => frame.value === again);
+    return new MemoKeyError(
+      `No memo key: ${this.#path(closes)} is ${this.#path(first)} again, a cycle. ${instead(undefined, this.#ofKeyFunction)}`,
+    );
+  }
+
+  #refusal(what: string, prototype?: object): MemoKeyError {
+    return new MemoKeyError(`No memo key: ${this.#path()} is ${what}. ${instead(prototype, this.#ofKeyFunction)}`);
+  }
+
+  get #ofKeyFunction(): boolean {
+    return this.#frames[0]?.kind === 'hook';
+  }
+
+  /** Where the walk is: `argument 0 .options.callback`. Of a long path the ends. */
+  #path(depth = this.#frames.length): string {
+    const [root, ...inner] = this.#frames.slice(0, depth).map(showStep);
+    const shown = inner.length > 24 ? [...inner.slice(0, 12), ' … ', ...inner.slice(-12)] : inner;
+    const start = this.#ofKeyFunction ? 'the answer of the key function' : (root ?? 'the arguments');
+    return shown.length === 0 ? start : `${start} ${shown.join('')}`;
+  }
+}
+
+function showStep({ kind, members, next }: Frame): string {
+  const index = next - 1;
+  switch (kind) {
+    case 'arguments':
+      return `argument ${index}`;
+    case 'array':
+      return `[${index}]`;
+    case 'object': {
+      const name = String(members[index]);
+      return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
+    }
+    case 'map':
+      return index % 2 === 0 ? `{key ${index / 2}}` : `{value ${(index - 1) / 2}}`;
+    case 'set':
+      return `{member ${index}}`;
+    case 'hook':
+      return '(by its memo hook)';
+  }
+}
+
+function instead(prototype: object | undefined, ofKeyFunction: boolean): string {
+  if (ofKeyFunction) return 'Let the key function answer with plain data, and at once.';
+  const hook = prototype === undefined ? '' : `Register a hook with memoHook(${className(prototype)}, …), or give`;
+  return `${hook || 'Give'} the app a key function: memo: (...args) => …, or leave the argument out with ignore.`;
+}
+
+type BuiltIn = 'object' | 'array' | 'map' | 'set' | 'date' | 'regexp' | 'url' | 'bytes' | 'file' | 'error';
+
+const kindByName: Readonly<Record<string, BuiltIn>> = {
+  Object: 'object',
+  Array: 'array',
+  Map: 'map',
+  Set: 'set',
+  Date: 'date',
+  RegExp: 'regexp',
+  URL: 'url',
+  ArrayBuffer: 'bytes',
+  SharedArrayBuffer: 'bytes',
+  DataView: 'bytes',
+};
+
+const kindByPrototype = new Map<object, BuiltIn>([
+  [Map.prototype, 'map'],
+  [Set.prototype, 'set'],
+  [Date.prototype, 'date'],
+  [RegExp.prototype, 'regexp'],
+  [URL.prototype, 'url'],
+  [ArrayBuffer.prototype, 'bytes'],
+  [Buffer.prototype, 'bytes'],
+  [File.prototype, 'file'],
+  [Output.prototype, 'file'],
+]);
+
+/** Which of the types that everybody has; a class made from one of them is the user's, and needs a hook. */
+function builtIn(value: object, prototype: object): BuiltIn | undefined {
+  const kind = kindByPrototype.get(prototype);
+  if (kind !== undefined) return kind;
+  if (value instanceof Error) return 'error';
+  if (value instanceof File) return 'file';
+  // Typed arrays, and values from another realm, as test runners make them: their prototypes are others, and native too.
+  const type: unknown = Object.hasOwn(prototype, 'constructor') ? prototype.constructor : undefined;
+  if (typeof type !== 'function') return undefined;
+  const { name } = type;
+  if (Function.prototype.toString.call(type) !== `function ${name}() { [native code] }`) return undefined;
+  if (ArrayBuffer.isView(value)) return 'bytes';
+  return /Error$/.test(name) ? 'error' : Object.hasOwn(kindByName, name) ? kindByName[name] : undefined;
+}
+
+function bytesOf(value: ArrayBufferView | ArrayBuffer): Uint8Array {
+  return ArrayBuffer.isView(value)
+    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    : new Uint8Array(value);
+}
+
+function className(prototype: object): string {
+  const name: unknown = prototype.constructor?.name;
+  return typeof name === 'string' && name !== '' ? name : 'a nameless class';
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
