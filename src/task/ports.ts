@@ -11,20 +11,41 @@ export interface FunctionByReference {
   readonly export: string;
 }
 
+/** The text of one function or class, and what the names in it stand for. */
+export interface FunctionText {
+  /** Its name; empty for most arrow functions. */
+  readonly name: string;
+  /** One expression that gives it. */
+  readonly code: string;
+  /** Its free names: each stands for a key of `functions`, `captures` or `imports`, which share one set of keys. */
+  readonly uses: Readonly<Record<string, string>>;
+  /** Where it stands (from 1), for stack traces and for resolving `import()`. */
+  readonly origin: { readonly url: string; readonly line: number; readonly column: number };
+}
+
+/** A name that a function imports. */
+export interface ImportedName {
+  /** `node:fs`, an absolute URL, or a package's specifier, resolved as `from` would. */
+  readonly module: string;
+  /** URL of the module that has the import. */
+  readonly from: string;
+  /** `default`, `*` for the namespace, `module.exports` for `require()`, `import.meta` for that of `from`. */
+  readonly export: string;
+  /** `json` for `import … with { type: 'json' }`. */
+  readonly type?: string;
+}
+
 export interface FunctionByValue {
   readonly by: 'value';
   /** Hash of everything below: two functions with the same key do the same. */
   readonly key: string;
-  /** One expression that gives the function, in terms of the names below. */
-  readonly code: string;
-  /** Values that it captured, by the name it knows them by (encoded, see wire/values). */
+  /** Which of `functions` it is. */
+  readonly main: string;
+  /** It, and the functions and classes that it uses; each stands behind those that are needed to make it. */
+  readonly functions: Readonly<Record<string, FunctionText>>;
+  /** Values that they captured (encoded, see wire/values). */
   readonly captures: Readonly<Record<string, unknown>>;
-  /** Functions and classes that it uses, by name: each again code in terms of names of this table. */
-  readonly functions: Readonly<Record<string, string>>;
-  /** Names that it imports: where from, and which export (`default`, `*` for the namespace). */
-  readonly imports: Readonly<Record<string, { readonly module: string; readonly export: string }>>;
-  /** Where it stands, for stack traces and for resolving `import()`. */
-  readonly origin: { readonly url: string; readonly line: number; readonly column: number };
+  readonly imports: Readonly<Record<string, ImportedName>>;
 }
 
 /** Where the output of a command goes. `text`: a file that Chervil reads back for `future.stdout`. */
