@@ -61,8 +61,10 @@ export class BashExitError extends ChervilError {
   /** The last lines of stderr, where Chervil has them. */
   readonly stderrTail: string;
   constructor(details: { exitCode: number | null; signal: string | null; command: string; stderrTail: string }) {
-    const how = details.exitCode === null ? `was ended by ${details.signal}` : `ended with exit code ${details.exitCode}`;
-    const hint = details.exitCode === 127 ? ' (command not found)' : details.exitCode === 126 ? ' (not executable)' : '';
+    const how =
+      details.exitCode === null ? `was ended by ${details.signal}` : `ended with exit code ${details.exitCode}`;
+    const hint =
+      details.exitCode === 127 ? ' (command not found)' : details.exitCode === 126 ? ' (not executable)' : '';
     const tail = details.stderrTail ? `\n${details.stderrTail}` : '';
     super(`The command ${how}${hint}: ${details.command}${tail}`);
     this.exitCode = details.exitCode;
@@ -84,7 +86,9 @@ export class MissingOutputsError extends ChervilError {
   readonly code = 'MISSING_OUTPUTS';
   readonly missing: readonly string[];
   constructor(missing: readonly string[]) {
-    super(`The task ended without making its outputs: ${missing.join(', ')}. Check the paths that the command writes to.`);
+    super(
+      `The task ended without making its outputs: ${missing.join(', ')}. Check the paths that the command writes to.`,
+    );
     this.missing = missing;
   }
 }
@@ -128,7 +132,10 @@ export class CancelledError extends ChervilError {
   readonly code = 'CANCELLED';
   constructor(reason?: unknown) {
     const why = reason instanceof Error ? reason.message : reason === undefined ? '' : String(reason);
-    super(why ? `The task was cancelled: ${why}` : 'The task was cancelled.', reason === undefined ? {} : { cause: reason });
+    super(
+      why ? `The task was cancelled: ${why}` : 'The task was cancelled.',
+      reason === undefined ? {} : { cause: reason },
+    );
   }
 }
 
@@ -294,7 +301,9 @@ export class FileNotFoundError extends ChervilError {
   readonly code = 'FILE_NOT_FOUND';
   readonly path: string;
   constructor(path: string, where: string) {
-    super(`${where} names ${path}, which does not exist. Check the path; if another task makes it, pass that task's output instead.`);
+    super(
+      `${where} names ${path}, which does not exist. Check the path; if another task makes it, pass that task's output instead.`,
+    );
     this.path = path;
   }
 }
