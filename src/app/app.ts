@@ -102,7 +102,7 @@ function referenceBody(kind: Body['kind'], module: string, name: string, options
 }
 
 /** Makes the callable of an app: checked options, `with`, `map`, `sent`. */
-export function makeApp<Made>(body: Body, options: BashOptions, call: (record: AppRecord, args: readonly unknown[]) => Future<unknown>): Made {
+export function makeApp<Made>(body: Body, options: BashOptions<never[]>, call: (record: AppRecord, args: readonly unknown[]) => Future<unknown>): Made {
   let record: AppRecord | undefined;
   if (Object.keys(options).length > 0) record = recordOf(body, options);
   const run = (...args: unknown[]): Future<unknown> => {
@@ -110,7 +110,7 @@ export function makeApp<Made>(body: Body, options: BashOptions, call: (record: A
     return call(record, args);
   };
   const made = Object.assign(run, {
-    with: (others: BashOptions) => makeApp<Made>(others.name === undefined ? body : renamed(body, others.name), { ...options, ...others }, call),
+    with: (others: BashOptions<never[]>) => makeApp<Made>(others.name === undefined ? body : renamed(body, others.name), { ...options, ...others }, call),
     map: (elements: Iterable<unknown>, ...rest: unknown[]) => Array.from(elements, (element) => run(element, ...rest)),
   });
   Object.defineProperties(made, {

@@ -9,8 +9,7 @@ const known = ['name', 'retry', 'timeout', 'deadline', 'memo', 'executors', 'res
 const knownToBash = [...known, 'stdout', 'stderr', 'label'];
 
 /** The record of an app. Throws a ConfigError with everything that is wrong. */
-// biome-ignore lint/suspicious/noExplicitAny: options of any app
-export function recordOf(body: Body, options: BashOptions<any>): AppRecord {
+export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
   const problems = new Problems();
   if (typeof options !== 'object' || options === null) {
     throw new ConfigError(`The options of ${body.name}`, [{ path: 'options', problem: `expected an object, not ${String(options)}` }]);

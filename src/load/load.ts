@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { moduleHash } from '../wire/functions.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
+import { identityOf } from '../app/capture.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
 import { milliseconds, systemClock } from '../base/time.ts';
 import { LogFile } from '../base/log-file.ts';
@@ -23,12 +24,13 @@ import { wrap } from '../kernel/elaborators/wrap.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { CheckpointWriter } from '../kernel/memo/checkpoint.ts';
 import { loadCheckpoints } from '../kernel/memo/checkpoint-load.ts';
+import type { FunctionIdentity } from '../kernel/memo/key.ts';
 import { MemoStore } from '../kernel/memo/store.ts';
 import type { ElaboratorMaker } from '../kernel/path.ts';
 import { createRunDirectory } from '../kernel/run-directory.ts';
-import { channels } from '../task/channels.ts';
+import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
-import type { Executor } from '../task/ports.ts';
+import type { Executor, FunctionSource } from '../task/ports.ts';
 import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
 import { openRunLog, type RunLog, stateLine } from './log.ts';
 import { Run } from './run.ts';
@@ -161,14 +163,21 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
           ...(when === 'periodic' ? { periodMs: milliseconds(checkpoint.period ?? '30s') } : {}),
           onProblem: (problem) => log.write('error', `checkpoint: ${problem.message}`),
         });
-  return new MemoStore({ writer, waitsForDisk: when === 'task_exit', index, codec: { toBytes, fromBytes }, moduleHash, log: log.write });
+  return new MemoStore({ writer, waitsForDisk: when === 'task_exit', index, codec: { toBytes, fromBytes }, identityOf: sourceIdentity, log: log.write });
+}
+
+/** Its text and captures, or its module's content: editing a function makes it another. */
+function sourceIdentity(source: FunctionSource): FunctionIdentity['source'] {
+  if (source.by === 'value') return { by: 'value', key: identityOf(source) };
+  const { module, export: name } = source;
+  return { by: 'reference', module, export: name, contentHash: moduleHash(module) };
 }
 
 /** What bodies print goes to the run's task log, and, on demand, to the terminal with the name of its task. */
 function keepOutput(run: string, directory: string, echo: boolean): () => void {
   let file: LogFile | undefined;
   const listener = (message: unknown): void => {
-    const event = message as Parameters<(typeof channels.output)['publish']>[0];
+    const event = message as OutputEvent;
     if (event.run !== run) return;
     const marked = event.text.replace(/^(?=.)/gm, `[task ${event.id} ${event.app}] `);
     file ??= new LogFile(join(directory, 'tasks.log'));

@@ -52,7 +52,7 @@ export interface RunEvent {
 
 /** Every channel, by what it carries. */
 export const channels = {
-  task: channel('chervil:task') as Channel<unknown, TaskEvent>,
-  output: channel('chervil:output') as Channel<unknown, OutputEvent>,
-  run: channel('chervil:run') as Channel<unknown, RunEvent>,
+  task: channel('chervil:task') as Channel<TaskEvent, TaskEvent>,
+  output: channel('chervil:output') as Channel<OutputEvent, OutputEvent>,
+  run: channel('chervil:run') as Channel<RunEvent, RunEvent>,
 };

@@ -22,8 +22,8 @@ export interface MemoStoreParts {
   /** Earlier runs' results. */
   readonly index: Checkpoints | undefined;
   readonly codec: ValueCodec;
-  /** Hash of a module's content, for functions by reference. */
-  readonly moduleHash: (module: string) => string;
+  /** What identifies a function beside its name. */
+  readonly identityOf: (source: FunctionSource) => FunctionIdentity['source'];
   readonly log: ExecutorHost['log'];
 }
 
@@ -66,15 +66,9 @@ export class MemoStore {
     const known = this.#identities.get(record);
     if (known !== undefined) return known;
     const { source, name } = record.body;
-    const identity = { name, source: record.memo?.function === 'name' || source === undefined ? undefined : this.#sourceIdentity(source) };
+    const identity = { name, source: record.memo?.function === 'name' || source === undefined ? undefined : this.#parts.identityOf(source) };
     this.#identities.set(record, identity);
     return identity;
-  }
-
-  #sourceIdentity(source: FunctionSource): FunctionIdentity['source'] {
-    if (source.by === 'value') return { by: 'value', key: source.key };
-    const { module, export: name } = source;
-    return { by: 'reference', module, export: name, contentHash: this.#parts.moduleHash(module) };
   }
 
   /** The outcome of an equal call, from this run or an earlier one; its outputs still exist. */

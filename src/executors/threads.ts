@@ -1,0 +1,1 @@
+export { type InlineOptions as ThreadsOptions, inline as threads } from './inline.ts';
