@@ -3,6 +3,8 @@ import type { RemoteError } from '../../task/errors.ts';
 
 /** Deeper causes are left out. */
 const deepest = 64;
+/** No honest list is longer; one with holes may pretend to any length. */
+const longest = 10_000;
 
 /** An object of unknown content. What is missing, or of a wrong type, is read as nothing: `''`, 0, `null`, `[]`. */
 export class Details {
@@ -35,7 +37,7 @@ export class Details {
 
   texts(key: string): string[] {
     const value = this.#read(key);
-    return Array.isArray(value) ? value.filter((text) => typeof text === 'string') : [];
+    return isList(value) ? value.filter((text) => typeof text === 'string') : [];
   }
 
   oneOf<const Choice extends string>(key: string, choices: readonly Choice[], otherwise: Choice): Choice {
@@ -59,6 +61,10 @@ export class Details {
   }
 }
 
+function isList(value: unknown): value is unknown[] {
+  return Array.isArray(value) && value.length <= longest;
+}
+
 function remoteOf(data: unknown, depth: number): RemoteError {
   if (typeof data !== 'object' || data === null) return { name: 'Error', message: String(data), stack: '' };
   const { name, message, stack, code, fields, cause, errors } = data as Readonly<Record<string, unknown>>;
@@ -70,7 +76,7 @@ function remoteOf(data: unknown, depth: number): RemoteError {
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(typeof fields === 'object' && fields !== null ? { fields: fields as Record<string, unknown> } : {}),
     ...(origin === undefined ? {} : { cause: origin }),
-    ...(Array.isArray(errors) && depth < deepest ? { errors: errors.map((error) => remoteOf(error, depth + 1)) } : {}),
+    ...(isList(errors) && depth < deepest ? { errors: errors.map((error) => remoteOf(error, depth + 1)) } : {}),
   };
 }
 

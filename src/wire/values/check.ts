@@ -61,7 +61,7 @@ export function crossingOf(value: unknown, allowInstances: boolean): Crossing | 
 /** Goes through a value level by level. The list of what was found is the queue and, while short, the set of what was seen. */
 function walk(root: object, allowInstances: boolean): Crossing | Refused {
   const found = new Found(root);
-  let crossing: Crossing = Array.isArray(root) && root[0] === mark ? 'encode' : 'clone';
+  let crossing: Crossing = 'clone';
   let depth = 1;
   let levelEnd = 1;
   for (let at = 0; at < found.objects.length; at++) {
@@ -95,6 +95,9 @@ function walk(root: object, allowInstances: boolean): Crossing | Refused {
       case 'array proxy':
       case 'object proxy':
         crossing = 'encode';
+        break;
+      case 'array':
+        if (at === 0 && (root as unknown[])[0] === mark) crossing = 'encode';
         break;
       default:
     }

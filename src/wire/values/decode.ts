@@ -48,6 +48,8 @@ function modulesOf([, , records]: Encoded): ClassPlace[] {
   const missing = new Map<string, ClassPlace>();
   if (!Array.isArray(records)) throw broken('it has no list of records');
   for (let at = 0; at < records.length; at += 2) {
+    // Also what keeps an array that pretends to have billions of elements from being walked.
+    textOf(records[at]);
     if (records[at] !== 'instance') continue;
     const { module, export: name } = objectOf(records[at + 1]);
     const place = { module: textOf(module), export: textOf(name) };
@@ -143,12 +145,15 @@ function fill(kind: RecordKind, made: unknown, content: unknown): void {
   switch (kind) {
     case 'map': {
       const list = listOf(content);
-      for (let at = 0; at < list.length; at += 2) (made as Map<unknown, unknown>).set(list[at], list[at + 1]);
+      for (let at = 0; at < list.length; at += 2)
+        (made as Map<unknown, unknown>).set(elementOf(list, at), elementOf(list, at + 1));
       return;
     }
-    case 'set':
-      for (const member of listOf(content)) (made as Set<unknown>).add(member);
+    case 'set': {
+      const list = listOf(content);
+      for (let at = 0; at < list.length; at++) (made as Set<unknown>).add(elementOf(list, at));
       return;
+    }
     case 'error': {
       const { fields, cause, errors } = objectOf(content);
       const hasCause = Object.hasOwn(content as object, 'cause');
@@ -186,6 +191,12 @@ function objectOf(value: unknown): Record<string | number, unknown> {
 function listOf(value: unknown): unknown[] {
   if (!Array.isArray(value)) throw broken('a list is missing in it');
   return value;
+}
+
+/** An element that must be there: a list with holes may pretend to any length. */
+function elementOf(list: readonly unknown[], at: number): unknown {
+  if (!(at in list)) throw broken('a list has holes');
+  return list[at];
 }
 
 function keyIn(value: unknown): string | number {

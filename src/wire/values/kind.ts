@@ -69,7 +69,11 @@ function kindOfInstance(value: object): Kind {
 }
 
 function kindOfProxy(value: object): Kind {
-  if (Array.isArray(value)) return 'array proxy';
+  try {
+    if (Array.isArray(value)) return 'array proxy';
+  } catch {
+    return 'refused'; // It was revoked: nothing else throws here.
+  }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === null || isOrdinaryPrototype(prototype as object)) return 'object proxy';
   return kindOfInstance(value);
