@@ -223,7 +223,7 @@ describe('what an app throws', () => {
 
   test('getters and proxies that throw do not stop it', () => {
     const nasty = new Error('a');
-    for (const key of ['name', 'message', 'stack', 'code', 'cause', 'extra']) {
+    for (const key of ['stack', 'name', 'message', 'code', 'cause', 'extra']) {
       Object.defineProperty(nasty, key, { enumerable: true, get: () => assert.fail('no') });
     }
     assert.match(failureFromThrown(nasty).fields?.['extra'] as string, /cannot be read: no/);

@@ -25,6 +25,7 @@ import {
 } from '../../task/errors.ts';
 import { decodeWithoutInstances } from '../values/decode.ts';
 import { encodeFailure } from '../values/encode.ts';
+import { hide } from '../values/thrown.ts';
 import { Details } from './details.ts';
 import { errorFromRemote, failureFromThrown, isRemote } from './remote.ts';
 
@@ -171,12 +172,13 @@ function read(data: Details): TaskError {
     return new AppError(remote, errorFromRemote(remote));
   }
   const error: TaskError = row.make(data.part('details'));
-  error.message = message;
-  if (stack !== '') error.stack = stack;
+  // The peer's own text: its version may know better.
+  hide(error, 'message', message);
+  if (stack !== '') hide(error, 'stack', stack);
   const cause = data.cause('cause');
   if (cause !== undefined) {
     const value = isRemote(cause) ? errorFromRemote(cause) : cause.value;
-    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: false, configurable: true });
+    hide(error, 'cause', value);
   }
   return error;
 }

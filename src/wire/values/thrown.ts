@@ -84,6 +84,11 @@ export function put(target: object, key: string, value: unknown): void {
   Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
+/** Sets a field as those of errors are: not enumerable. */
+export function hide(error: Error, key: string, value: unknown): void {
+  Object.defineProperty(error, key, { value, writable: true, enumerable: false, configurable: true });
+}
+
 /** As {@link put}, fast, for objects of our own making: only `__proto__` needs care there. */
 export function set(target: object, key: string | number, value: unknown): void {
   if (key === '__proto__') put(target, key, value);
@@ -100,10 +105,6 @@ function bareError(base: string, name: string, message: string | undefined): Err
   if (base === 'AggregateError') return new AggregateError([], message);
   const Made = Object.hasOwn(builtIns, base) ? builtIns[base]! : Error;
   return new Made(message);
-}
-
-function hide(error: Error, key: string, value: unknown): void {
-  Object.defineProperty(error, key, { value, writable: true, enumerable: false, configurable: true });
 }
 
 function read(error: object, key: string): unknown {
