@@ -1,11 +1,10 @@
 // What every kind of app does when it is called: finds the run, looks through the arguments, and makes a task of the call.
-import { gather } from '../kernel/arguments.ts';
+import { gather, withoutFutures } from '../kernel/arguments.ts';
 import type { AppRecord } from '../kernel/app-record.ts';
 import { currentScope, type Scope } from '../kernel/current.ts';
 import type { Task } from '../kernel/task.ts';
 import { NoRunError } from '../task/errors.ts';
 import type { Output } from '../task/file.ts';
-import { TaskFuture } from '../task/future.ts';
 import { checkValue } from '../wire/values.ts';
 
 /** A task, and the outputs among its arguments. */
@@ -22,7 +21,7 @@ export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
   const { kernel, parent } = scope;
   const isLocal = record.body.kind === 'join';
   const gathered = gather(args, kernel.searchesDeep);
-  if (!gathered.plainArgs && !isLocal) checkArguments(gathered.args, record.name);
+  if (!gathered.plainArgs && !isLocal) checkArguments(gathered.args, record.name, gathered.dependencies !== undefined);
   const { inputs, outputs = noOutputs, dependencies } = gathered;
   const task = kernel.submit({
     record,
@@ -36,11 +35,10 @@ export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
   return { task, outputs };
 }
 
-function checkArguments(args: readonly unknown[], app: string): void {
+function checkArguments(args: readonly unknown[], app: string, holdFutures: boolean): void {
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
-    if (typeof arg === 'object' && arg !== null && TaskFuture.cellOf(arg) !== undefined) continue;
-    checkValue(arg, `argument ${index} of ${app}()`);
+    checkValue(holdFutures ? withoutFutures(arg) : arg, `argument ${index} of ${app}()`);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/por
 import type { TaskError } from '../task/errors.ts';
 import { copyValue } from '../wire/copy.ts';
 import { type Job, Run, stoppedError, asTaskError } from '../worker/runner.ts';
-import { watchGroups } from '../worker/groups.ts';
+import { CommandReaper } from '../worker/groups.ts';
 
 export interface InlineOptions<Label extends string = string> {
   /** Unique among the executors. @default 'inline' */
@@ -23,7 +23,7 @@ class InlineExecutor<Label extends string> implements Executor {
   readonly label: Label;
   readonly #max: number;
   #host: ExecutorHost | undefined;
-  #groups: ReturnType<typeof watchGroups> | undefined;
+  #reaper: CommandReaper | undefined;
   #queue: (Attempt | undefined)[] = [];
   #head = 0;
   #running = 0;
@@ -41,7 +41,7 @@ class InlineExecutor<Label extends string> implements Executor {
 
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
-    this.#groups = watchGroups(host.mark);
+    this.#reaper = new CommandReaper(host.mark);
   }
 
   submit(attempt: Attempt): void {
@@ -56,7 +56,7 @@ class InlineExecutor<Label extends string> implements Executor {
   }
 
   async close(): Promise<void> {
-    await this.#groups?.close();
+    await this.#reaper?.close();
   }
 
   #schedule(): void {
@@ -109,7 +109,7 @@ class InlineExecutor<Label extends string> implements Executor {
     };
     const run = new Run(job, {
       mark: host.mark,
-      ...(this.#groups === undefined ? {} : { onGroup: this.#groups.note }),
+      reaperFd: body.kind === 'bash' ? this.#reaper?.fd : undefined,
       log: (_, message) => host.output(attempt, 'stderr', `${message}\n`),
     });
     attempt.note = run;

@@ -125,6 +125,11 @@ function settledValue(leaf: object): Value | undefined {
   return cell?.outcome?.ok ? new Value(cell.outcome.value) : undefined;
 }
 
+/** An argument as it is without the futures in it, to check the rest of it; nothing is left of a future itself. */
+export function withoutFutures(arg: unknown): unknown {
+  return rebuild(arg, (leaf) => (leaf instanceof Foreign || TaskFuture.cellOf(leaf) !== undefined ? nothing : undefined));
+}
+
 /** What {@link rebuild} puts in the place of a leaf; boxed where it may be `undefined`. */
 class Value {
   readonly value: unknown;
@@ -132,6 +137,8 @@ class Value {
     this.value = value;
   }
 }
+
+const nothing = new Value(undefined);
 
 /** A copy of `root` in which leaves are replaced; what holds no replaced leaf is not copied, and cycles stay cycles. */
 function rebuild(root: unknown, replace: (leaf: object) => object | undefined): unknown {

@@ -25,8 +25,10 @@ export interface Job {
 export interface RunnerHost {
   /** CHERVIL_RUN for commands. */
   readonly mark: string;
-  /** A process group was started for the job, or ended. */
-  onGroup?(group: number, isRunning: boolean): void;
+  /** Descriptor of the reaper; asked for only when there is a command. */
+  readonly reaperFd: number | undefined;
+  /** The job's command runs as this process group; `undefined`: it ended. */
+  onGroup?(job: Job, group: number | undefined): void;
   log(job: Job, message: string): void;
 }
 
@@ -39,6 +41,7 @@ export class Run implements TaskFacts {
   readonly #host: RunnerHost;
   #controller: AbortController | undefined;
   #isOver = false;
+  #isBodyRunning = false;
   #stopCommand: ((error: TaskError) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -67,6 +70,11 @@ export class Run implements TaskFacts {
   /** Whether stopping it can work without ending the thread: it runs a command, or its body listens to the signal. */
   get canStop(): boolean {
     return this.#stopCommand !== undefined || this.#controller !== undefined;
+  }
+
+  /** It was answered, by its timeout or its stop, while its body goes on: only the end of its thread ends that. */
+  get isAbandoned(): boolean {
+    return this.#isOver && this.#isBodyRunning;
   }
 
   /** Ends a command's process group; tells a body that listens. */
@@ -98,7 +106,17 @@ export class Run implements TaskFacts {
       }
       if (isThenable(value)) {
         this.#limit(finish);
-        value.then((later) => this.#conclude(later, finish), failed);
+        this.#isBodyRunning = true;
+        value.then(
+          (later) => {
+            this.#isBodyRunning = false;
+            this.#conclude(later, finish);
+          },
+          (thrown) => {
+            this.#isBodyRunning = false;
+            failed(thrown);
+          },
+        );
       } else {
         this.#conclude(value, finish);
       }
@@ -149,6 +167,7 @@ export class Run implements TaskFacts {
   }
 
   #conclude(value: unknown, finish: (answer: Answer) => void): void {
+    if (this.#isOver) return;
     if (this.job.kind === 'function') {
       finish({ ok: true, value });
       return;
@@ -173,8 +192,9 @@ export class Run implements TaskFacts {
       mark: host.mark,
       taskId: this.job.taskId,
       tryNumber: this.job.tryNumber,
-      onStart: (group) => host.onGroup?.(group, true),
-      onEnd: (group) => host.onGroup?.(group, false),
+      reaperFd: host.reaperFd,
+      onStart: (group) => host.onGroup?.(this.job, group),
+      onEnd: () => host.onGroup?.(this.job, undefined),
     }).then(finish, (thrown) => finish({ ok: false, error: asTaskError(thrown) }));
   }
 }
