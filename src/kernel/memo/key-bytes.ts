@@ -47,8 +47,8 @@ const usualSize = 16_384;
 
 /** A growing buffer with a hash behind it: memory stays small however large the values are. */
 export class KeyBytes {
-  #bytes = Buffer.allocUnsafe(usualSize);
-  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+  #bytes: Buffer = Buffer.allocUnsafe(usualSize);
+  #view: DataView = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
   #at = 0;
   #parts: Part[] = [];
 

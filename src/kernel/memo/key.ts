@@ -44,7 +44,7 @@ export interface MemoKeyOptions {
  * and plain objects by their own enumerable string-keyed members (the order of keys does not matter, a property that is
  * `undefined` counts), Map and Set without their order, typed arrays and buffers by type and bytes, regular expressions,
  * URLs, errors (without their stack), {@link File}s by URL and `options.files`, outputs by URL, and instances of classes
- * that have a `memoHook`. Two references to one object count as two equal objects.
+ * that have a `memoHook`. Two references to one object count as two equal objects, and are read twice.
  *
  * Throws MemoKeyError, with the path of the part, for everything else (functions, symbols, other instances, cycles), and
  * FileNotFoundError for a local input file that is not there.
