@@ -37,6 +37,8 @@ export class RecordReader implements Iterable<RecordItem> {
   /** What of the file is in memory: a stretch that begins at `#start`. */
   #window: Buffer = Buffer.alloc(0);
   #start = 0;
+  /** The memory that the window lies in. */
+  #room: Buffer = Buffer.alloc(0);
 
   /** Problems: MISSING, FOREIGN, NEWER, IO. An empty file, or one torn within its header, is a file without records. */
   static open(path: string, expected: RecordKind): Result<RecordReader, RecordFileProblem> {
@@ -102,6 +104,7 @@ export class RecordReader implements Iterable<RecordItem> {
   /** Forgets what iterating keeps in memory; `read` works on. */
   release(): void {
     this.#window = Buffer.alloc(0);
+    this.#room = Buffer.alloc(0);
   }
 
   close(): void {
@@ -140,13 +143,15 @@ export class RecordReader implements Iterable<RecordItem> {
     return this.#window.subarray(first, Math.max(first, end - this.#start));
   }
 
-  /** Payloads handed out lie in the old window, which is therefore never written again. */
+  /** Overwrites the payload that was handed out last, unless a larger window is needed. */
   #fill(from: number, end: number): void {
     assertOpen(this.#handle, this.path);
     const wanted = Math.min(Math.max(end - from, usualWindow), this.size - from);
-    const window = Buffer.allocUnsafe(wanted);
-    const got = readFully(this.#handle, window, from);
-    this.#window = window.subarray(0, got);
+    // A window that one large record needed is not kept for the small ones after it.
+    const fits = wanted <= this.#room.length && this.#room.length <= Math.max(wanted, usualWindow);
+    if (!fits) this.#room = Buffer.allocUnsafeSlow(Math.max(wanted, Math.min(usualWindow, this.size)));
+    const got = readFully(this.#handle, this.#room.subarray(0, wanted), from);
+    this.#window = this.#room.subarray(0, got);
     this.#start = from;
   }
 }

@@ -29,18 +29,26 @@ const textKey = 0;
 
 /** All of a record but its value, which follows it: form of key, time, key, app, outputs. */
 export function encodeHead({ key, app, savedAt, outputs }: Omit<CheckpointRecord, 'value'>): Buffer {
-  const raw = /^[0-9a-f]{64}$/.test(key) ? Buffer.from(key, 'hex') : undefined;
-  const texts = [...(raw === undefined ? [key] : []), app, ...outputs].map((text) => Buffer.from(text));
-  const bytes = Buffer.allocUnsafe(9 + (raw?.length ?? 0) + 4 + texts.reduce((sum, text) => sum + 4 + text.length, 0));
-  let at = bytes.writeUInt8(raw === undefined ? textKey : rawKey, 0);
-  at = bytes.writeDoubleLE(savedAt, at);
-  at = bytes.writeUInt32LE(outputs.length, at);
-  if (raw !== undefined) at += raw.copy(bytes, at);
-  for (const text of texts) {
-    at = bytes.writeUInt32LE(text.length, at);
-    at += text.copy(bytes, at);
-  }
-  return bytes;
+  // UTF-8 takes at most three bytes for each unit of a string.
+  let size = 13 + 4 + key.length * 3 + 4 + app.length * 3;
+  for (const output of outputs) size += 4 + output.length * 3;
+  const bytes = Buffer.allocUnsafe(size);
+  bytes.writeDoubleLE(savedAt, 1);
+  bytes.writeUInt32LE(outputs.length, 9);
+  const isRaw = isHash.test(key);
+  bytes[0] = isRaw ? rawKey : textKey;
+  let at = isRaw ? 13 + bytes.write(key, 13, 'hex') : writeText(bytes, 13, key);
+  at = writeText(bytes, at, app);
+  for (const output of outputs) at = writeText(bytes, at, output);
+  return bytes.subarray(0, at);
+}
+
+const isHash = /^[0-9a-f]{64}$/;
+
+function writeText(bytes: Buffer, at: number, text: string): number {
+  const size = bytes.write(text, at + 4);
+  bytes.writeUInt32LE(size, at);
+  return at + 4 + size;
 }
 
 /** The key alone, for the index. `undefined` if these bytes are no checkpoint record. */

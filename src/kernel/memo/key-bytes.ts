@@ -1,5 +1,5 @@
 // The bytes under a memo key: every piece carries its type and its length, so that no two values share an encoding.
-// Used by key.ts alone. Changing an encoding here makes every older checkpoint useless: raise `encodingVersion` then.
+// Used by key-walk.ts. Changing an encoding here makes every older checkpoint useless: raise `encodingVersion` then.
 import { createHash, type Hash, hash } from 'node:crypto';
 
 /** Stands at the head of every key. */
@@ -43,10 +43,12 @@ interface Part {
   hash: Hash | undefined;
 }
 
+const usualSize = 16_384;
+
 /** A growing buffer with a hash behind it: memory stays small however large the values are. */
 export class KeyBytes {
-  #bytes = Buffer.allocUnsafe(16_384);
-  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+  #bytes: Buffer = Buffer.allocUnsafe(usualSize);
+  #view: DataView = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
   #at = 0;
   #parts: Part[] = [];
 
@@ -54,6 +56,7 @@ export class KeyBytes {
   clear(): void {
     this.#at = 0;
     this.#parts = [];
+    if (this.#bytes.length > 2 ** 20) this.#use(Buffer.allocUnsafe(usualSize));
   }
 
   /** Everything until the matching {@link end} becomes one digest. */
@@ -141,8 +144,12 @@ export class KeyBytes {
     if (this.#at + size <= this.#bytes.length) return;
     const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + size));
     this.#bytes.copy(larger, 0, 0, this.#at);
-    this.#bytes = larger;
-    this.#view = new DataView(larger.buffer, larger.byteOffset, larger.length);
+    this.#use(larger);
+  }
+
+  #use(bytes: Buffer): void {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   /** Takes what the innermost part has written out of the buffer. */

@@ -1,6 +1,7 @@
-// What of a file enters a memo key. Called by key.ts, before anything is downloaded or staged.
+// What of a file enters a memo key. Called by key-walk.ts, before anything is downloaded or staged.
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { FileNotFoundError, MemoKeyError } from '../../task/errors.ts';
 import { type File, Output } from '../../task/file.ts';
 import { type KeyBytes, tag } from './key-bytes.ts';
@@ -24,7 +25,8 @@ export function writeFile(bytes: KeyBytes, file: File, identity: FileIdentity, w
     bytes.byte(tag.undefined);
     return;
   }
-  const path = file.path;
+  // Not `file.path`: a staged copy has a time of its own.
+  const path = fileURLToPath(file.url);
   try {
     const status = statSync(path, { bigint: true });
     if (identity === 'stat') {

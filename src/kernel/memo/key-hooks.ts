@@ -1,4 +1,4 @@
-// How users teach memoization their own classes. Called by users through `memoHook`, asked by key.ts.
+// How users teach memoization their own classes. Called by users through `memoHook`, asked by key-walk.ts.
 
 /** What a hook answers with: any value that has a memo key itself, such as an array of the fields that count. */
 export type MemoKeyPart = unknown;
@@ -11,7 +11,8 @@ const hooks = new Map<object, Hook>();
 
 /**
  * Says what of a class's instances makes them equal for memoization. Holds for subclasses too, until they get a hook of
- * their own; instances of different classes never share a key, whatever the hook answers.
+ * their own; instances of classes with different names never share a key, whatever the hook
+ * answers.
  *
  * The hook is called each time a key is computed: it should be quick, and must answer the same for equal instances, in
  * every run. What it throws fails the task with a MemoKeyError, as its `cause`. A later hook for the same class replaces
