@@ -19,6 +19,9 @@ interface Node {
   readonly peer: string;
   readonly capacity: number;
   readonly runtimes: readonly string[];
+  readonly started: number;
+  /** Every task ever sent to it. */
+  readonly given: Set<number>;
   held: Set<number>;
   isAlive: boolean;
   /** What it sends arrives no earlier than this: links keep their order, and may be cut for a while. */
@@ -87,7 +90,10 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
           task.slab = undefined;
         }
         const node = nodes.get(effect.manager.peer);
-        if (node) at(now + 1 + pick(20), () => receive(node, ids));
+        // What was on its way to a process that ended does not reach its successor.
+        if (node?.started !== effect.manager.registration.startTime) return;
+        for (const id of ids) node.given.add(id);
+        at(now + 1 + pick(20), () => receive(node, ids));
         return;
       }
       case 'forward':
@@ -138,16 +144,29 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
       return;
     }
     const items = [outcome(id)];
-    if (luck < 0.05) items.push(outcome(id), outcome(-1), outcome(pick(options.tasks)));
+    if (luck < 0.05) {
+      const other = pick(options.tasks);
+      items.push(outcome(id), outcome(-1), ...(node.given.has(other) ? [] : [outcome(other)]));
+    }
     send(node, { type: 'results', peer: node.peer, items });
     if (luck > 0.97) send(node, { type: 'results', peer: node.peer, items });
   };
 
   const start = (peer: string, isImmortal: boolean): void => {
-    const capacity = isImmortal ? 50 : pick(9);
+    const capacity = isImmortal ? 1 + pick(3) : pick(9);
     const luck = isImmortal ? 1 : random();
     const runtimes = isImmortal || luck > 0.9 ? ['python', 'node'] : luck < 0.3 ? ['node'] : ['python'];
-    const node: Node = { peer, capacity, runtimes, held: new Set(), isAlive: true, linkFreeAt: 0 };
+    const started = serial++;
+    const node: Node = {
+      peer,
+      capacity,
+      runtimes,
+      started,
+      given: new Set(),
+      held: new Set(),
+      isAlive: true,
+      linkFreeAt: 0,
+    };
     nodes.set(peer, node);
     send(node, { type: 'probe', peer });
     const pythonVersion = luck > 0.31 && luck < 0.35 ? '3.12.0' : '3.11.9';
@@ -155,7 +174,13 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
       type: 'registration',
       peer,
       style: 'one-port',
-      registration: registration({ blockId: String(pick(30)), maxCapacity: capacity, runtimes, pythonVersion }),
+      registration: registration({
+        blockId: String(pick(30)),
+        startTime: started,
+        maxCapacity: capacity,
+        runtimes,
+        pythonVersion,
+      }),
     });
     const beat = (): void => {
       if (!node.isAlive || nodes.get(peer) !== node || answers.size === options.tasks) return;
@@ -190,7 +215,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
     at(now + pick(300_000), () => start(`m${number}`, false));
   }
   for (let taskId = 0; taskId < options.tasks; taskId++) {
-    at(now + pick(500_000), () => {
+    at(now + pick(10) * 50_000 + pick(3_000), () => {
       submitted.add(taskId);
       const priority = random() < 0.3 ? pick(5) : undefined;
       const runtime = random() < 0.3 ? 'node' : undefined;
