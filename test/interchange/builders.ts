@@ -147,3 +147,8 @@ export function tell(effect: InterchangeEffect): string {
       return effect.do;
   }
 }
+
+/** As `assert.ok`, which takes minutes to word its message where the loader has put a file on one line. */
+export function sure(condition: unknown, message = 'it is not so'): asserts condition {
+  if (!condition) throw new assert.AssertionError({ message, actual: condition, expected: true, stackStartFn: sure });
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Bench, registration, seeded } from './builders.ts';
+import { Bench, registration, seeded, sure } from './builders.ts';
 
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
@@ -139,7 +139,7 @@ describe('managers', () => {
     bench.take({ type: 'heartbeat', peer: 'n' });
     const effects = bench.wait(60_002);
     const failed = effects.filter((effect) => effect.do === 'fail');
-    assert.ok(failed.length >= 1 && failed.every((effect) => effect.failure.kind === 'manager lost'));
+    sure(failed.length >= 1 && failed.every((effect) => effect.failure.kind === 'manager lost'));
     assert.equal(bench.state.managers.size, 1);
     assert.deepEqual(bench.tell({ type: 'heartbeat', peer: 'm' }), []);
     bench.wait(60_000);
@@ -232,7 +232,7 @@ describe('versions', () => {
     assert.deepEqual(bench.tell(bench.register('bad', { pythonVersion: '3.12.1' })), ['drained to bad']);
     assert.deepEqual(bench.tell(bench.task(1)), ['good gets 1']);
     const [effect] = bench.take({ type: 'command', token: 1, command: { name: 'status' } });
-    assert.ok(effect?.do === 'answer' && effect.reply.name === 'status');
+    sure(effect?.do === 'answer' && effect.reply.name === 'status');
     const { refusals } = effect.reply.report;
     assert.equal(refusals[0]?.manager, 'bad');
     assert.match(refusals[0]?.reason ?? '', /expected py\.v=3\.11 .* found py\.v=3\.12/);
@@ -286,9 +286,9 @@ describe('commands', () => {
       token: 1,
       command: { name: 'cancel', taskIds: [1, 2, 9] },
     });
-    assert.ok(first?.do === 'cancel task' && first.taskId === 1);
-    assert.ok(second?.do === 'fail' && second.taskId === 2);
-    assert.ok(answer?.do === 'answer' && answer.reply.name === 'cancelled');
+    sure(first?.do === 'cancel task' && first.taskId === 1);
+    sure(second?.do === 'fail' && second.taskId === 2);
+    sure(answer?.do === 'answer' && answer.reply.name === 'cancelled');
     assert.deepEqual(answer.reply.answers, ['asked', 'removed', 'unknown']);
     assert.deepEqual(bench.tell(bench.results('m', 1)), ['forward result 1', 'm gets 3']);
   });
@@ -297,7 +297,7 @@ describe('commands', () => {
     const bench = new Bench();
     bench.take(bench.register('m'), bench.task(1));
     const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'cancel', taskIds: [1] } });
-    assert.ok(answer?.do === 'answer' && answer.reply.name === 'cancelled');
+    sure(answer?.do === 'answer' && answer.reply.name === 'cancelled');
     assert.deepEqual(answer.reply.answers, ['running']);
   });
 
@@ -313,7 +313,7 @@ describe('commands', () => {
     bench.take(bench.register('m'), bench.register('n', { maxCapacity: 0 }), bench.task(1));
     bench.now += 1_500;
     const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'managers' } });
-    assert.ok(answer?.do === 'answer' && answer.reply.name === 'managers');
+    sure(answer?.do === 'answer' && answer.reply.name === 'managers');
     assert.deepEqual(
       answer.reply.managers.map(({ manager, tasks, idleSeconds }) => ({ manager, tasks, idleSeconds })),
       [
@@ -328,7 +328,7 @@ describe('commands', () => {
     bench.take(bench.register('m', { blockId: '7' }), bench.register('n', { blockId: '7' }));
     bench.wait(500_000);
     const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'connected blocks' } });
-    assert.ok(answer?.do === 'answer' && answer.reply.name === 'texts');
+    sure(answer?.do === 'answer' && answer.reply.name === 'texts');
     assert.deepEqual(answer.reply.values, ['7', '7']);
   });
 });

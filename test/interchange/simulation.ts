@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Heap } from '#src/base/heap.js';
 import { checkLaw, createInterchange, type InterchangeState, step } from '#src/interchange/core.js';
 import type { InterchangeEffect, InterchangeEvent } from '#src/interchange/events.js';
-import { emptyBody, outcome, registration, seeded } from './builders.ts';
+import { emptyBody, outcome, registration, seeded, sure } from './builders.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -63,7 +63,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
     const times = (answers.get(taskId) ?? 0) + 1;
     answers.set(taskId, times);
     assert.equal(times, 1, `task ${taskId} was answered twice`);
-    assert.ok(submitted.has(taskId), `task ${taskId} was answered and never submitted`);
+    sure(submitted.has(taskId), `task ${taskId} was answered and never submitted`);
   };
 
   const feed = (event: InterchangeEvent): void => {
@@ -86,7 +86,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
         const ids = effect.tasks.map((task) => task.id);
         note(`${effect.manager.peer} ${ids.join()}`);
         for (const task of effect.tasks) {
-          assert.ok(effect.manager.registration.runtimes.includes(task.lane.runtime));
+          sure(effect.manager.registration.runtimes.includes(task.lane.runtime));
           task.slab = undefined;
         }
         const node = nodes.get(effect.manager.peer);
@@ -132,7 +132,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
       node.held.add(id);
       at(now + 10 + pick(20_000), () => finish(node, id));
     }
-    assert.ok(node.held.size <= node.capacity, `${node.peer} was given more than it can take`);
+    sure(node.held.size <= node.capacity, `${node.peer} was given more than it can take`);
   };
 
   const finish = (node: Node, id: number): void => {

@@ -27,14 +27,14 @@ import {
   writeTask,
   writeTaskBatch,
 } from '#src/wire/messages.js';
-import { decode, encode, field, PyGlobal, PyObject, type PickleValue, PyTuple } from '#src/wire/pickle.js';
-import { registration, seeded, withSeed } from '../interchange/builders.ts';
+import { decode, encode, field, type PickleValue, PyGlobal, PyObject, PyTuple } from '#src/wire/pickle.js';
+import { registration, seeded, sure, withSeed } from '../interchange/builders.ts';
 import { captured, malformed, releases } from './vectors.ts';
 
 /** The value of a pickle that must be one. */
 function value(frame: Uint8Array): PickleValue {
   const decoded = decode(frame);
-  assert.ok(decoded.ok, decoded.ok ? '' : decoded.error.message);
+  sure(decoded.ok, decoded.ok ? '' : decoded.error.message);
   return decoded.value;
 }
 
@@ -46,7 +46,7 @@ const stored = (slab: Uint8Array): { slab: Uint8Array; offset: number; length: n
 
 function head(frame: Uint8Array) {
   const task = readTask(frame);
-  assert.ok(task.ok, task.ok ? '' : task.error.reason);
+  sure(task.ok, task.ok ? '' : task.error.reason);
   return task.value;
 }
 
@@ -71,28 +71,28 @@ describe('captured messages', () => {
         } else if (channel === 'command') {
           const frame = frames[0] as Uint8Array;
           if (from === 'submit') assert.notEqual(readCommand(frame).name, 'unknown', what);
-          else assert.ok(readReply(frame).ok, what);
+          else sure(readReply(frame).ok, what);
         } else if (channel === 'results') {
           for (const frame of frames) {
             const item = readItem(frame);
             assert.notEqual(item.kind, 'unreadable', what);
-            if (item.kind === 'outcome') assert.ok(readOutcome(frame).ok, what);
+            if (item.kind === 'outcome') sure(readOutcome(frame).ok, what);
           }
         } else if (from === 'pool') {
           const port =
             channel === 'manager' ? 'single' : channel === 'manager-task-port' ? 'tasks' : ('results' as const);
           const read = readManagerMessage(frames, port);
-          assert.ok(read.ok, what);
+          sure(read.ok, what);
           if (read.value.type === 'result') {
             for (const item of read.value.items) assert.notEqual(item.kind, 'unreadable', what);
           }
         } else {
           const read = readInterchangeMessage(frames);
-          assert.ok(read.ok, what);
-          if (read.value.type === 'tasks') assert.ok(readTaskBatch(read.value.value).ok, what);
+          sure(read.ok, what);
+          if (read.value.type === 'tasks') sure(readTaskBatch(read.value.value).ok, what);
         }
       }
-      assert.ok(seen > 50);
+      sure(seen > 50);
     });
   }
 
@@ -104,14 +104,17 @@ describe('captured messages', () => {
         const type = words[message.kind as keyof typeof words];
         if (type === undefined) continue;
         const written = writeInterchangeWord({ type }, style);
-        assert.deepEqual(written.map((frame) => Buffer.from(frame).toString('hex')), message.frames.map((frame) => Buffer.from(frame).toString('hex')));
+        assert.deepEqual(
+          written.map((frame) => Buffer.from(frame).toString('hex')),
+          message.frames.map((frame) => Buffer.from(frame).toString('hex')),
+        );
       }
     }
   });
 
   it('of a version mismatch mean the same as ours', () => {
     const message = captured('2026.07.27').find(({ kind }) => kind === 'version_mismatch');
-    assert.ok(message?.frames[0]);
+    sure(message?.frames[0]);
     const failure: InterchangeFailure = {
       kind: 'version mismatch',
       interchange: 'py.v=3.11 parsl.v=1.3.0-dev',
@@ -119,7 +122,7 @@ describe('captured messages', () => {
     };
     const theirs = readOutcome(message.frames[0]);
     const ours = readOutcome(writeFailure(-1, failure));
-    assert.ok(theirs.ok && ours.ok);
+    sure(theirs.ok && ours.ok);
     assert.equal(ours.value.taskId, -1);
     assert.deepEqual(value(ours.value.bytes.subarray(3)), value(theirs.value.bytes.subarray(3)));
   });
@@ -128,7 +131,7 @@ describe('captured messages', () => {
     const read = (release: (typeof releases)[number], port: 'tasks' | 'single') => {
       const message = captured(release).find(({ kind }) => kind === 'registration');
       const found = readManagerMessage(message?.frames ?? [], port);
-      assert.ok(found.ok && found.value.type === 'registration');
+      sure(found.ok && found.value.type === 'registration');
       return { ...found.value.registration, startTime: 0 };
     };
     assert.deepEqual(read('2024.09.02', 'tasks'), read('2026.07.27', 'single'));
@@ -152,15 +155,20 @@ describe('malformed messages', () => {
         assert.equal(command.name, isHold ? 'hold manager' : 'unknown');
       } else {
         const read = readManagerMessage(frames);
-        if (row.case.startsWith('res_')) assert.ok(read.ok && read.value.type === 'result');
+        if (row.case.startsWith('res_')) sure(read.ok && read.value.type === 'result');
         if (row.case === 'res_good_then_bad') {
-          assert.ok(read.ok && read.value.type === 'result');
-          assert.deepEqual(read.value.items.map((item) => item.kind), ['outcome', 'unreadable']);
+          sure(read.ok && read.value.type === 'result');
+          assert.deepEqual(
+            read.value.items.map((item) => item.kind),
+            ['outcome', 'unreadable'],
+          );
         }
-        if (/proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float/.test(row.case)) {
-          assert.ok(read.ok || row.case === 'ctl_unknown_type_unregistered', row.case);
+        if (
+          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float/.test(row.case)
+        ) {
+          sure(read.ok || row.case === 'ctl_unknown_type_unregistered', row.case);
         } else if (/^(ctl|reg)/.test(row.case) && row.case !== 'reg_missing_max_capacity') {
-          assert.ok(!read.ok, row.case);
+          sure(!read.ok, row.case);
         }
       }
     });
@@ -186,7 +194,7 @@ describe('malformed messages', () => {
         if (!task.ok) continue;
         const good = head(writeTask({ taskId: 1, buffer: new Uint8Array(3), context: new Map() }));
         const batch = value(writeTaskBatch([stored(good.body), stored(task.value.body), stored(good.body)]));
-        assert.ok(Array.isArray(batch) && batch.length === 3);
+        sure(Array.isArray(batch) && batch.length === 3);
         assert.equal(Number(field(batch[1], 'task_id')), task.value.taskId);
         assert.deepEqual(batch[2], value(writeTask({ taskId: 1, buffer: new Uint8Array(3), context: new Map() })));
       }
@@ -212,13 +220,17 @@ describe('tasks', () => {
       const task = head(writeTask({ taskId: 2 ** 33, buffer, context }));
       assert.deepEqual([task.taskId, task.priority, task.runtime], [2 ** 33, priority, 'node']);
     }
-    const old = head(writeTask({ taskId: 3, buffer, context: dictOf({ resource_spec: dictOf({ priority: 5 }) }) }, 'resource_spec'));
+    const old = head(
+      writeTask({ taskId: 3, buffer, context: dictOf({ resource_spec: dictOf({ priority: 5 }) }) }, 'resource_spec'),
+    );
     assert.equal(old.priority, 5);
   });
 
   it('whose executor has arguments named like ours are not misread', () => {
     const k = dictOf({ priority: 1, runtime: 'node', task_id: 99 });
-    const task = head(writeTask({ taskId: 4, buffer, context: dictOf({ task_executor: dictOf({ f: 'a.b', a: new PyTuple([]), k }) }) }));
+    const task = head(
+      writeTask({ taskId: 4, buffer, context: dictOf({ task_executor: dictOf({ f: 'a.b', a: new PyTuple([]), k }) }) }),
+    );
     assert.deepEqual([task.taskId, task.priority, task.runtime], [4, undefined, undefined]);
   });
 
@@ -240,12 +252,12 @@ describe('tasks', () => {
   it('with a readable id and a broken rest keep the id', () => {
     const frame = writeTask({ taskId: 8, buffer, context: new Map() });
     const cut = readTask(frame.subarray(0, frame.length - 4));
-    assert.ok(!cut.ok && cut.error.taskId === 8);
+    sure(!cut.ok && cut.error.taskId === 8);
     const context = encode(dictOf({ task_id: 9, context: 5, buffer }));
     const wrong = readTask(context);
-    assert.ok(!wrong.ok && wrong.error.taskId === 9);
+    sure(!wrong.ok && wrong.error.taskId === 9);
     const object = readTask(encode(dictOf({ task_id: 10, context: new Map(), buffer: new PyGlobal('os', 'system') })));
-    assert.ok(!object.ok && object.error.taskId === 10);
+    sure(!object.ok && object.error.taskId === 10);
   });
 
   it('are completed for pools of an era that looks for other keys', () => {
@@ -273,7 +285,7 @@ describe('items', () => {
       const frame = writeOutcome(outcome);
       assert.deepEqual(readItem(frame), { kind: 'outcome', taskId: 41, frame });
       const read = readOutcome(frame);
-      assert.ok(read.ok);
+      sure(read.ok);
       assert.deepEqual({ ...read.value, bytes: [...read.value.bytes] }, { ...outcome, bytes: [48, 50, 10] });
     }
   });
@@ -283,13 +295,13 @@ describe('items', () => {
     const payload = new PyTuple([type, dictOf({ run_id: 'r', task_id: 3, memory: 2 ** 40 })]);
     const frame = writeMonitoringItem(payload);
     const item = readItem(frame);
-    assert.ok(item.kind === 'monitoring');
+    sure(item.kind === 'monitoring');
     assert.deepEqual(value(item.frame), payload);
   });
 
   it('without result and exception keep the id they are about', () => {
     const item = readItem(encode(dictOf({ type: 'result', task_id: 7 })));
-    assert.ok(item.kind === 'unreadable' && item.taskId === 7);
+    sure(item.kind === 'unreadable' && item.taskId === 7);
   });
 });
 
@@ -299,13 +311,13 @@ describe('managers', () => {
     for (const style of ['one-port', 'two-port'] as const) {
       const frame = writeManagerMessage({ type: 'registration', registration: plain }, style);
       const read = readManagerMessage([frame], style === 'one-port' ? 'single' : 'tasks');
-      assert.ok(read.ok && read.value.type === 'registration');
+      sure(read.ok && read.value.type === 'registration');
       assert.deepEqual(read.value.registration, plain);
-      assert.ok(!Buffer.from(frame).includes('chervil'));
+      sure(!Buffer.from(frame).includes('chervil'));
     }
     const own = registration({ runtimes: ['node', 'python'], extensions: ['cancel', 'batch'] });
     const read = readManagerMessage([writeManagerMessage({ type: 'registration', registration: own })]);
-    assert.ok(read.ok && read.value.type === 'registration');
+    sure(read.ok && read.value.type === 'registration');
     assert.deepEqual(read.value.registration, own);
   });
 
@@ -315,7 +327,7 @@ describe('managers', () => {
       { type: 'cancel', taskIds: [1, 2] },
     ] as const) {
       const read = readInterchangeMessage(writeInterchangeWord(word, 'one-port'));
-      assert.ok(read.ok);
+      sure(read.ok);
       assert.deepEqual(read.value, word);
     }
   });
@@ -353,12 +365,26 @@ describe('commands', () => {
       isDraining: false,
     };
     const managers = readManagers(value(writeReply({ name: 'managers', managers: [line] }, ports)));
-    assert.ok(managers.ok);
+    sure(managers.ok);
     assert.deepEqual(managers.value, [line]);
   });
 
   it('for the status give the whole report', () => {
-    const names = ['received', 'queued', 'leased', 'answered', 'results', 'failures', 'cancelled', 'strayResults', 'malformed', 'duplicates', 'managersRegistered', 'managersRefused', 'managersLost'] as const;
+    const names = [
+      'received',
+      'queued',
+      'leased',
+      'answered',
+      'results',
+      'failures',
+      'cancelled',
+      'strayResults',
+      'malformed',
+      'duplicates',
+      'managersRegistered',
+      'managersRefused',
+      'managersLost',
+    ] as const;
     const counters = Object.fromEntries(names.map((name, at) => [name, at])) as Record<(typeof names)[number], number>;
     const report = {
       counters,
@@ -367,13 +393,17 @@ describe('commands', () => {
       refusals: [{ manager: 'bad', reason: 'py', times: 3 }],
     };
     const read = readStatus(value(writeReply({ name: 'status', report }, { single: 1, pair: undefined })));
-    assert.ok(read.ok);
+    sure(read.ok);
     assert.deepEqual(read.value, report);
   });
 });
 
 describe('the configuration', () => {
-  const selector = new PyObject('new', new PyGlobal('parsl.executors.high_throughput.manager_selector', 'BlockIdManagerSelector'), new PyTuple([]));
+  const selector = new PyObject(
+    'new',
+    new PyGlobal('parsl.executors.high_throughput.manager_selector', 'BlockIdManagerSelector'),
+    new PyTuple([]),
+  );
   const base: Record<string, PickleValue> = {
     client_address: '127.0.0.1',
     client_ports: new PyTuple([55_001, 55_002, 55_003]),
@@ -393,7 +423,7 @@ describe('the configuration', () => {
   it('is read in the form of each era, which it tells as far as it can', () => {
     const era = (more: Record<string, PickleValue>) => {
       const read = readConfig(encode(dictOf({ ...base, ...more })));
-      assert.ok(read.ok);
+      sure(read.ok);
       assert.equal(read.value.selector, 'block-id');
       return [read.value.era, read.value.poolPorts, ...read.value.workerPorts];
     };
@@ -406,7 +436,7 @@ describe('the configuration', () => {
 
   it('names all faults at once', () => {
     const read = readConfig(encode(dictOf({ client_ports: 5 })));
-    assert.ok(!read.ok);
+    sure(!read.ok);
     assert.match(read.error, /client_ports .* client_address .* logdir/);
   });
 
@@ -416,7 +446,7 @@ describe('the configuration', () => {
       const log = new PyObject('new', new PyGlobal('parsl.logconfigs', name), new PyTuple([]));
       const other = new PyObject('new', new PyGlobal('mine', 'Selector'), new PyTuple([]));
       const read = readConfig(encode(dictOf({ ...base, worker_port: null, log_config: log, manager_selector: other })));
-      assert.ok(read.ok);
+      sure(read.ok);
       assert.equal(read.value.log.kind, kind);
       assert.equal(read.value.selector, 'random');
       assert.equal(read.value.unknownSelector, 'Selector');
@@ -424,16 +454,27 @@ describe('the configuration', () => {
   });
 
   it('written for a Python interchange reads back the same', () => {
-    const read = readConfig(encode(dictOf({ ...base, worker_port: 1, log_config: null, _check_python_mismatch: false })));
-    assert.ok(read.ok);
+    const read = readConfig(
+      encode(dictOf({ ...base, worker_port: 1, log_config: null, _check_python_mismatch: false })),
+    );
+    sure(read.ok);
     const again = readConfig(writeConfig(read.value));
-    assert.ok(again.ok);
+    sure(again.ok);
     assert.deepEqual({ ...again.value, hub: undefined }, { ...read.value, hub: undefined });
   });
 });
 
 it('releases tell their era, builds from the repository do not', () => {
-  const eras = ['2024.09.02', '2024.10.21', '2025.06.30', '2025.09.15', '2025.09.22', '2025.10.06', '2026.01.05', '2026.07.27'];
+  const eras = [
+    '2024.09.02',
+    '2024.10.21',
+    '2025.06.30',
+    '2025.09.15',
+    '2025.09.22',
+    '2025.10.06',
+    '2026.01.05',
+    '2026.07.27',
+  ];
   assert.equal(eras.map(eraOfRelease).join(''), 'ABCDEFGH');
   assert.equal(eraOfRelease('1.3.0-dev'), undefined);
 });
@@ -450,7 +491,19 @@ it('a record of a manager has the fields the monitoring database needs', () => {
     at: Date.UTC(2026, 1, 3),
   });
   const read = value(frame);
-  assert.ok(read instanceof PyTuple);
-  const needed = ['run_id', 'hostname', 'uid', 'block_id', 'cpu_count', 'total_memory', 'active', 'worker_count', 'python_v', 'timestamp', 'last_heartbeat'];
-  for (const key of needed) assert.ok((field(read.items[1], key) ?? null) !== null, key);
+  sure(read instanceof PyTuple);
+  const needed = [
+    'run_id',
+    'hostname',
+    'uid',
+    'block_id',
+    'cpu_count',
+    'total_memory',
+    'active',
+    'worker_count',
+    'python_v',
+    'timestamp',
+    'last_heartbeat',
+  ];
+  for (const key of needed) sure((field(read.items[1], key) ?? null) !== null, key);
 });

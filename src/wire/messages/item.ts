@@ -56,7 +56,8 @@ export function readItem(frame: Uint8Array): Item {
       hasOutcome = skim.valueKind(entry) === kind.bytes || hasOutcome;
     } else if (skim.keyIs(entry, texts.payload)) payloadAt = entry;
   }
-  if (isUsual && type === 'result' && taskId !== undefined && hasOutcome) return { kind: 'outcome', taskId, frame };
+  if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && hasOutcome)
+    return { kind: 'outcome', taskId, frame };
   if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
   }

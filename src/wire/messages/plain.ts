@@ -59,7 +59,7 @@ function write(value: PickleValue, depth: number): boolean {
     writer.listEnd();
   } else if (value instanceof Map) {
     writer.dictStart();
-    for (const [key, item] of value) if (!write(key, depth + 1) || !write(item, depth + 1)) return false;
+    for (const [key, item] of value) if (!isKey(key) || !write(key, depth + 1) || !write(item, depth + 1)) return false;
     writer.dictEnd();
   } else if (value instanceof PyTuple) {
     writer.tupleStart();
@@ -71,6 +71,12 @@ function write(value: PickleValue, depth: number): boolean {
     writer.float(number);
   }
   return true;
+}
+
+/** What Python can have as a key, tuples of keys included. */
+function isKey(value: PickleValue): boolean {
+  if (value instanceof PyTuple) return value.items.every(isKey);
+  return value === null || typeof value !== 'object' || value instanceof Uint8Array || toNumber(value) !== undefined;
 }
 
 function writeNumber(value: number): void {

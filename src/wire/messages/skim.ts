@@ -16,6 +16,7 @@ export const kind = {
   object: 9,
   mark: 10,
   emptyDict: 11,
+  list: 12,
 } as const;
 
 const mostDeep = 512;
@@ -38,6 +39,8 @@ export class Skim {
   bodyAt = 0;
   /** True when the pickle refers to its memo: then its parts cannot be moved. */
   hasReferences = false;
+  /** True when it has classes or functions in it. Envelopes of tasks and results must not. */
+  hasObjects = false;
   /** How many FRAMEs it has. */
   frames = 0;
 
@@ -114,14 +117,21 @@ export class Skim {
     const length = bytes.length;
     this.#bytes = bytes;
     this.hasReferences = false;
+    this.hasObjects = false;
     this.frames = 0;
     this.#memoSize = 0;
     kinds[0] = kind.none;
+    let isSound = true;
     // The opening: PROTO, FRAME, EMPTY_DICT, MEMOIZE, MARK; or one entry without MARK.
     let at = 0;
     this.#size = 0;
-    if (bytes[0] === 0x80) at = 2;
+    if (bytes[0] === 0x80) {
+      if ((bytes[1] as number) > 5) return false;
+      at = 2;
+    }
     if (bytes[at] === 0x95) {
+      // A broken frame is skimmed all the same: the task's id may be readable.
+      isSound = isFrame(bytes, at);
       at += 9;
       this.frames = 1;
     }
@@ -157,6 +167,7 @@ export class Skim {
           continue;
         }
         case 0x95: // FRAME
+          isSound = isSound && isFrame(bytes, startAt);
           at += 8;
           this.frames++;
           continue;
@@ -165,12 +176,14 @@ export class Skim {
           from = at + 1;
           to = from + (bytes[at] as number);
           at = to;
+          if (!isAscii(bytes, from, to)) return false;
           break;
         case 0x58: // BINUNICODE
           made = kind.text;
           from = at + 4;
           to = from + uint32(bytes, at);
           at = to;
+          if (!isAscii(bytes, from, to)) return false;
           break;
         case 0x43: // SHORT_BINBYTES
           made = kind.bytes;
@@ -229,6 +242,8 @@ export class Skim {
           made = kind.emptyDict;
           break;
         case 0x5d: // EMPTY_LIST
+          made = kind.list;
+          break;
         case 0x29: // EMPTY_TUPLE
           break;
         case 0x28: // MARK
@@ -259,20 +274,25 @@ export class Skim {
           const takes = opcode === 0x85 ? 1 : opcode === 0x87 || opcode === 0x73 ? 3 : 2;
           if (opcode === 0x73 && size === 3 && !hasMark) {
             // The one entry of the outermost dict.
-            if (bytes[at] !== 0x2e) return false;
+            if (bytes[at] !== 0x2e || !this.#areKeys(1, size)) return false;
             this.#size = size;
             this.stopAt = at;
-            return true;
+            return isSound;
           }
           const first = size - takes;
           if (first < 1) return false;
-          let isObject = opcode === 0x93 || opcode === 0x52 || opcode === 0x81;
+          let isObject = opcode === 0x93 || opcode === 0x52 || opcode === 0x81 || opcode === 0x62;
+          if (isObject) this.hasObjects = true;
           for (let place = first; place < size; place++) {
             if (kinds[place] === kind.mark) return false;
             if (kinds[place] === kind.object) isObject = true;
           }
-          if (opcode === 0x73 && kinds[first] !== kind.dict && kinds[first] !== kind.emptyDict) return false;
-          made = isObject ? kind.object : opcode === 0x73 ? kind.dict : kind.other;
+          if (opcode === 0x73) {
+            if (kinds[first] !== kind.dict && kinds[first] !== kind.emptyDict) return false;
+            if (!this.#areKeys(first + 1, size)) return false;
+          }
+          if (opcode === 0x61 && kinds[first] !== kind.list) return false;
+          made = isObject ? kind.object : opcode === 0x73 ? kind.dict : opcode === 0x61 ? kind.list : kind.other;
           form = forms[first] as number;
           size = first;
           break;
@@ -290,9 +310,10 @@ export class Skim {
           if (place === 0) {
             // The end of the outermost dict.
             if (opcode !== 0x75 || !hasMark || (size & 1) === 0 || bytes[at] !== 0x2e) return false;
+            if (!this.#areKeys(1, size)) return false;
             this.#size = size;
             this.stopAt = at;
-            return true;
+            return isSound;
           }
           if (opcode === 0x74) {
             made = isObject ? kind.object : kind.other;
@@ -304,8 +325,9 @@ export class Skim {
           if (container < 1) return false;
           const isDict = kinds[container] === kind.dict || kinds[container] === kind.emptyDict;
           if (opcode === 0x75 && (!isDict || (size - place) % 2 === 0)) return false;
-          if (opcode === 0x65 && kinds[container] !== kind.other) return false;
-          made = isObject ? kind.object : opcode === 0x75 ? kind.dict : kind.other;
+          if (opcode === 0x75 && !this.#areKeys(place + 1, size)) return false;
+          if (opcode === 0x65 && kinds[container] !== kind.list) return false;
+          made = isObject ? kind.object : opcode === 0x75 ? kind.dict : kind.list;
           form = forms[container] as number;
           size = container;
           break;
@@ -324,6 +346,15 @@ export class Skim {
     return false;
   }
 
+  /** Whether every second place from `first` on can be a key for sure. A list as a key ends whoever unpickles it. */
+  #areKeys(first: number, end: number): boolean {
+    for (let place = first; place < end; place += 2) {
+      const what = this.#kinds[place] as number;
+      if (what < kind.int || what > kind.null) return false;
+    }
+    return true;
+  }
+
   #remember(what: number, start: number, end: number): boolean {
     if (this.#memoSize >= mostMemo) return false;
     this.#memoKinds[this.#memoSize] = what;
@@ -332,6 +363,19 @@ export class Skim {
     this.#memoSize++;
     return true;
   }
+}
+
+/** Whether the FRAME at `at` does not claim more than there is; then Python reads it. */
+function isFrame(bytes: Uint8Array, at: number): boolean {
+  for (let high = at + 5; high < at + 9; high++) if (bytes[high] !== 0) return false;
+  return uint32(bytes, at + 1) <= bytes.length - at - 9;
+}
+
+/** Text that is not plain ASCII is left to the codec, which knows what Python refuses. */
+function isAscii(bytes: Uint8Array, from: number, to: number): boolean {
+  if (to > bytes.length) return false;
+  for (let at = from; at < to; at++) if ((bytes[at] as number) > 127) return false;
+  return true;
 }
 
 function uint32(bytes: Uint8Array, at: number): number {

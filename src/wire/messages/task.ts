@@ -66,7 +66,7 @@ export function readTask(frame: Uint8Array): Result<TaskHead, TaskFault> {
     else if (skim.keyIs(entry, keys.context)) contextAt = entry;
     else if (skim.keyIs(entry, keys.spec)) specAt = entry;
   }
-  if (!isUsual || skim.hasReferences || skim.frames > 1 || taskId === undefined || !hasBuffer) {
+  if (!isUsual || skim.hasReferences || skim.hasObjects || skim.frames > 1 || taskId === undefined || !hasBuffer) {
     return readUnusual(frame, taskId);
   }
   const envelope = contextAt >= 0 ? 'context' : specAt >= 0 ? 'resource_spec' : 'bare';
