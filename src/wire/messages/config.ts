@@ -59,8 +59,33 @@ const configLimits: Partial<PickleLimits> = { maxBytes: 16 * 1024 * 1024, maxDep
 export function readConfig(bytes: Uint8Array): Result<InterchangeConfig> {
   const decoded = decodePrefix(bytes, configLimits);
   if (!decoded.ok) return { ok: false, error: `the configuration on standard input is ${decoded.error.message}` };
-  const config = decoded.value.value;
-  if (!(config instanceof Map)) return { ok: false, error: 'the configuration on standard input is no dict' };
+  return checkConfig(decoded.value.value);
+}
+
+/**
+ * The same configuration as JSON, with the same keys; lists stand for tuples, and `manager_selector` and `log_config`
+ * are the names of Parsl's classes.
+ */
+export function readConfigJson(source: string): Result<InterchangeConfig> {
+  try {
+    const value: unknown = JSON.parse(source);
+    return checkConfig(fromJson(value));
+  } catch (error) {
+    // Only JSON.parse throws here.
+    return { ok: false, error: `the configuration is no JSON: ${(error as Error).message}` };
+  }
+}
+
+function fromJson(value: unknown): PickleValue {
+  if (Array.isArray(value)) return value.map(fromJson);
+  if (typeof value === 'object' && value !== null) {
+    return new Map(Object.entries(value).map(([key, item]): [PickleValue, PickleValue] => [key, fromJson(item)]));
+  }
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
+}
+
+function checkConfig(config: PickleValue): Result<InterchangeConfig> {
+  if (!(config instanceof Map)) return { ok: false, error: 'the configuration is no dict' };
   const faults: string[] = [];
   const clientPorts = numbers(config.get('client_ports'));
   if (clientPorts.length !== 3) faults.push('client_ports must be three ports');
@@ -77,7 +102,7 @@ export function readConfig(bytes: Uint8Array): Result<InterchangeConfig> {
   const selector = className(config.get('manager_selector'));
   const [tasks = 0, results = 0, command = 0] = clientPorts;
   if (clientAddress === undefined || logdir === undefined || faults.length > 0) {
-    return { ok: false, error: `the configuration on standard input is wrong: ${faults.join('; ')}` };
+    return { ok: false, error: `the configuration is wrong: ${faults.join('; ')}` };
   }
   return {
     ok: true,
@@ -116,6 +141,7 @@ function numbers(value: PickleValue | undefined): number[] {
 
 /** The name of the class an object was made from. */
 function className(value: PickleValue | undefined): string | undefined {
+  if (typeof value === 'string') return value;
   if (!(value instanceof PyObject)) return undefined;
   // Protocols below 2 make objects by calling copyreg._reconstructor(class, ...).
   const made =
