@@ -238,6 +238,41 @@ describe('the interchange process', () => {
     assert.equal(read.value.type, 'drained');
   });
 
+  it('ends when its standard input is closed later than its configuration came', async () => {
+    const config = {
+      client_address: '127.0.0.1',
+      interchange_address: '127.0.0.1',
+      worker_port: null,
+      log_config: 'NoopLogging',
+    };
+    const submitter = createSocket({ type: 'dealer', lingerMs: 0, onPeerJoined: () => joined() });
+    let joined = (): void => {};
+    const isConnected = new Promise<void>((resolve) => {
+      joined = resolve;
+    });
+    const port = Number((await submitter.bind('tcp://127.0.0.1:*')).split(':').pop());
+    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'inherit'] });
+    children.push(child);
+    const exited = new Promise((resolve) => child.on('exit', resolve));
+    child.stdin.write(JSON.stringify({ ...config, client_ports: [port, port, port], logdir: directory }));
+    await isConnected;
+    child.stdin.end();
+    assert.equal(await exited, 0);
+    await submitter.close({ lingerMs: 0 });
+  });
+
+  it('says what is wrong with its configuration', async () => {
+    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'pipe'] });
+    children.push(child);
+    let text = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += String(chunk);
+    });
+    child.stdin.end('{"client_ports": [1, 2]}');
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 1);
+    assert.match(text, /client_ports must be three ports; client_address must be an IP address; logdir must be/);
+  });
+
   it('ends on SIGTERM and writes its log where Parsl does', async () => {
     const submitter = await Submitter.start();
     await port(submitter);
