@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { serialize } from 'node:v8';
 import type { FunctionByValue, FunctionSource } from '../task/ports.ts';
+import { decodeValue } from '../wire/values.ts';
 import { type Collection, collect } from './capture/collect.ts';
 import { openInspection } from './capture/inspect.ts';
 import { compiledMark } from './capture/source-map.ts';
@@ -58,11 +59,13 @@ export function describeSource(source: FunctionSource): string {
   if (source.by === 'reference') return `by reference, ${source.module}#${source.export}`;
   const texts = Object.values(source.functions);
   const bytes = texts.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);
-  const captures = Object.entries(source.captures).map(([name, value]) => `${name}: ${show(value)}`);
+  const captured = decodeValue(structuredClone(source.captures));
+  const captures = Object.entries(captured instanceof Promise ? {} : (captured as object)).map(([name, value]) => `${name}: ${show(value)}`);
   const helpers = Object.keys(source.functions).filter((name) => name !== source.main);
   const imports = Object.entries(source.imports).map(([name, { module }]) => `${name} from ${module.replace(compiledMark, '')}`);
   return [
     `by value, ${bytes} bytes`,
+    captured instanceof Promise && 'with captures',
     captures.length > 0 && `captures { ${captures.join(', ')} }`,
     helpers.length > 0 && `with ${helpers.join(', ')}`,
     imports.length > 0 && `imports ${imports.join(', ')}`,

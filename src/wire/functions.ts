@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compileFunction, constants } from 'node:vm';
 import { ChervilError, DeserializationError, FunctionNotFoundError } from '../task/errors.ts';
 import type { FunctionByReference, FunctionByValue, FunctionSource, FunctionText, ImportedName } from '../task/ports.ts';
+import { decodeValue } from './values.ts';
 
 /** Property of an app's wrapper that holds the user's own function. */
 const appFunctionKey = Symbol.for('chervil.app.function');
@@ -89,18 +90,22 @@ interface Compiled {
 
 function makeFunction(source: FunctionByValue): CallableFunction | Promise<CallableFunction> {
   const values = new Map<string, unknown>([['__name', giveName]]);
-  for (const [key, value] of Object.entries(decodeCaptures(source.captures))) values.set(key, value);
-  const imports = Object.entries(source.imports);
-  if (imports.length === 0) return assemble(source, values);
-  return Promise.all(
-    imports.map(async ([key, imported]) => {
-      values.set(key, await importName(imported));
-    }),
-  ).then(() => assemble(source, values));
+  // A copy, because decoding uses the data up. Its values come later only if a class must be imported for them.
+  const captures = decodeValue(structuredClone(source.captures));
+  const imports = Object.entries(source.imports).map(async ([key, imported]) => {
+    values.set(key, await importName(imported));
+  });
+  if (!(captures instanceof Promise) && imports.length === 0) return assemble(source, captures, values);
+  return Promise.all([captures, ...imports]).then(([captures]) => assemble(source, captures, values));
 }
 
 /** Makes the functions in their order; whatever uses a later one is told of it as soon as that is made. */
-function assemble({ functions, main }: FunctionByValue, values: Map<string, unknown>): CallableFunction {
+function assemble(
+  { functions, main }: FunctionByValue,
+  captures: unknown,
+  values: Map<string, unknown>,
+): CallableFunction {
+  for (const [key, value] of Object.entries(captures as object)) values.set(key, value);
   const unfinished: { text: FunctionText; compiled: Compiled }[] = [];
   for (const [key, text] of Object.entries(functions)) {
     const compiled = compile(text, values);
@@ -122,18 +127,18 @@ function assemble({ functions, main }: FunctionByValue, values: Map<string, unkn
  */
 function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Compiled {
   const names = Object.keys(text.uses);
-  const setter = `(${names.map((_, index) => `$_${index}`).join(', ')}) => { ${names.map((name, index) => `${name} = $_${index};`).join(' ')} }`;
-  const before = `'use strict'; return [{ ${JSON.stringify(text.name || 'function')}: (`;
-  const isNamed = text.name !== '';
-  const prefix = isNamed ? before : `'use strict'; return [(`;
-  const code = isNamed ? `${prefix}${text.code}) }[${JSON.stringify(text.name)}], ${setter}];` : `${prefix}${text.code}), ${setter}];`;
+  const set = names.length > 0 ? `function () { [${names.join(', ')}] = arguments; }` : '() => {}';
+  // A member of a literal gives its name to an arrow function; parentheses keep a comment at the end harmless.
+  const [prefix, suffix] = text.name ? [`{ ${JSON.stringify(text.name)}: (`, `\n) }[${JSON.stringify(text.name)}]`] : ['(', '\n)'];
+  const before = `'use strict'; return [${prefix}`;
+  const code = `${before}${text.code}${suffix}, ${set}];`;
   const { url, line, column } = text.origin;
   silenceLoaderWarning();
   try {
     const make = compileFunction(code, names, {
       filename: url || 'chervil:function',
       lineOffset: line - 1,
-      columnOffset: column - 1 - prefix.length,
+      columnOffset: column - 1 - before.length,
       importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     });
     const keys = Object.values(text.uses);
@@ -148,10 +153,6 @@ function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Comp
 /** Loaders put calls of this into function texts, so that functions keep their names. */
 function giveName(target: object, name: string): object {
   return Object.defineProperty(target, 'name', { value: name, configurable: true });
-}
-
-function decodeCaptures(captures: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return structuredClone(captures);
 }
 
 /* Imports */
