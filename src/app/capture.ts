@@ -6,6 +6,7 @@ import type { FunctionByValue, FunctionSource } from '../task/ports.ts';
 import { decodeValue } from '../wire/values.ts';
 import { type Collection, collect } from './capture/collect.ts';
 import { openInspection } from './capture/inspect.ts';
+import { findCallable, readScript } from './capture/script.ts';
 import { compiledMark } from './capture/source-map.ts';
 import { encodeCaptures } from './capture/value.ts';
 
@@ -34,19 +35,30 @@ export function capture(fn: CallableFunction): FunctionByValue {
   }
   const { main, functions, captures, imports } = collection;
   const content = { main, functions, captures: encodeCaptures(captures), imports };
-  const source: FunctionByValue = { by: 'value', key: hash(content), ...content };
+  const source: FunctionByValue = { by: 'value', key: keyOf(content), ...content };
   sources.set(fn, source);
   return source;
 }
 
 /**
- * What of a function by value decides about its results: like `key`, without the lines where it stands. For memo keys:
- * moving a function in its file does not change it.
+ * The name of the variable that holds the app made of a nameless function, or undefined if that is not to be seen in its
+ * source.
+ * @example
+ * const inside = app((points: number) => points / 2); // declaredName of that arrow function is 'inside'
  */
-export function identityOf(source: FunctionByValue): string {
-  const texts = Object.entries(source.functions).map(([key, { name, code, uses }]) => [key, name, code, uses]);
-  const imports = Object.entries(source.imports).map(([key, { module, export: name }]) => [key, module, name]);
-  return hash([source.main, texts, source.captures, imports]);
+export function declaredName(fn: CallableFunction): string | undefined {
+  const inspection = openInspection();
+  try {
+    const closure = inspection.closureOf(fn);
+    if (closure === undefined) return undefined;
+    const script = readScript(inspection.scriptText(closure.scriptId));
+    const callable = findCallable(script, closure, Function.prototype.toString.call(fn));
+    return callable && script.declaredNames.get(callable.node.start);
+  } catch {
+    return undefined; // A name is a comfort only; what is wrong with the source is told when it is sent.
+  } finally {
+    inspection.close();
+  }
 }
 
 /**
@@ -60,9 +72,13 @@ export function describeSource(source: FunctionSource): string {
   const texts = Object.values(source.functions);
   const bytes = texts.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);
   const captured = decodeValue(structuredClone(source.captures));
-  const captures = Object.entries(captured instanceof Promise ? {} : (captured as object)).map(([name, value]) => `${name}: ${show(value)}`);
+  const captures = Object.entries(captured instanceof Promise ? {} : (captured as object)).map(
+    ([name, value]) => `${name}: ${show(value)}`,
+  );
   const helpers = Object.keys(source.functions).filter((name) => name !== source.main);
-  const imports = Object.entries(source.imports).map(([name, { module }]) => `${name} from ${module.replace(compiledMark, '')}`);
+  const imports = Object.entries(source.imports).map(
+    ([name, { module }]) => `${name} from ${module.replace(compiledMark, '')}`,
+  );
   return [
     `by value, ${bytes} bytes`,
     captured instanceof Promise && 'with captures',
@@ -74,14 +90,30 @@ export function describeSource(source: FunctionSource): string {
     .join(', ');
 }
 
-function hash(content: unknown): string {
-  return createHash('sha256').update(serialize(content)).digest('hex').slice(0, 32);
+/** Lines and columns do not count: moving a function in its file makes no other function of it. */
+function keyOf({ main, functions, captures, imports }: Omit<FunctionByValue, 'by' | 'key'>): string {
+  const texts = Object.entries(functions).map(([key, { name, code, uses, origin }]) => [
+    key,
+    name,
+    code,
+    uses,
+    origin.url,
+  ]);
+  return createHash('sha256')
+    .update(serialize([main, texts, captures, imports]))
+    .digest('hex')
+    .slice(0, 32);
 }
 
 /** A value in at most 40 letters. */
 function show(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (value instanceof Map || value instanceof Set) return `${value.constructor.name}(${value.size})`;
-  const text = typeof value === 'object' && value !== null ? JSON.stringify(value) : typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text =
+    typeof value === 'object' && value !== null
+      ? JSON.stringify(value)
+      : typeof value === 'string'
+        ? JSON.stringify(value)
+        : String(value);
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }

@@ -7,7 +7,13 @@ import { hostname } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compileFunction, constants } from 'node:vm';
 import { ChervilError, DeserializationError, FunctionNotFoundError } from '../task/errors.ts';
-import type { FunctionByReference, FunctionByValue, FunctionSource, FunctionText, ImportedName } from '../task/ports.ts';
+import type {
+  FunctionByReference,
+  FunctionByValue,
+  FunctionSource,
+  FunctionText,
+  ImportedName,
+} from '../task/ports.ts';
 import { decodeValue } from './values.ts';
 
 /** Property of an app's wrapper that holds the user's own function. */
@@ -24,7 +30,7 @@ const loaded = new Map<string, CallableFunction | Promise<CallableFunction>>();
  * const add = await loadFunction({ by: 'reference', module: 'file:///tasks.js', export: 'add' });
  */
 export function loadFunction(source: FunctionSource): CallableFunction | Promise<CallableFunction> {
-  const key = source.by === 'value' ? source.key : `${source.module}#${source.export}`;
+  const key = source.by === 'value' ? keyOf(source) : `${source.module}#${source.export}`;
   const known = loaded.get(key);
   if (known) return known;
   const made = source.by === 'value' ? makeFunction(source) : importFunction(source);
@@ -36,6 +42,12 @@ export function loadFunction(source: FunctionSource): CallableFunction | Promise
     );
   }
   return made;
+}
+
+/** The same function at another line is another one here, so that stacks are right. */
+function keyOf({ key, main, functions }: FunctionByValue): string {
+  const origin = functions[main]?.origin;
+  return `${key}@${origin?.line}:${origin?.column}`;
 }
 
 /**
@@ -51,7 +63,11 @@ export function moduleHash(url: string): string {
     path = fileURLToPath(url);
     ({ size, mtimeMs } = statSync(path));
   } catch (error) {
-    throw new FunctionNotFoundError(url, `Cannot read ${url}, whose text is part of a memo key: ${textOf(error)}`, error);
+    throw new FunctionNotFoundError(
+      url,
+      `Cannot read ${url}, whose text is part of a memo key: ${textOf(error)}`,
+      error,
+    );
   }
   const known = hashes.get(url);
   if (known && known.size === size && known.mtimeMs === mtimeMs) return known.hash;
@@ -73,7 +89,10 @@ async function importFunction({ module, export: name }: FunctionByReference): Pr
   }
   const value = found[name];
   if (typeof value !== 'function') {
-    throw new FunctionNotFoundError(module, `"${name}" of ${module} is no function but ${typeName(value)}. Export a function under that name.`);
+    throw new FunctionNotFoundError(
+      module,
+      `"${name}" of ${module} is no function but ${typeName(value)}. Export a function under that name.`,
+    );
   }
   const own: unknown = Reflect.get(value, appFunctionKey);
   return (typeof own === 'function' ? own : value) as CallableFunction;
@@ -129,7 +148,9 @@ function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Comp
   const names = Object.keys(text.uses);
   const set = names.length > 0 ? `function () { [${names.join(', ')}] = arguments; }` : '() => {}';
   // A member of a literal gives its name to an arrow function; parentheses keep a comment at the end harmless.
-  const [prefix, suffix] = text.name ? [`{ ${JSON.stringify(text.name)}: (`, `\n) }[${JSON.stringify(text.name)}]`] : ['(', '\n)'];
+  const [prefix, suffix] = text.name
+    ? [`{ ${JSON.stringify(text.name)}: (`, `\n) }[${JSON.stringify(text.name)}]`]
+    : ['(', '\n)'];
   const before = `'use strict'; return [${prefix}`;
   const code = `${before}${text.code}${suffix}, ${set}];`;
   const { url, line, column } = text.origin;
@@ -146,7 +167,9 @@ function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Comp
     return { value, set, missing: new Set(keys.filter((key) => !values.has(key))) };
   } catch (error) {
     const where = url ? ` from ${url}:${line}` : '';
-    throw new DeserializationError(`Cannot make ${text.name || 'the function'}${where}: ${textOf(error)}`, { cause: error });
+    throw new DeserializationError(`Cannot make ${text.name || 'the function'}${where}: ${textOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -171,7 +194,10 @@ async function importName(imported: ImportedName): Promise<unknown> {
   const found = await importModule(imported);
   if (name === '*') return found;
   if (!Object.hasOwn(found, name)) {
-    throw new FunctionNotFoundError(module, `${module} has no export "${name}", which ${from} imports. It exports ${Object.keys(found).join(', ')}.`);
+    throw new FunctionNotFoundError(
+      module,
+      `${module} has no export "${name}", which ${from} imports. It exports ${Object.keys(found).join(', ')}.`,
+    );
   }
   return found[name];
 }
@@ -213,7 +239,13 @@ function metaOf(url: string): Record<string, unknown> {
     const found = createRequire(url).resolve(specifier);
     return found.startsWith('/') || /^[a-z]:\\/i.test(found) ? pathToFileURL(found).href : found;
   };
-  return { url, resolve, ...(path === undefined ? {} : { filename: path, dirname: fileURLToPath(new URL('.', url)).replace(/(.)[\\/]$/, '$1') }) };
+  return {
+    url,
+    resolve,
+    ...(path === undefined
+      ? {}
+      : { filename: path, dirname: fileURLToPath(new URL('.', url)).replace(/(.)[\\/]$/, '$1') }),
+  };
 }
 
 let isSilenced = false;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { capture, describeSource, identityOf } from '#src/app/capture.js';
+import { capture, declaredName, describeSource } from '#src/app/capture.js';
 import type { FunctionByValue, FunctionSource } from '#src/task/ports.js';
 import { loadFunction, moduleHash } from '#src/wire/functions.js';
 
@@ -52,26 +52,38 @@ describe('functions by reference', () => {
   });
 
   test('of a module that is not there are reported with its URL and what to try', async () => {
-    await assert.rejects(async () => loadFunction(byReference(fixture('gone.ts'), 'f')), (error: Error) => {
-      assert.match(error.message, /^file:.*\/gone\.ts does not exist on \S+\. Workers import a module from the same path/);
-      return true;
-    });
+    await assert.rejects(
+      async () => loadFunction(byReference(fixture('gone.ts'), 'f')),
+      (error: Error) => {
+        assert.match(
+          error.message,
+          /^file:.*\/gone\.ts does not exist on \S+\. Workers import a module from the same path/,
+        );
+        return true;
+      },
+    );
   });
 
   test('of a module that needs a missing package name the package', async () => {
-    await assert.rejects(async () => loadFunction(byReference(fixture('needs-missing.ts'), 'use')), (error: Error) => {
-      assert.match(error.message, /^Cannot import file:.*needs-missing\.ts on .*chervil-test-no-such-package/);
-      assert.match(error.message, /Install what it needs where the worker runs\.$/);
-      return true;
-    });
+    await assert.rejects(
+      async () => loadFunction(byReference(fixture('needs-missing.ts'), 'use')),
+      (error: Error) => {
+        assert.match(error.message, /^Cannot import file:.*needs-missing\.ts on .*chervil-test-no-such-package/);
+        assert.match(error.message, /Install what it needs where the worker runs\.$/);
+        return true;
+      },
+    );
   });
 
   test('of a module that throws carry what it threw', async () => {
-    await assert.rejects(async () => loadFunction(byReference(fixture('broken.ts'), 'never')), (error: Error) => {
-      assert.match(error.message, /broken\.ts failed while it was imported: no licence found$/);
-      assert.ok(error.cause instanceof RangeError);
-      return true;
-    });
+    await assert.rejects(
+      async () => loadFunction(byReference(fixture('broken.ts'), 'never')),
+      (error: Error) => {
+        assert.match(error.message, /broken\.ts failed while it was imported: no licence found$/);
+        assert.ok(error.cause instanceof RangeError);
+        return true;
+      },
+    );
   });
 
   test('a module that appears later is found by a later try', async () => {
@@ -113,20 +125,37 @@ describe('functions by value', () => {
     assert.equal((loadFunction(sent(first)) as () => number)(), 1);
   });
 
-  test('have another key when their text, place or data differ, and the same identity wherever they stand', () => {
+  test('have another key when their text or data differ, and the same wherever they stand', async () => {
     const make = (n: number) => () => n;
-    const [one, same, other] = [make(1), make(1), make(2)].map((fn) => capture(fn)) as [
-      FunctionByValue,
-      FunctionByValue,
-      FunctionByValue,
-    ];
-    assert.equal(one.key, same.key);
-    assert.notEqual(one.key, other.key);
-    const here = capture((n: number) => n + 1);
-    const there = capture((n: number) => n + 1);
-    assert.notEqual(here.key, there.key);
-    assert.equal(identityOf(here), identityOf(there));
-    assert.notEqual(identityOf(one), identityOf(other));
+    assert.equal(capture(make(1)).key, capture(make(1)).key);
+    assert.notEqual(capture(make(1)).key, capture(make(2)).key);
+    const [here, there] = [
+      (n: number) => n + 1,
+      (n: number) => n + 1, //
+    ].map((fn) => capture(fn)) as [FunctionByValue, FunctionByValue];
+    assert.equal(here.key, there.key);
+    assert.notEqual(await loadFunction(sent(here)), await loadFunction(sent(there)), 'their lines differ in stacks');
+  });
+
+  test('without a name have that of the variable that holds their app', () => {
+    const app = (fn: () => unknown, _options?: object) => ({ fn, with: () => ({ fn }) });
+    const inside = app(() => seven);
+    const other = app(() => seven, {}).with();
+    const held = { third: app(() => seven) };
+    assert.equal(declaredName(inside.fn), 'inside');
+    assert.equal(declaredName(other.fn), 'other');
+    assert.equal(declaredName(held.third.fn), 'third');
+    assert.equal(
+      declaredName(
+        (
+          () => () =>
+            1
+        )(),
+      ),
+      undefined,
+    );
+    assert.equal(declaredName(Math.max), undefined);
+    assert.equal((loadFunction(sent(capture(inside.fn))) as () => void).name, 'inside');
   });
 
   test('say how they are sent', () => {
@@ -145,15 +174,21 @@ describe('functions by value', () => {
     };
     source.key = 'missing';
     source.imports['tmpdir']!.module = 'chervil-test-no-such-package';
-    await assert.rejects(async () => loadFunction(source as unknown as FunctionByValue), (error: Error) => {
-      assert.equal(error.name, 'FunctionNotFoundError');
-      assert.match(error.message, /^Cannot import chervil-test-no-such-package on /);
-      return true;
-    });
+    await assert.rejects(
+      async () => loadFunction(source as unknown as FunctionByValue),
+      (error: Error) => {
+        assert.equal(error.name, 'FunctionNotFoundError');
+        assert.match(error.message, /^Cannot import chervil-test-no-such-package on /);
+        return true;
+      },
+    );
   });
 
   test('whose text is broken are refused with their place', () => {
-    const source = structuredClone(capture(() => 1)) as unknown as { key: string; functions: Record<string, { code: string }> };
+    const source = structuredClone(capture(() => 1)) as unknown as {
+      key: string;
+      functions: Record<string, { code: string }>;
+    };
     source.key = 'broken';
     for (const text of Object.values(source.functions)) text.code = '() => {';
     assert.throws(() => loadFunction(source as unknown as FunctionByValue), {
@@ -164,13 +199,13 @@ describe('functions by value', () => {
   });
 
   test('work in threads, captured there or here', async () => {
-    const worker = new Worker(new URL('../fixtures/functions/thread.ts', import.meta.url), {
+    const worker = new Worker(new URL('../fixtures/functions/thread.mjs', import.meta.url), {
       workerData: {
         source: capture((n: number) => n * seven),
         capture: import.meta.resolve('#src/app/capture.js'),
         functions: import.meta.resolve('#src/wire/functions.js'),
       },
-      execArgv: process.execArgv.filter((argument) => !argument.startsWith('--test')),
+      execArgv: [],
     });
     const [answer, made] = await new Promise<[number, FunctionByValue]>((resolve, reject) => {
       worker.once('message', resolve);
@@ -194,5 +229,8 @@ test('the hash of a module follows its text', () => {
   writeFileSync(path, 'export const f = () => 2;');
   utimesSync(path, new Date(), new Date(Date.now() + 5000));
   assert.notEqual(moduleHash(url), first);
-  assert.throws(() => moduleHash(fixture('gone.ts')), { name: 'FunctionNotFoundError', message: /^Cannot read file:.*gone\.ts/ });
+  assert.throws(() => moduleHash(fixture('gone.ts')), {
+    name: 'FunctionNotFoundError',
+    message: /^Cannot read file:.*gone\.ts/,
+  });
 });

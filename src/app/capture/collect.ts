@@ -5,7 +5,7 @@ import type { FunctionText, ImportedName } from '../../task/ports.ts';
 import { globalName } from './global.ts';
 import { importOf } from './imports.ts';
 import type { Closure, Inspection } from './inspect.ts';
-import { adviceApp, adviceModule, advicePass, problemApp, quote, refuse, refuseValue } from './refusal.ts';
+import { adviceApp, adviceModule, advicePass, problemApp, refuse, refuseValue } from './refusal.ts';
 import { assignedAgain, type Callable, type Reference, type Scope, type Variable } from './scope.ts';
 import { describePlace, findCallable, placeOf, readScript, type Script } from './script.ts';
 import { compiledMark } from './source-map.ts';
@@ -59,14 +59,14 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   const keys = new Map<unknown, string>();
   const taken = new Set<string>();
 
-  const name = fn.name || 'main';
-  const main = addFunction(fn, name, fn.name ? `${fn.name}()` : '');
+  const main = addFunction(fn, fn.name, '');
   return { main, functions: inOrder(parts, main), captures, imports };
 
   function addFunction(value: CallableFunction, name: string, givenWay: string, declaredAt = ''): string {
     const known = keys.get(value);
     if (known) return known;
-    const described = declaredAt ? `${givenWay} from ${declaredAt}` : givenWay;
+    const called = givenWay || (name ? `${name}()` : 'The function');
+    const described = declaredAt ? `${called} from ${declaredAt}` : called;
     if (appFunctionKey in value) {
       refuse(described, problemApp, adviceApp);
     }
@@ -77,17 +77,19 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     const script = openScript(closure, described);
     const callable = findCallable(script, closure, text);
     if (callable === undefined) refuse(described, `its text was not found in ${script.url}`, adviceModule);
-    const way = givenWay || `The function at ${describePlace(script, callable.start)}`;
-    const where = givenWay ? `${way} at ${describePlace(script, callable.start)}` : way;
+    const ownName = value.name || (script.declaredNames.get(callable.node.start) ?? '');
+    const at = describePlace(script, callable.start);
+    const way = givenWay || (ownName ? `${ownName}()` : `The function at ${at}`);
+    const where = ownName || givenWay ? `${way} at ${at}` : way;
     checkOwnProperties(value, callable, where);
-    const key = takeKey(name);
+    const key = takeKey(name || ownName || 'main');
     keys.set(value, key);
     const { code, start } = codeOf(callable, script, value.name, where);
     const uses: Record<string, string> = {};
     const atOnce = new Set<string>();
     const place = placeOf(script, start);
     const url = script.isCompiled ? script.url + compiledMark : script.url;
-    parts.set(key, { text: { name: value.name, code, uses, origin: { ...place, url } }, atOnce });
+    parts.set(key, { text: { name: ownName, code, uses, origin: { ...place, url } }, atOnce });
     const sight: Sight = { script, scopes: closure.scopes, way };
     for (const reference of freeReferences(script, callable)) {
       const target = uses[reference.name] ?? addVariable(reference, callable, value, sight);
@@ -118,7 +120,12 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
       return addImport(name, importOf(variable, script.url) as ImportedName);
     }
     if (loaderNames.has(name) && variable.scope.parent === undefined) return name;
-    if (variable.kind === 'arguments') refuse(`${way} uses "arguments" of the function around it`, '', 'Take what it needs into a const, or declare the arrow function with parameters (...args).');
+    if (variable.kind === 'arguments')
+      refuse(
+        `${way} uses "arguments" of the function around it`,
+        '',
+        'Take what it needs into a const, or declare the arrow function with parameters (...args).',
+      );
     const again = assignedAgain(variable);
     if (again) {
       refuse(
@@ -130,7 +137,11 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     const imported = importOf(variable, script.url);
     if (imported) return addImport(name, imported);
     if (/^import_\w+$/.test(name) && script.source.includes('require(')) {
-      refuse(from, 'the loader has made it of an import, for CommonJS', 'Put "type": "module" into package.json, or move the function to a module and use apps().');
+      refuse(
+        from,
+        'the loader has made it of an import, for CommonJS',
+        'Put "type": "module" into package.json, or move the function to a module and use apps().',
+      );
     }
     const place = describePlace(script, variable.start);
     return addValue(readVariable(name, variable, value, sight, from), { name, path: name, way, place });
@@ -149,7 +160,11 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     if (name in globalThis) return undefined;
     const all = script.references.filter((other) => other.name === name && isInside(other, callable.node));
     if (all.some(({ inTypeof }) => inTypeof)) return undefined; // The function asks whether there is one.
-    refuse(`${from} at ${describePlace(script, reference.start)}`, `free variable ${JSON.stringify(name)} is not defined anywhere`, 'Declare it, import it, or make it a parameter.');
+    refuse(
+      `${from} at ${describePlace(script, reference.start)}`,
+      `free variable ${JSON.stringify(name)} is not defined anywhere`,
+      'Declare it, import it, or make it a parameter.',
+    );
   }
 
   function readVariable(
@@ -227,7 +242,11 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     const expression = globalName(value);
     if (expression) return addExpression(value, name, expression);
     if (value.name.startsWith('bound ')) {
-      refuse(way, 'it is a bound function, and what it is bound to cannot be read', 'Write an arrow function instead of .bind().');
+      refuse(
+        way,
+        'it is a bound function, and what it is bound to cannot be read',
+        'Write an arrow function instead of .bind().',
+      );
     }
     refuse(way, 'it is a native function, which has no source', 'Write an arrow function that calls it.');
   }
@@ -261,12 +280,18 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   function openScript(closure: Closure, way: string): Script {
     const text = inspection.scriptText(closure.scriptId);
     if (text.url.startsWith('node:')) {
-      refuse(way, `it is a function of Node.js itself (${text.url})`, 'Import it inside of the function, or write an arrow function that calls it.');
+      refuse(
+        way,
+        `it is a function of Node.js itself (${text.url})`,
+        'Import it inside of the function, or write an arrow function that calls it.',
+      );
     }
     try {
       return readScript(text);
     } catch (error) {
-      throw new ClosureError(`${way || 'The function'} cannot be sent: ${text.url} cannot be parsed. ${adviceModule}`, { cause: error });
+      throw new ClosureError(`${way || 'The function'} cannot be sent: ${text.url} cannot be parsed. ${adviceModule}`, {
+        cause: error,
+      });
     }
   }
 }

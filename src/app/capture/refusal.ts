@@ -9,11 +9,12 @@ export const advicePass = 'Pass it as an argument, or move the function to a mod
 
 /** Refuses a captured value. `problem` ends with what to do for such a value. */
 export function refuseValue({ way, place }: { way: string; place: string }, path: string, problem: string): never {
-  throw new ClosureError(`${way} uses ${quote(path)} from ${place}: ${problem} Or move the function to a module and use apps().`);
+  throw new ClosureError(
+    `${way} uses ${quote(path)} from ${place}: ${problem} Or move the function to a module and use apps().`,
+  );
 }
 
-/** A path in quotation marks. */
-export function quote(path: string): string {
+function quote(path: string): string {
   return `"${path.replaceAll('"', "'")}"`;
 }
 
@@ -25,4 +26,3 @@ export function refuse(what: string, why: string, advice: string): never {
   const sentence = uses ? (why ? `${what}: ${why}` : what) : `${what || 'The function'} cannot be sent: ${why}`;
   throw new ClosureError(`${sentence}. ${advice}`);
 }
-

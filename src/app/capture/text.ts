@@ -24,14 +24,26 @@ export function codeOf(callable: Callable, script: Script, name: string, way: st
   for (const { what, name: word, start, home } of script.contexts) {
     if (!isInside({ start }, node) || what === 'import.meta') continue;
     if (what === 'private' && !(home && isRangeInside(home, node))) {
-      refuse(way, `it uses ${word}, a private member of its class`, 'Send the class and make the object in the task, not its method.');
+      refuse(
+        way,
+        `it uses ${word}, a private member of its class`,
+        'Send the class and make the object in the task, not its method.',
+      );
     }
     const isOwn = home !== undefined && isRangeInside(home, node);
     if (what === 'super' && (!isOwn || (home?.start === node.start && kind !== 'class'))) {
-      refuse(way, 'it uses "super", which belongs to its object or class', 'Send the class and make the object in the task, not its method.');
+      refuse(
+        way,
+        'it uses "super", which belongs to its object or class',
+        'Send the class and make the object in the task, not its method.',
+      );
     }
     if ((what === 'this' || what === 'new.target') && !isOwn) {
-      refuse(way, `it is an arrow function that uses "${word}" of the function around it`, `Take what it needs into a const, and use that instead of "${word}".`);
+      refuse(
+        way,
+        `it is an arrow function that uses "${word}" of the function around it`,
+        `Take what it needs into a const, and use that instead of "${word}".`,
+      );
     }
   }
   let start = callable.start;
@@ -83,6 +95,9 @@ function isLoaderBlock(block: { body: readonly AnyNode[] }): boolean {
   const [first] = block.body;
   if (block.body.length !== 1 || first?.type !== 'ExpressionStatement') return false;
   const { expression } = first;
-  return expression.type === 'CallExpression' && expression.callee.type === 'Identifier' && loaderNames.has(expression.callee.name);
+  return (
+    expression.type === 'CallExpression' &&
+    expression.callee.type === 'Identifier' &&
+    loaderNames.has(expression.callee.name)
+  );
 }
-

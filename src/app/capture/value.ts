@@ -41,7 +41,9 @@ export function holdsFunctions(value: unknown, seen: Set<unknown> = new Set()): 
   if (typeof value === 'function') return true;
   if (!isPlainHolder(value) || seen.has(value)) return false;
   seen.add(value);
-  return Object.values(Object.getOwnPropertyDescriptors(value)).some((property) => holdsFunctions(property.value, seen));
+  return Object.values(Object.getOwnPropertyDescriptors(value)).some((property) =>
+    holdsFunctions(property.value, seen),
+  );
 }
 
 /** True for what `await` would wait for. Getters are not called: they could do anything. */
@@ -69,7 +71,8 @@ function liveIn(value: unknown, path: string, seen: Set<unknown>): ValueProblem 
     return { path, problem: 'it is a Proxy, whose handler cannot be copied. Copy its data into a const first.' };
   }
   if (isThenable(value)) {
-    const problem = 'it is a promise or future, which settles in this process only. Pass it as an argument, or await it first.';
+    const problem =
+      'it is a promise or future, which settles in this process only. Pass it as an argument, or await it first.';
     return { path, problem };
   }
   if (!isPlainHolder(value)) return undefined;
