@@ -35,7 +35,7 @@ export function capture(fn: CallableFunction): FunctionByValue {
   }
   const { main, functions, captures, imports } = collection;
   const content = { main, functions, captures: encodeCaptures(captures), imports };
-  const source: FunctionByValue = { by: 'value', key: keyOf(content), ...content };
+  const source: FunctionByValue = { by: 'value', key: hash(content), ...content };
   sources.set(fn, source);
   return source;
 }
@@ -59,6 +59,17 @@ export function declaredName(fn: CallableFunction): string | undefined {
   } finally {
     inspection.close();
   }
+}
+
+/**
+ * What decides about the results of a function by value: its texts, and what they captured and import. For memo keys:
+ * unlike `key` it leaves out where the function stands, so that moving it in its file makes no other function of it.
+ * The same in every run of the same program.
+ */
+export function identityOf(source: FunctionByValue): string {
+  const { main, functions, captures, imports } = source;
+  const texts = Object.entries(functions).map(([key, { name, code, uses }]) => [key, name, code, uses]);
+  return hash([main, texts, captures, Object.entries(imports)]);
 }
 
 /**
@@ -90,19 +101,8 @@ export function describeSource(source: FunctionSource): string {
     .join(', ');
 }
 
-/** Lines and columns do not count: moving a function in its file makes no other function of it. */
-function keyOf({ main, functions, captures, imports }: Omit<FunctionByValue, 'by' | 'key'>): string {
-  const texts = Object.entries(functions).map(([key, { name, code, uses, origin }]) => [
-    key,
-    name,
-    code,
-    uses,
-    origin.url,
-  ]);
-  return createHash('sha256')
-    .update(serialize([main, texts, captures, imports]))
-    .digest('hex')
-    .slice(0, 32);
+function hash(content: unknown): string {
+  return createHash('sha256').update(serialize(content)).digest('hex').slice(0, 32);
 }
 
 /** A value in at most 40 letters. */

@@ -37,7 +37,7 @@ export interface ImportedName {
 
 export interface FunctionByValue {
   readonly by: 'value';
-  /** Hash of everything below but lines and columns: two functions with the same key do the same. */
+  /** Hash of everything below: two functions with the same key do the same. */
   readonly key: string;
   /** Which of `functions` it is. */
   readonly main: string;

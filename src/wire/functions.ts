@@ -30,7 +30,7 @@ const loaded = new Map<string, CallableFunction | Promise<CallableFunction>>();
  * const add = await loadFunction({ by: 'reference', module: 'file:///tasks.js', export: 'add' });
  */
 export function loadFunction(source: FunctionSource): CallableFunction | Promise<CallableFunction> {
-  const key = source.by === 'value' ? keyOf(source) : `${source.module}#${source.export}`;
+  const key = source.by === 'value' ? source.key : `${source.module}#${source.export}`;
   const known = loaded.get(key);
   if (known) return known;
   const made = source.by === 'value' ? makeFunction(source) : importFunction(source);
@@ -42,12 +42,6 @@ export function loadFunction(source: FunctionSource): CallableFunction | Promise
     );
   }
   return made;
-}
-
-/** The same function at another line is another one here, so that stacks are right. */
-function keyOf({ key, main, functions }: FunctionByValue): string {
-  const origin = functions[main]?.origin;
-  return `${key}@${origin?.line}:${origin?.column}`;
 }
 
 /**

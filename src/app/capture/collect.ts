@@ -13,7 +13,7 @@ import { checkOwnProperties, codeOf, isInside, isRangeInside, loaderNames } from
 import { getterProblem, holdsFunctions, isPlainHolder, isThenable, memberPath, problemOf } from './value.ts';
 
 /** Property of an app's wrapper that holds the user's function. Apps cannot be called inside of tasks. */
-export const appFunctionKey: unique symbol = Symbol.for('chervil.app.function') as never;
+const appFunctionKey = Symbol.for('chervil.app.function');
 
 /** What was found. The order of `functions` is the order in which they can be made. */
 export interface Collection {
@@ -59,7 +59,7 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   const keys = new Map<unknown, string>();
   const taken = new Set<string>();
 
-  const main = addFunction(fn, fn.name, '');
+  const main = addFunction(fn, nameOf(fn), '');
   return { main, functions: inOrder(parts, main), captures, imports };
 
   function addFunction(value: CallableFunction, name: string, givenWay: string, declaredAt = ''): string {
@@ -67,9 +67,7 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     if (known) return known;
     const called = givenWay || (name ? `${name}()` : 'The function');
     const described = declaredAt ? `${called} from ${declaredAt}` : called;
-    if (appFunctionKey in value) {
-      refuse(described, problemApp, adviceApp);
-    }
+    if (appFunctionKey in value) refuse(described, problemApp, adviceApp);
     const text = Function.prototype.toString.call(value);
     if (/\{\s*\[native code\]\s*\}\s*$/.test(text)) return addNative(value, name, described);
     const closure = inspection.closureOf(value);
@@ -77,14 +75,14 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     const script = openScript(closure, described);
     const callable = findCallable(script, closure, text);
     if (callable === undefined) refuse(described, `its text was not found in ${script.url}`, adviceModule);
-    const ownName = value.name || (script.declaredNames.get(callable.node.start) ?? '');
+    const ownName = nameOf(value) || (script.declaredNames.get(callable.node.start) ?? '');
     const at = describePlace(script, callable.start);
     const way = givenWay || (ownName ? `${ownName}()` : `The function at ${at}`);
     const where = ownName || givenWay ? `${way} at ${at}` : way;
     checkOwnProperties(value, callable, where);
     const key = takeKey(name || ownName || 'main');
     keys.set(value, key);
-    const { code, start } = codeOf(callable, script, value.name, where);
+    const { code, start } = codeOf(callable, script, nameOf(value), where);
     const uses: Record<string, string> = {};
     const atOnce = new Set<string>();
     const place = placeOf(script, start);
@@ -206,7 +204,8 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
     const found = problemOf(value, seen.path);
     if (found) refuseValue(seen, found.path, found.problem);
     const isObject = typeof value === 'object' && value !== null;
-    const identity = isObject ? value : `${typeof value} ${String(value)} ${seen.name}`;
+    const primitive = Object.is(value, -0) ? '-0' : String(value);
+    const identity = isObject ? value : `${typeof value} ${primitive} ${seen.name}`;
     const known = keys.get(identity);
     if (known) return known;
     const key = takeKey(seen.name);
@@ -228,7 +227,7 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
       if (isList && member === 'length') return '';
       const path = `${seen.path}${memberPath(member, isList)}`;
       if (property.get || property.set) refuseValue(seen, path, getterProblem);
-      const name = /^[\w$]+$/.test(member) && !isList ? member : `${seen.name}_${index}`;
+      const name = /^[A-Za-z_$][\w$]*$/.test(member) && !isList ? member : `${seen.name}_${index}`;
       uses[`$${index}`] = addValue(property.value, { ...seen, path, name });
       return `[${JSON.stringify(member)}]: $${index}, `;
     });
@@ -241,7 +240,7 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   function addNative(value: CallableFunction, name: string, way: string): string {
     const expression = globalName(value);
     if (expression) return addExpression(value, name, expression);
-    if (value.name.startsWith('bound ')) {
+    if (nameOf(value).startsWith('bound ')) {
       refuse(
         way,
         'it is a bound function, and what it is bound to cannot be read',
@@ -296,7 +295,14 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   }
 }
 
+/** A class may have a static member `name` that is anything. */
+function nameOf(fn: CallableFunction): string {
+  const name: unknown = fn.name;
+  return typeof name === 'string' ? name : '';
+}
+
 const nowhere = { url: '', line: 1, column: 1 };
+
 /** The value of a name where it has one. */
 function tryRead({ scopes }: Sight, name: string): unknown {
   try {
