@@ -102,7 +102,10 @@ interface Compiled {
 }
 
 function makeFunction(source: FunctionByValue): CallableFunction | Promise<CallableFunction> {
-  const values = new Map<string, unknown>([['__name', giveName]]);
+  const values = new Map<string, unknown>([
+    ['__name', giveName],
+    ['__coverage', () => uncounted],
+  ]);
   // A copy, because decoding uses the data up. Its values come later only if a class must be imported for them.
   const captures = decodeValue(structuredClone(source.captures));
   const imports = Object.entries(source.imports).map(async ([key, imported]) => {
@@ -172,6 +175,15 @@ function giveName(target: object, name: string): object {
   return Object.defineProperty(target, 'name', { value: name, configurable: true });
 }
 
+/** Stands for the counters that coverage tools put into texts: any member is it again, and adding to it does nothing. */
+const uncounted: object = new Proxy(
+  {},
+  {
+    get: (_, key) => (key === Symbol.toPrimitive ? () => 0 : uncounted),
+    set: () => true,
+  },
+);
+
 /* Imports */
 
 async function importName(imported: ImportedName): Promise<unknown> {
@@ -200,7 +212,7 @@ async function importName(imported: ImportedName): Promise<unknown> {
 async function importModule({ module, from, type }: ImportedName): Promise<Record<string, unknown>> {
   silenceLoaderWarning();
   const load = compileFunction('return (module, options) => import(module, options)', [], {
-    filename: from,
+    filename: `${from}#import`, // No part of that file: coverage tools must not take it for one.
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })() as (module: string, options?: object) => Promise<Record<string, unknown>>;
   try {

@@ -1,6 +1,7 @@
 // Functions where they run: loaded by reference or by value, once each, and what is said when they cannot be.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -166,6 +167,20 @@ describe('functions by value', () => {
       /^by value, \d+ bytes, captures \{ list: \[1\], seven: 7 \}, imports tmpdir from node:os$/,
     );
     assert.equal(describeSource(byReference('file:///tasks.ts', 'count')), 'by reference, file:///tasks.ts#count');
+  });
+
+  test('of CommonJS modules may use require, and what it gave', async () => {
+    const { shipped } = createRequire(import.meta.url)('../fixtures/functions/common.cjs') as {
+      shipped: () => unknown;
+    };
+    const made = await loadFunction(sent(capture(shipped)));
+    assert.deepEqual(made('hi'), ['HI!', 'HI!', 'common.cjs', 'functions', true]);
+  });
+
+  test('work as test runners and coverage tools have transformed them', async () => {
+    const { shipped } = (await import(fixture('transformed.mjs'))) as { shipped: () => unknown };
+    const made = await loadFunction(sent(capture(shipped)));
+    assert.deepEqual([made(2), made(1)], [6, 0]);
   });
 
   test('whose import is missing where they run name it', async () => {

@@ -9,7 +9,7 @@ import { adviceApp, adviceModule, advicePass, problemApp, refuse, refuseValue } 
 import { assignedAgain, type Callable, type Reference, type Scope, type Variable } from './scope.ts';
 import { describePlace, findCallable, placeOf, readScript, type Script } from './script.ts';
 import { compiledMark } from './source-map.ts';
-import { checkOwnProperties, codeOf, isInside, isRangeInside, loaderNames } from './text.ts';
+import { checkOwnProperties, codeOf, isInside, isRangeInside, loaderName, loaderNames } from './text.ts';
 import { getterProblem, holdsFunctions, isPlainHolder, isThenable, memberPath, problemOf } from './value.ts';
 
 /** Property of an app's wrapper that holds the user's function. Apps cannot be called inside of tasks. */
@@ -117,7 +117,8 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
       if (typeof found === 'function' && appFunctionKey in found) refuse(from, problemApp, adviceApp);
       return addImport(name, importOf(variable, script.url) as ImportedName);
     }
-    if (loaderNames.has(name) && variable.scope.parent === undefined) return name;
+    const provided = loaderName(name, variable, script);
+    if (provided) return provided;
     if (variable.kind === 'arguments')
       refuse(
         `${way} uses "arguments" of the function around it`,
@@ -270,7 +271,7 @@ export function collect(fn: CallableFunction, inspection: Inspection): Collectio
   }
 
   function takeKey(name: string): string {
-    let key = name === '__proto__' || loaderNames.has(name) ? `$${name}` : name;
+    let key = name === '__proto__' || name === '__coverage' || loaderNames.has(name) ? `$${name}` : name;
     for (let number = 2; taken.has(key); number++) key = `${name}$${number}`;
     taken.add(key);
     return key;

@@ -2,11 +2,20 @@
 // Called by collect.ts. Refuses what would mean something else there: `this` from outside, `super`, private members.
 import type { AnyNode } from 'acorn';
 import { adviceModule, refuse } from './refusal.ts';
-import type { Callable } from './scope.ts';
+import type { Callable, Variable } from './scope.ts';
 import type { Script } from './script.ts';
 
 /** Names that loaders put into function texts; workers have them. */
 export const loaderNames = new Set(['__name']);
+
+/** What a name of the loader is on workers, or undefined for the user's own names. */
+export function loaderName(name: string, variable: Variable, script: Script): string | undefined {
+  if (loaderNames.has(name) && variable.scope.parent === undefined) return name;
+  // Istanbul counts what runs by `cov_1abc().s[0]++`; what runs elsewhere is not counted.
+  const isCounter = /^cov_\w+$/.test(name) && variable.kind === 'function';
+  if (isCounter && /__\w*coverage__/i.test(script.source)) return '__coverage';
+  return undefined;
+}
 
 /** True if something begins inside of a range. */
 export function isInside({ start }: { start: number }, range: { start: number; end: number }): boolean {
