@@ -15,6 +15,8 @@ export interface Point {
 export async function measure(work: (tasks: number) => Promise<void>, options: { first?: number; rounds?: number; least?: number } = {}): Promise<Point> {
   const { rounds = 5, least = 1 } = options;
   let tasks = options.first ?? 10_000;
+  await round(work, tasks);
+  await round(work, tasks);
   for (;;) {
     const { seconds } = await round(work, tasks);
     if (seconds >= least) break;
