@@ -23,7 +23,7 @@
 
 import type { Result } from '../base/result.ts';
 import { completeLimits, type PickleError, PickleFault, type PickleLimits } from './pickle/limits.ts';
-import { PickleReader } from './pickle/reader.ts';
+import { endOffset, readingOffset, readPickle } from './pickle/reader.ts';
 import type { PickleValue } from './pickle/values.ts';
 import { ValueWriter } from './pickle/write-value.ts';
 import { PickleWriter } from './pickle/writer.ts';
@@ -47,7 +47,6 @@ export {
 } from './pickle/values.ts';
 export { PickleWriter } from './pickle/writer.ts';
 
-const reader = new PickleReader();
 const writer = new PickleWriter();
 const valueWriter = new ValueWriter(writer);
 
@@ -62,9 +61,9 @@ const valueWriter = new ValueWriter(writer);
  */
 export function decode(bytes: Uint8Array, limits?: Partial<PickleLimits>): Result<PickleValue, PickleError> {
   try {
-    const value = reader.read(bytes, completeLimits(limits));
-    if (reader.at === bytes.byteLength) return { ok: true, value };
-    return failure('TRAILING', reader.at, `${bytes.byteLength - reader.at} bytes follow the end of the pickle`);
+    const value = readPickle(bytes, completeLimits(limits));
+    if (endOffset() === bytes.byteLength) return { ok: true, value };
+    return failure('TRAILING', endOffset(), `${bytes.byteLength - endOffset()} bytes follow the end of the pickle`);
   } catch (fault) {
     return failureOf(fault);
   }
@@ -82,8 +81,8 @@ export function decodePrefix(
   limits?: Partial<PickleLimits>,
 ): Result<{ readonly value: PickleValue; readonly used: number }, PickleError> {
   try {
-    const value = reader.read(bytes, completeLimits(limits));
-    return { ok: true, value: { value, used: reader.at } };
+    const value = readPickle(bytes, completeLimits(limits));
+    return { ok: true, value: { value, used: endOffset() } };
   } catch (fault) {
     return failureOf(fault);
   }
@@ -104,7 +103,7 @@ export function encode(value: PickleValue): Uint8Array {
 
 function failureOf(fault: unknown): { ok: false; error: PickleError } {
   if (!(fault instanceof PickleFault)) throw fault;
-  return failure(fault.code, reader.opcodeAt, fault.what);
+  return failure(fault.code, readingOffset(), fault.what);
 }
 
 function failure(code: PickleError['code'], offset: number, what: string): { ok: false; error: PickleError } {

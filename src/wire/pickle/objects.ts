@@ -1,16 +1,6 @@
 // What the reader makes of a pickle's calls: inert objects, except for the few calls by which older protocols spell plain data.
 import { PickleFault } from './limits.ts';
-import {
-  isGlobal,
-  type PickleValue,
-  PyByteArray,
-  type PyDict,
-  PyFrozenSet,
-  PyGlobal,
-  PyObject,
-  PySet,
-  PyTuple,
-} from './values.ts';
+import { isGlobal, type PickleValue, PyByteArray, PyFrozenSet, PyGlobal, PyObject, PySet, PyTuple } from './values.ts';
 
 /** REDUCE: `callee(*args)`. */
 export function callObject(callee: PickleValue, args: PickleValue): PickleValue {

@@ -79,7 +79,6 @@ export function unescapeBytes(line: string): string {
       if (other === '' || other === 'x') throw new PickleFault('MALFORMED', 'a string with a broken escape');
       return whole;
     });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is meant
   if (!/^[\0-\x7f]*$/.test(text)) throw new PickleFault('UNSUPPORTED', 'a Python 2 string with bytes above 127');
   return text;
 }
@@ -89,9 +88,9 @@ export function unescapeText(line: string): string {
   // A backslash is an escape only if an odd number of them stand in a row; picklers write a real one as \u005c.
   return line.replace(
     /(\\+)(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[uU])?/g,
-    (whole, slashes: string, escape: string | undefined) => {
-      if (escape === undefined || slashes.length % 2 === 0) return whole;
-      const code = Number.parseInt(escape.slice(1), 16);
+    (whole, slashes: string, code16: string | undefined) => {
+      if (code16 === undefined || slashes.length % 2 === 0) return whole;
+      const code = Number.parseInt(code16.slice(1), 16);
       if (Number.isNaN(code) || code > 0x10ffff) throw new PickleFault('MALFORMED', 'a text with a broken escape');
       return slashes.slice(1) + String.fromCodePoint(code);
     },

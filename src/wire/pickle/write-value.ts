@@ -268,7 +268,7 @@ export class ValueWriter {
   /** Writes a reference, if `value` was written before. */
   private recall(value: object | string): boolean {
     const { memo, memoCount } = this;
-    const scanned = memoCount < scannedMemo ? memoCount : scannedMemo;
+    const scanned = Math.min(memoCount, scannedMemo);
     let index = 0;
     while (index < scanned && memo[index] !== value) index++;
     if (index === scanned) {
