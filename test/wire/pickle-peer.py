@@ -17,7 +17,7 @@ def stand_in(module, name):
         return made
 
     def note(kind):
-        return lambda self, *args: self.__dict__['log'].append((kind, args))
+        return lambda self, *args: self.__dict__.setdefault('log', []).append((kind, args))
 
     key = (module, name)
     if key not in stand_ins:
@@ -49,7 +49,7 @@ def shape(value, seen):
         return (kind.__name__, value)
     if kind is float:
         return ('float', 'nan' if value != value else struct.pack('>d', value))
-    if isinstance(value, type) or callable(value) and not hasattr(value, 'log'):
+    if isinstance(value, type) or callable(value) and kind not in stand_ins.values():
         return ('global', value.__module__, value.__qualname__)
     if id(value) in seen:
         return ('again', seen[id(value)][0])
@@ -64,7 +64,7 @@ def shape(value, seen):
     if kind is bytearray:
         return ('bytearray', bytes(value))
     if kind in stand_ins.values():
-        return (kind.__module__, kind.__name__, [(step[0], [shape(item, seen) for item in step[1]]) for step in value.__dict__['log']])
+        return (kind.__module__, kind.__name__, [(step[0], [shape(item, seen) for item in step[1]]) for step in value.__dict__.get('log', [])])
     if isinstance(value, BaseException):
         return (kind.__name__, shape(value.args, seen), shape(value.__dict__, seen))
     if hasattr(value, '__dict__') and type(value).__eq__ is object.__eq__:
