@@ -48,7 +48,7 @@ export interface PythonFailure {
 }
 
 const keptFrames = 100;
-const longestTraceback = 100_000;
+const longestTraceback = 10_000;
 const longestChain = 20;
 const longestName = 300;
 const longestMessage = 50_000;

@@ -29,7 +29,12 @@ function refused(pickle: Uint8Array, code: string, pattern: RegExp, limits?: Par
 
 /** Lists in lists, as CPython pickles them. */
 function nestedLists(depth: number): Buffer {
-  return Buffer.concat([latin('\x80\x04'), Buffer.alloc(depth * 2, latin(']\x94')), Buffer.alloc(depth - 1, 'a'), latin('.')]);
+  return Buffer.concat([
+    latin('\x80\x04'),
+    Buffer.alloc(depth * 2, latin(']\x94')),
+    Buffer.alloc(depth - 1, 'a'),
+    latin('.'),
+  ]);
 }
 
 describe('limits of reading', () => {
@@ -66,14 +71,22 @@ describe('limits of reading', () => {
     refused(latin('\x80\x04NNN00.'), 'LIMIT', /maxStack = 2/, { maxStack: 2 });
     refused(latin('\x80\x04((((.'), 'LIMIT', /maxStack = 2/, { maxStack: 2 });
     refused(latin('\x80\x04N\x94\x94\x94.'), 'LIMIT', /maxMemo = 2/, { maxMemo: 2 });
-    refused(latin('\x80\x04Nr\xff\xff\xff\x00r\x00\x00\x00\x01r\x01\x01\x01\x01.'), 'LIMIT', /maxMemo = 2/, { maxMemo: 2 });
+    refused(latin('\x80\x04Nr\xff\xff\xff\x00r\x00\x00\x00\x01r\x01\x01\x01\x01.'), 'LIMIT', /maxMemo = 2/, {
+      maxMemo: 2,
+    });
     refused(latin('\x80\x04}(K\x01NK\x02NK\x03Nu.'), 'LIMIT', /maxDictEntries = 2/, { maxDictEntries: 2 });
     refused(latin('\x80\x04cbuiltins\nlen\n.'), 'LIMIT', /maxGlobals = 0/, { maxGlobals: 0 });
     read(latin('\x80\x04(C\x01aX\x01\x00\x00\x00bK\x01t.'), { maxGlobals: 0 });
   });
 
   test('lengths are compared with the limit and with what is there before memory is taken', () => {
-    for (const text of ['\x95\xff\xff\xff\xff\x7f\0\0\0', 'B\xff\xff\xff\xff', '\x8e\0\0\0\0\xff\0\0\0', '\x96\0\0\0\0\xff\0\0\0', 'T\xff\xff\xff\x0f']) {
+    for (const text of [
+      '\x95\xff\xff\xff\xff\x7f\0\0\0',
+      'B\xff\xff\xff\xff',
+      '\x8e\0\0\0\0\xff\0\0\0',
+      '\x96\0\0\0\0\xff\0\0\0',
+      'T\xff\xff\xff\x0f',
+    ]) {
       refused(latin(`\x80\x04${text}.`), 'TRUNCATED', /end in the middle/);
     }
     refused(latin('\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xff.'), 'MALFORMED', /length/);
@@ -107,7 +120,29 @@ describe('what data alone cannot give', () => {
   });
 
   test('is never mistaken for data: wrong stacks, keys, names and texts are malformed', () => {
-    for (const text of ['.', '(.', '0.', 'a.', 'u.', 't.', 'Nb.'.slice(1), 'h\x00.', 'N(.', '](K\x01', '}(K\x01u.', '}]Ns.', '(]\x91.', 'NNR.', 'NN\x93.', '\x8c\x01\xff.', 'Ix\n.', 'Fx\n.', 'Sx\n.', 'V\\u00\n.', 'gx\n.']) {
+    for (const text of [
+      '.',
+      '(.',
+      '0.',
+      'a.',
+      'u.',
+      't.',
+      'Nb.'.slice(1),
+      'h\x00.',
+      'N(.',
+      '](K\x01',
+      '}(K\x01u.',
+      '}]Ns.',
+      '(]\x91.',
+      'NNR.',
+      'NN\x93.',
+      '\x8c\x01\xff.',
+      'Ix\n.',
+      'Fx\n.',
+      'Sx\n.',
+      'V\\u00\n.',
+      'gx\n.',
+    ]) {
       const result = decode(latin(text));
       assert.ok(!result.ok && ['MALFORMED', 'TRUNCATED'].includes(result.error.code), text);
     }
