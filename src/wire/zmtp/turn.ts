@@ -1,0 +1,43 @@
+// When queued messages are written: together, and soon. All outboxes of the process share one schedule.
+//
+// The first message of a turn of the event loop starts a flush for the end of the running callback (after its promises),
+// so a single message does not wait. Whatever is queued later in the same turn leaves at its end, in one write per
+// connection. So a connection is written at most twice a turn, however many callbacks and messages there were.
+
+/** Something with messages to write. */
+export interface Flushable {
+  flush(): void;
+}
+
+let waiting: Flushable[] = [];
+let state: 'quiet' | 'callback ends' | 'turn ends' = 'quiet';
+
+/** Asks for one call of `outbox.flush()`. The caller remembers that it asked, and asks again only after that call. */
+export function scheduleFlush(outbox: Flushable): void {
+  waiting.push(outbox);
+  if (state !== 'quiet') return;
+  state = 'callback ends';
+  // A tick that is asked for by a microtask runs when all microtasks are done, whoever asked first.
+  queueMicrotask(askForTick);
+}
+
+function askForTick(): void {
+  process.nextTick(onCallbackEnds);
+}
+
+function onCallbackEnds(): void {
+  state = 'turn ends';
+  setImmediate(onTurnEnds);
+  flushAll();
+}
+
+function onTurnEnds(): void {
+  state = 'quiet';
+  flushAll();
+}
+
+function flushAll(): void {
+  const all = waiting;
+  waiting = [];
+  for (const outbox of all) outbox.flush();
+}
