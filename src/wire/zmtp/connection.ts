@@ -3,7 +3,7 @@
 import type { Socket as Stream } from 'node:net';
 import type { Clock } from '../../base/time.ts';
 import { commandData, commandName, encodeCommand } from './commands.ts';
-import type { PeerFailure, PeerFailureCode } from './failures.ts';
+import type { PeerFailure } from './failures.ts';
 import { command, type FrameDecoder, more } from './frames.ts';
 import { Handshake, type HandshakeOptions, type PeerIntroduction } from './handshake.ts';
 import { type Heartbeat, HeartbeatWatch } from './heartbeat.ts';
@@ -24,8 +24,8 @@ export interface ConnectionOwner {
   onMessage(connection: Connection, frames: Buffer[]): void;
   /** The system has taken `messages` messages. */
   onWritten(connection: Connection, messages: number): void;
-  /** The last call. `unsent` are the messages of which nothing was written. */
-  onClosed(connection: Connection, failure: PeerFailure, unsent: Frames[]): void;
+  /** The last call. `unsent` are the messages of which nothing was written; of `lost` more nobody knows whether they arrived. */
+  onClosed(connection: Connection, failure: PeerFailure, unsent: Frames[], lost: number): void;
 }
 
 type ConnectionState =
@@ -114,6 +114,11 @@ export class Connection {
     this.#stream.destroy();
   }
 
+  /** Takes the messages back of which nothing was written; {@link pending} then counts those under way. Nothing can be sent after it. */
+  takeUnsent(): Frames[] {
+    return this.#state.phase === 'open' ? this.#state.outbox.close() : [];
+  }
+
   /** Says goodbye after the bytes already handed over, and ends when the peer has, or after `patienceMs`. */
   finish(patienceMs: number, failure: PeerFailure): void {
     this.#failure ??= failure;
@@ -171,6 +176,7 @@ export class Connection {
   #read(): void {
     if (this.#isReading || this.#state.phase !== 'open') return;
     this.#isReading = true;
+    let isThrown = true;
     try {
       while (!this.#isPaused && this.#failure === undefined) {
         const found = this.#decoder.next();
@@ -178,8 +184,11 @@ export class Connection {
         if (found === 'broken') this.close(this.#decoder.failure!);
         else this.#onFrame();
       }
+      isThrown = false;
     } finally {
       this.#isReading = false;
+      // The owner's mistake is the owner's to catch; the messages behind it still come.
+      if (isThrown && !this.#isPaused) this.resume();
     }
   }
 
@@ -257,12 +266,9 @@ export class Connection {
     this.#heartbeat?.stop();
     this.#decoder.release();
     this.#frames = [];
-    const unsent = state.phase === 'open' ? state.outbox.close() : [];
-    this.#owner.onClosed(this, this.#failure ?? { code: 'peer-closed', detail: 'the connection closed' }, unsent);
+    const failure = this.#failure ?? { code: 'peer-closed', detail: 'the connection closed' };
+    if (state.phase === 'handshake') return this.#owner.onClosed(this, failure, [], 0);
+    const unsent = state.outbox.close();
+    this.#owner.onClosed(this, failure, unsent, state.outbox.pending);
   };
-}
-
-/** A shorthand for failures. */
-export function failure(code: PeerFailureCode, detail: string): PeerFailure {
-  return { code, detail };
 }

@@ -58,7 +58,7 @@ export class Outbox implements Flushable {
     this.#schedule();
   }
 
-  /** Ends the outbox and gives back the messages of which no byte was handed over. */
+  /** Ends the outbox and gives back the messages of which no byte was handed over; {@link pending} then counts the others. */
   close(): Frames[] {
     this.#state = 'closed';
     return this.#queue.takeAll();
@@ -69,7 +69,7 @@ export class Outbox implements Flushable {
     if (this.#state !== 'scheduled') return;
     this.#state = 'flushing';
     let written = 0;
-    while (this.#state === 'flushing' && (this.#queue.length > 0 || this.#commands.length > 0)) {
+    while (this.#state === 'flushing' && !this.#stream.destroyed && (this.#queue.length > 0 || this.#commands.length > 0)) {
       const count = this.#writeBatch();
       if (this.#stream.writableLength === 0) written += count;
       else this.#block(count);

@@ -15,5 +15,5 @@ export interface Peer {
 
 /** The text under which a ROUTER knows an identity. */
 export function identityKey(identity: Uint8Array): string {
-  return Buffer.from(identity.buffer, identity.byteOffset, identity.length).latin1Slice();
+  return Buffer.from(identity.buffer, identity.byteOffset, identity.length).toString('latin1');
 }
