@@ -17,8 +17,10 @@ const scratchBytes = batchBytes + 2 * (copyBytes + 64);
 /** Heartbeat answers that may wait for a peer that does not read; older ones are dropped. */
 const longestCommandQueue = 16;
 
-/** Batches are built here. A write that the system did not take at once keeps its buffer, and a new one takes its place. */
-let scratch = Buffer.allocUnsafeSlow(scratchBytes);
+/** Batches are built here. A write that the system did not take at once keeps its buffer until it is done, and another takes its place. */
+let scratch: Buffer = Buffer.allocUnsafeSlow(scratchBytes);
+const spares: Buffer[] = [];
+const mostSpares = 8;
 
 export class Outbox implements Flushable {
   readonly #stream: Stream;
@@ -28,6 +30,7 @@ export class Outbox implements Flushable {
   readonly #commands: Buffer[] = [];
   #state: 'idle' | 'scheduled' | 'flushing' | 'blocked' | 'closed' = 'idle';
   #inFlight = 0;
+  #lent: Buffer | undefined;
 
   /** `onWritten` hears how many messages the system has taken. */
   constructor(stream: Stream, channel: Channel | undefined, onWritten: (messages: number) => void) {
@@ -88,7 +91,8 @@ export class Outbox implements Flushable {
     this.#inFlight = count;
     if (this.#state === 'flushing') this.#state = 'blocked';
     // The stream keeps the batch; the next one must not be built over it.
-    scratch = Buffer.allocUnsafeSlow(scratchBytes);
+    this.#lent = scratch;
+    scratch = spares.pop() ?? Buffer.allocUnsafeSlow(scratchBytes);
   }
 
   readonly #onStreamWritten = (error?: Error | null): void => {
@@ -97,6 +101,8 @@ export class Outbox implements Flushable {
     const written = this.#inFlight;
     this.#inFlight = 0;
     this.#state = 'idle';
+    if (this.#lent !== undefined && spares.length < mostSpares) spares.push(this.#lent);
+    this.#lent = undefined;
     if (this.#queue.length > 0 || this.#commands.length > 0) this.#schedule();
     this.#onWritten(written);
   };
