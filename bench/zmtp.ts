@@ -5,8 +5,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCertificates, createSocket, curveClient, curveServer, type Mechanism, nullMechanism, readCertificates } from '#src/wire/zmtp/socket.js';
 import { Dealer, Router } from 'zeromq';
+import {
+  createCertificates,
+  createSocket,
+  curveClient,
+  curveServer,
+  type Mechanism,
+  nullMechanism,
+  readCertificates,
+} from '#src/wire/zmtp/socket.js';
 
 const seconds = Number(process.argv[2] ?? 1);
 const rounds = 3;
@@ -21,7 +29,12 @@ try {
   const ours =
     (serverMechanism: Mechanism, clientMechanism: Mechanism): Echo =>
     async (size, window, isOver) => {
-      const router = createSocket({ type: 'router', mechanism: serverMechanism, highWaterMark: 0, onMessage: (frames, peer) => void router.send(peer, frames) });
+      const router = createSocket({
+        type: 'router',
+        mechanism: serverMechanism,
+        highWaterMark: 0,
+        onMessage: (frames, peer) => void router.send(peer, frames),
+      });
       const endpoint = await router.bind('tcp://127.0.0.1:*');
       let back = 0;
       const payload = Buffer.alloc(size, 7);
@@ -47,9 +60,16 @@ try {
     (isCurve: boolean): Echo =>
     async (size, window, isOver) => {
       const quiet = { linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 0 };
-      const router = new Router({ ...quiet, ...(isCurve ? { curveServer: true, curveSecretKey: server.secretKey } : {}) });
+      const router = new Router({
+        ...quiet,
+        ...(isCurve ? { curveServer: true, curveSecretKey: server.secretKey } : {}),
+      });
       await router.bind('tcp://127.0.0.1:*');
-      const keys = { curveServerKey: server.publicKey, curvePublicKey: client.publicKey, curveSecretKey: client.secretKey };
+      const keys = {
+        curveServerKey: server.publicKey,
+        curvePublicKey: client.publicKey,
+        curveSecretKey: client.secretKey,
+      };
       const dealer = new Dealer({ ...quiet, ...(isCurve ? keys : {}) });
       dealer.connect(router.lastEndpoint!);
       const payload = Buffer.alloc(size, 7);
@@ -70,7 +90,10 @@ try {
       await echo;
       return back;
     };
-  const boxed = ours(await curveServer({ ...server, allow: allowed }), await curveClient({ ...client, serverKey: server.publicKey }));
+  const boxed = ours(
+    await curveServer({ ...server, allow: allowed }),
+    await curveClient({ ...client, serverKey: server.publicKey }),
+  );
   const table: [string, Echo][] = [
     ['chervil NULL', ours(nullMechanism, nullMechanism)],
     ['zeromq.js NULL', theirs(false)],
@@ -89,14 +112,21 @@ try {
       for (let round = 0; round < rounds; round++) found.push(await measure(echo, size, window, seconds));
       const { cpuUs, rate } = found.sort((a, b) => a.cpuUs - b.cpuUs)[Math.floor(rounds / 2)]!;
       const label = `${String(size).padStart(6)} B, window ${String(window).padEnd(5)} ${name.padEnd(16)}`;
-      console.log(`${label} ${cpuUs.toFixed(2).padStart(8)} µs CPU   ${Math.round(rate).toLocaleString('en').padStart(10)} echoes/s`);
+      console.log(
+        `${label} ${cpuUs.toFixed(2).padStart(8)} µs CPU   ${Math.round(rate).toLocaleString('en').padStart(10)} echoes/s`,
+      );
     }
   }
 } finally {
   await rm(folder, { recursive: true });
 }
 
-async function measure(echo: Echo, size: number, window: number, forSeconds: number): Promise<{ cpuUs: number; rate: number }> {
+async function measure(
+  echo: Echo,
+  size: number,
+  window: number,
+  forSeconds: number,
+): Promise<{ cpuUs: number; rate: number }> {
   const cpu = process.cpuUsage();
   const start = performance.now();
   const until = start + forSeconds * 1_000;

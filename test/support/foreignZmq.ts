@@ -47,7 +47,11 @@ export const zeromqJs: ForeignLibrary = {
         ? {}
         : role === 'server'
           ? { curveServer: true, curveSecretKey: keys.server.secretKey }
-          : { curveServerKey: keys.server.publicKey, curvePublicKey: keys.client.publicKey, curveSecretKey: keys.client.secretKey }),
+          : {
+              curveServerKey: keys.server.publicKey,
+              curvePublicKey: keys.client.publicKey,
+              curveSecretKey: keys.client.secretKey,
+            }),
     };
     const classes = { DEALER: zeromq.Dealer, ROUTER: zeromq.Router, REQ: zeromq.Request, REP: zeromq.Reply } as const;
     const socket = new classes[type](options as object) as zeromq.Dealer;
@@ -105,20 +109,41 @@ export class Pyzmq implements ForeignLibrary {
   async order(order: Readonly<Record<string, unknown>>): Promise<unknown> {
     const line = new Promise<string>((resolve) => this.#answers.push(resolve));
     this.#child.stdin.write(`${JSON.stringify(order)}\n`);
-    const answer = JSON.parse(await within(line, `pyzmq to ${String(order['do'])}`, 60_000)) as { ok?: unknown; error?: string };
+    const answer = JSON.parse(await within(line, `pyzmq to ${String(order['do'])}`, 60_000)) as {
+      ok?: unknown;
+      error?: string;
+    };
     if (answer.error !== undefined) throw new Error(`pyzmq could not ${String(order['do'])}: ${answer.error}`);
     return answer.ok;
   }
 
-  async open({ type, identity, at, security, role, options }: ForeignOptions): Promise<ForeignSocket & { readonly id: number }> {
+  async open({
+    type,
+    identity,
+    at,
+    security,
+    role,
+    options,
+  }: ForeignOptions): Promise<ForeignSocket & { readonly id: number }> {
     const id = ++this.#sockets;
-    const order = { do: 'open', socket: id, type, ...(identity === undefined ? {} : { identity }), ...at, directory: security.directory, role, options };
+    const order = {
+      do: 'open',
+      socket: id,
+      type,
+      ...(identity === undefined ? {} : { identity }),
+      ...at,
+      directory: security.directory,
+      role,
+      options,
+    };
     const endpoint = (await this.order(order)) as string;
     return {
       id,
       endpoint,
-      send: async (frames) => void (await this.order({ do: 'send', socket: id, frames: frames.map((frame) => frame.toString('hex')) })),
-      receive: async () => ((await this.order({ do: 'receive', socket: id })) as string[]).map((frame) => Buffer.from(frame, 'hex')),
+      send: async (frames) =>
+        void (await this.order({ do: 'send', socket: id, frames: frames.map((frame) => frame.toString('hex')) })),
+      receive: async () =>
+        ((await this.order({ do: 'receive', socket: id })) as string[]).map((frame) => Buffer.from(frame, 'hex')),
       close: async () => void (await this.order({ do: 'close', socket: id })),
     };
   }

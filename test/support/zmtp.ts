@@ -1,4 +1,8 @@
 // Sockets for tests: they close with the test, and what happens to them can be waited for.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import {
   type CommonOptions,
@@ -16,9 +20,6 @@ import {
   type RouterSocket,
   readCertificates,
 } from '#src/wire/zmtp/socket.js';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Happenings } from './happenings.ts';
 
 export interface Message {
@@ -48,7 +49,13 @@ export function watchedSocket<Type extends keyof ByType>(
   type: Type,
   options: CommonOptions & { readonly answer?: (message: Message) => void } = {},
 ): ByType[Type] & { readonly seen: Watched } {
-  const seen: Watched = { messages: new Happenings(), joined: new Happenings(), left: new Happenings(), failed: new Happenings(), drained: new Happenings() };
+  const seen: Watched = {
+    messages: new Happenings(),
+    joined: new Happenings(),
+    left: new Happenings(),
+    failed: new Happenings(),
+    drained: new Happenings(),
+  };
   const make = createSocket as (options: object) => unknown;
   const socket = make({
     type,
@@ -105,4 +112,5 @@ export async function securities(t: TestContext): Promise<readonly [Security, Se
 export const frames = (...texts: readonly string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
 /** Texts of frames. */
-export const texts = (message: Message | readonly Buffer[]): string[] => ('frames' in message ? message.frames : message).map(String);
+export const texts = (message: Message | readonly Buffer[]): string[] =>
+  ('frames' in message ? message.frames : message).map(String);

@@ -24,11 +24,18 @@ const server = await curveServer({ ...serverKeys, allow: new Set([clientKeys.pub
 const client = await curveClient({ ...clientKeys, serverKey: serverKeys.publicKey });
 
 /** Lets two sides talk; `damage` may change each command on its way. The last steps of both. */
-function shake(from: Mechanism, to: Mechanism, damage: (command: Buffer) => Buffer = (command) => command): { client: MechanismStep | undefined; server: MechanismStep | undefined } {
+function shake(
+  from: Mechanism,
+  to: Mechanism,
+  damage: (command: Buffer) => Buffer = (command) => command,
+): { client: MechanismStep | undefined; server: MechanismStep | undefined } {
   const one = from.begin(encodeMetadata('DEALER', Buffer.from('c1')));
   const two = to.begin(encodeMetadata('ROUTER', Buffer.alloc(0)));
   let command = one.start();
-  const last: { client: MechanismStep | undefined; server: MechanismStep | undefined } = { client: undefined, server: undefined };
+  const last: { client: MechanismStep | undefined; server: MechanismStep | undefined } = {
+    client: undefined,
+    server: undefined,
+  };
   for (let turn = 0; command !== undefined && turn < 8; turn++) {
     const isServersTurn: boolean = turn % 2 === 0;
     const step: MechanismStep = (isServersTurn ? two : one).receive(damage(command));
@@ -106,7 +113,11 @@ test('a client with the wrong server key is refused at its first command', async
 });
 
 test('a client that claims the public key of another one is refused', async () => {
-  const thief = await curveClient({ publicKey: clientKeys.publicKey, secretKey: newKeys().secretKey, serverKey: serverKeys.publicKey });
+  const thief = await curveClient({
+    publicKey: clientKeys.publicKey,
+    secretKey: newKeys().secretKey,
+    serverKey: serverKeys.publicKey,
+  });
   assert.equal(refused(shake(thief, server).server), 'curve-key');
 });
 

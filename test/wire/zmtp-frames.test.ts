@@ -13,7 +13,10 @@ interface Frame {
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 /** Everything the decoder finds. Bodies are copied, since they may be views. */
-function decode(chunks: readonly Buffer[], limits = defaultLimits): { frames: Frame[]; end: 'wait' | 'broken'; decoder: FrameDecoder } {
+function decode(
+  chunks: readonly Buffer[],
+  limits = defaultLimits,
+): { frames: Frame[]; end: 'wait' | 'broken'; decoder: FrameDecoder } {
   const decoder = new FrameDecoder(limits);
   const frames: Frame[] = [];
   let end: 'wait' | 'broken' = 'wait';
@@ -74,7 +77,12 @@ test('frames come out the same however the bytes were cut into chunks', () => {
 });
 
 test('one byte at a time is as good as all at once', () => {
-  const frames = [encodeFrame(1, Buffer.from('a')), encodeFrame(0, Buffer.alloc(1_000, 2)), encodeFrame(4, Buffer.from('\x01X')), encodeFrame(0, Buffer.alloc(0))];
+  const frames = [
+    encodeFrame(1, Buffer.from('a')),
+    encodeFrame(0, Buffer.alloc(1_000, 2)),
+    encodeFrame(4, Buffer.from('\x01X')),
+    encodeFrame(0, Buffer.alloc(0)),
+  ];
   const bytes = Buffer.concat(frames);
   assert.deepEqual(decode(bytewise(bytes)).frames, decode([bytes]).frames);
   assert.equal(decode([bytes]).frames.length, 4);
@@ -99,7 +107,10 @@ test('a body that spans many chunks grows with what has come, not with what was 
     assert.equal(greedy.next(), 'wait');
     keep.push(greedy);
   }
-  assert.ok(process.memoryUsage().arrayBuffers - before < 256 * 2 ** 20, '64 peers that announce 1 GiB each cost 1 MiB each');
+  assert.ok(
+    process.memoryUsage().arrayBuffers - before < 256 * 2 ** 20,
+    '64 peers that announce 1 GiB each cost 1 MiB each',
+  );
   const body = Buffer.alloc(5 * 2 ** 20 + 3, 'abcdefg');
   const bytes = encodeFrame(0, body);
   for (let at = 0; at < bytes.length; at += 65_536) {
@@ -135,7 +146,9 @@ test('a hundred thousand damaged frames neither throw nor hang, and never exceed
   const random = randomIntegers();
   const limits = { ...defaultLimits, frameBytes: 5_000, commandBytes: 600 };
   const sound = Buffer.concat(
-    Array.from({ length: 12 }, () => encodeFrame([0, 1, 4][random(3)]!, Buffer.alloc([0, 3, 200, 255, 256, 500][random(6)]!, random(256)))),
+    Array.from({ length: 12 }, () =>
+      encodeFrame([0, 1, 4][random(3)]!, Buffer.alloc([0, 3, 200, 255, 256, 500][random(6)]!, random(256))),
+    ),
   );
   let fed = 0;
   let broken = 0;

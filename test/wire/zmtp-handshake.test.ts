@@ -10,10 +10,16 @@ import { nullMechanism } from '#src/wire/zmtp/mechanism.js';
 import { randomIntegers } from '../support/random.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-const dealer: HandshakeOptions = { type: 'DEALER', identity: Buffer.from('me'), mechanism: nullMechanism, limits: defaultLimits };
+const dealer: HandshakeOptions = {
+  type: 'DEALER',
+  identity: Buffer.from('me'),
+  mechanism: nullMechanism,
+  limits: defaultLimits,
+};
 
 const greetingHex = `ff 0000000000000001 7f 03 01 4e554c4c ${'00'.repeat(16)} 00 ${'00'.repeat(31)}`;
-const readyHex = '04 2b 05 5245414459 0b 536f636b65742d54797065 00000006 4445414c4552 08 4964656e74697479 00000002 6d65';
+const readyHex =
+  '04 2b 05 5245414459 0b 536f636b65742d54797065 00000006 4445414c4552 08 4964656e74697479 00000002 6d65';
 
 /** The effects of a peer's bytes, given as they are or one by one. */
 function receive(options: HandshakeOptions, bytes: Buffer, oneByOne = false): HandshakeEffect[] {
@@ -31,7 +37,8 @@ function refusal(options: HandshakeOptions, bytes: Buffer): { code: string; deta
 }
 
 const greeting = encodeGreeting('NULL', false);
-const ready = (type: string, identity?: Buffer): Buffer => encodeFrame(4, encodeCommand('READY', encodeMetadata(type, identity)));
+const ready = (type: string, identity?: Buffer): Buffer =>
+  encodeFrame(4, encodeCommand('READY', encodeMetadata(type, identity)));
 
 test('the greeting has 64 bytes: signature, version 3.1, mechanism, role', () => {
   assert.deepEqual(encodeGreeting('NULL', false), hex(greetingHex));
@@ -45,9 +52,16 @@ test('with NULL both sides say READY, with their socket type and identity', () =
   const handshake = new Handshake(dealer);
   assert.deepEqual(handshake.start(), { do: 'send', bytes: hex(greetingHex) });
   assert.deepEqual(handshake.receive(greeting), [{ do: 'send', bytes: hex(readyHex) }]);
-  const [effect] = handshake.receive(Buffer.concat([ready('ROUTER', Buffer.alloc(0)), encodeFrame(0, Buffer.from('early'))]));
+  const [effect] = handshake.receive(
+    Buffer.concat([ready('ROUTER', Buffer.alloc(0)), encodeFrame(0, Buffer.from('early'))]),
+  );
   assert.equal(effect?.do, 'ready');
-  assert.deepEqual(effect.peer, { socketType: 'ROUTER', identity: Buffer.alloc(0), minorVersion: 1, security: { kind: 'plain' } });
+  assert.deepEqual(effect.peer, {
+    socketType: 'ROUTER',
+    identity: Buffer.alloc(0),
+    minorVersion: 1,
+    security: { kind: 'plain' },
+  });
   assert.equal(handshake.decoder.next(), 'frame', 'a message right behind READY is kept');
   assert.equal(handshake.decoder.body.toString(), 'early');
 });
@@ -63,7 +77,11 @@ test('a peer of ZMTP 3.0 is welcome, and known as such', () => {
 });
 
 test('property names may be written in any case, and unknown ones are skipped', () => {
-  const body = encodeCommand('READY', hex('01 58 00000003 616263'), hex('0b 534f434b45542d54595045 00000006 524f55544552'));
+  const body = encodeCommand(
+    'READY',
+    hex('01 58 00000003 616263'),
+    hex('0b 534f434b45542d54595045 00000006 524f55544552'),
+  );
   const last = receive(dealer, Buffer.concat([greeting, encodeFrame(4, body)])).at(-1);
   assert.equal(last?.do, 'ready');
   assert.equal(last.peer.socketType, 'ROUTER');
@@ -88,7 +106,11 @@ test('strangers are refused by their first wrong byte, with a reason', () => {
     [Buffer.concat([greeting, encodeFrame(4, encodeCommand('HELLO'))]), 'protocol', /"HELLO" where READY/],
     [Buffer.concat([greeting, encodeFrame(4, encodeCommand('ERROR', hex('03 343030')))]), 'refused-by-peer', /400/],
     [Buffer.concat([greeting, encodeFrame(4, encodeCommand('READY', hex('0b 536f')))]), 'protocol', /metadata/],
-    [Buffer.concat([greeting, encodeFrame(4, encodeCommand('READY', hex('01 58 ffffffff 61')))]), 'protocol', /metadata/],
+    [
+      Buffer.concat([greeting, encodeFrame(4, encodeCommand('READY', hex('01 58 ffffffff 61')))]),
+      'protocol',
+      /metadata/,
+    ],
     [Buffer.concat([greeting, hex('06 0000000040000000')]), 'too-large', /command/],
     [Buffer.concat([greeting, hex('02 0000000000000100')]), 'protocol', /before the handshake/],
   ];
@@ -100,7 +122,18 @@ test('strangers are refused by their first wrong byte, with a reason', () => {
 });
 
 test('every pair of types that may not talk is refused, every other one is not', () => {
-  const allowed = ['DEALER-DEALER', 'DEALER-ROUTER', 'DEALER-REP', 'ROUTER-DEALER', 'ROUTER-ROUTER', 'ROUTER-REQ', 'REQ-REP', 'REQ-ROUTER', 'REP-REQ', 'REP-DEALER'];
+  const allowed = [
+    'DEALER-DEALER',
+    'DEALER-ROUTER',
+    'DEALER-REP',
+    'ROUTER-DEALER',
+    'ROUTER-ROUTER',
+    'ROUTER-REQ',
+    'REQ-REP',
+    'REQ-ROUTER',
+    'REP-REQ',
+    'REP-DEALER',
+  ];
   for (const type of ['DEALER', 'ROUTER', 'REQ', 'REP'] as const) {
     for (const peer of ['DEALER', 'ROUTER', 'REQ', 'REP', 'PUB', 'PAIR', '']) {
       const last = receive({ ...dealer, type }, Buffer.concat([greeting, ready(peer)])).at(-1);

@@ -1,14 +1,24 @@
 // Against libzmq, through zeromq.js and through pyzmq: every role, either side binding, either side the CURVE server.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { encodeCommand, encodeMetadata } from '#src/wire/zmtp/commands.js';
+import { encodeFrame } from '#src/wire/zmtp/frames.js';
+import { encodeGreeting } from '#src/wire/zmtp/greeting.js';
 import { type ForeignLibrary, type ForeignSocket, type ForeignType, Pyzmq, zeromqJs } from '../support/foreignZmq.ts';
 import { frames, type Security, securities, texts, watchedSocket } from '../support/zmtp.ts';
 
 const local = 'tcp://127.0.0.1:*';
-const question = [Buffer.from('q'), Buffer.alloc(0), Buffer.alloc(255, 1), Buffer.alloc(256, 2), Buffer.alloc(70_000, 3)];
+const question = [
+  Buffer.from('q'),
+  Buffer.alloc(0),
+  Buffer.alloc(255, 1),
+  Buffer.alloc(256, 2),
+  Buffer.alloc(70_000, 3),
+];
 const answer = [Buffer.from('a'), Buffer.alloc(9_000, 4), Buffer.alloc(1, 5)];
 const empty = Buffer.alloc(0);
 
@@ -22,7 +32,12 @@ interface Case {
 type Ours = 'dealer' | 'router' | 'req' | 'rep';
 
 /** Our socket and theirs, connected to one another. */
-async function pair<Type extends Ours>(t: TestContext, { weBind, weServe, security, library }: Case, type: Type, theirType: ForeignType) {
+async function pair<Type extends Ours>(
+  t: TestContext,
+  { weBind, weServe, security, library }: Case,
+  type: Type,
+  theirType: ForeignType,
+) {
   const mechanism = weServe ? security.server : security.client;
   const own = watchedSocket(t, type, { mechanism, ...(type === 'rep' ? {} : { identity: 'ours' }) });
   const open = (at: { bind: string } | { connect: string }): Promise<ForeignSocket> =>
@@ -166,7 +181,12 @@ test('libzmq is reached over unix sockets and over IPv6', async (t) => {
   const [security] = await securities(t);
   for (const endpoint of [`ipc://${folder}/ours`, 'tcp://[::1]:*']) {
     const router = watchedSocket(t, 'router', { answer: (message) => void router.send(message.peer, message.frames) });
-    const theirs = await zeromqJs.open({ type: 'DEALER', at: { connect: await router.bind(endpoint) }, security, role: 'client' });
+    const theirs = await zeromqJs.open({
+      type: 'DEALER',
+      at: { connect: await router.bind(endpoint) },
+      security,
+      role: 'client',
+    });
     await theirs.send(frames('hello'));
     assert.deepEqual(texts(await theirs.receive()), ['hello']);
     await theirs.close();
@@ -196,7 +216,14 @@ test('100,000 messages from and to pyzmq arrive in order, with NULL and with CUR
       },
     });
     const at = { connect: await router.bind(local) };
-    const theirs = await python.open({ type: 'DEALER', identity: 'py', at, security, role: 'client', options: { SNDHWM: 0, RCVHWM: 0 } });
+    const theirs = await python.open({
+      type: 'DEALER',
+      identity: 'py',
+      at,
+      security,
+      role: 'client',
+      options: { SNDHWM: 0, RCVHWM: 0 },
+    });
     const flood = python.order({ do: 'flood', socket: theirs.id, count, bytes: 100 });
     await router.seen.messages.take(count, 'the flood', 60_000);
     await flood;
@@ -233,19 +260,32 @@ test('heartbeats of libzmq are answered, and it answers ours', async (t) => {
   const python = await Pyzmq.start(t);
   if (python === undefined) return;
   for (const security of await securities(t)) {
-    const router = watchedSocket(t, 'router', { mechanism: security.server, heartbeat: { intervalMs: 30, timeoutMs: 5_000, ttlMs: 5_000 } });
+    const router = watchedSocket(t, 'router', {
+      mechanism: security.server,
+      heartbeat: { intervalMs: 30, timeoutMs: 5_000, ttlMs: 5_000 },
+    });
     const silent = watchedSocket(t, 'router', { heartbeat: { intervalMs: 100 } });
     const options = { HEARTBEAT_IVL: 40, HEARTBEAT_TIMEOUT: 5_000, HEARTBEAT_TTL: 5_000 };
-    const theirs = await python.open({ type: 'DEALER', identity: 'py', at: { connect: await router.bind(local) }, security, role: 'client', options });
+    const theirs = await python.open({
+      type: 'DEALER',
+      identity: 'py',
+      at: { connect: await router.bind(local) },
+      security,
+      role: 'client',
+      options,
+    });
     await router.seen.joined.next();
     // Time passes until a peer that answers nothing has been given up, which takes several of the heartbeats above.
-    const { connect } = await import('node:net');
     const mute = connect(Number((await silent.bind(local)).split(':').at(-1)), '127.0.0.1');
     t.after(() => mute.destroy());
-    const { encodeGreeting } = await import('#src/wire/zmtp/greeting.js');
-    const { encodeFrame } = await import('#src/wire/zmtp/frames.js');
-    const { encodeCommand, encodeMetadata } = await import('#src/wire/zmtp/commands.js');
-    mute.resume().write(Buffer.concat([encodeGreeting('NULL', false), encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.alloc(0))))]));
+    mute
+      .resume()
+      .write(
+        Buffer.concat([
+          encodeGreeting('NULL', false),
+          encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.alloc(0)))),
+        ]),
+      );
     assert.equal((await silent.seen.left.next()).failure.code, 'silent');
     assert.deepEqual(router.seen.left.all, []);
     await theirs.send(frames('alive'));
@@ -263,7 +303,13 @@ test('a pyzmq peer that is killed and started again is found again, in both dire
   dealer.connect(bound.endpoint);
   const router = watchedSocket(t, 'router');
   const endpoint = await router.bind(local);
-  const asker = await first.open({ type: 'DEALER', identity: 'py', at: { connect: endpoint }, security, role: 'client' });
+  const asker = await first.open({
+    type: 'DEALER',
+    identity: 'py',
+    at: { connect: endpoint },
+    security,
+    role: 'client',
+  });
   dealer.send(frames('one'));
   await asker.send(frames('from the first'));
   assert.deepEqual(texts(await bound.receive()), ['one']);
@@ -276,7 +322,13 @@ test('a pyzmq peer that is killed and started again is found again, in both dire
   const second = await Pyzmq.start(t);
   const again = await second!.open({ type: 'DEALER', at: { bind: bound.endpoint }, security, role: 'server' });
   assert.deepEqual(texts(await again.receive()), ['two']);
-  const askerAgain = await second!.open({ type: 'DEALER', identity: 'py', at: { connect: endpoint }, security, role: 'client' });
+  const askerAgain = await second!.open({
+    type: 'DEALER',
+    identity: 'py',
+    at: { connect: endpoint },
+    security,
+    role: 'client',
+  });
   await askerAgain.send(frames('from the second'));
   assert.equal((await router.seen.messages.next()).peer.key, 'py');
   assert.ok(router.send('py', frames('welcome back')));
@@ -307,27 +359,31 @@ test('when two libzmq peers have one identity, the newest is heard', async (t) =
 test('libzmq clients with wrong CURVE keys are refused, and wrong servers are not believed', async (t) => {
   const [plain, security] = await securities(t);
   const [, other] = await securities(t);
-  const router = watchedSocket(t, 'router', { mechanism: security.server });
-  const at = { connect: await router.bind(local) };
   const mixed: Security = { ...security, keys: { server: security.keys!.server, client: other.keys!.client } };
-  for (const [wrong, code] of [
-    [mixed, 'not-allowed'],
-    [other, 'curve-key'],
-    [plain, 'mechanism'],
+  for (const [wrong, codes] of [
+    [mixed, ['not-allowed']],
+    [other, ['curve-key']],
+    // libzmq sees by our greeting that this leads nowhere, often before it has sent its own.
+    [plain, ['mechanism', 'peer-closed']],
   ] as const) {
-    const theirs = await zeromqJs.open({ type: 'DEALER', at, security: wrong, role: 'client' });
-    assert.equal((await router.seen.failed.next()).failure.code, code);
+    const router = watchedSocket(t, 'router', { mechanism: security.server });
+    const theirs = await zeromqJs.open({
+      type: 'DEALER',
+      at: { connect: await router.bind(local) },
+      security: wrong,
+      role: 'client',
+    });
+    const { failure } = await router.seen.failed.next();
+    assert.ok((codes as readonly string[]).includes(failure.code), failure.code);
+    assert.deepEqual(router.seen.joined.all, []);
     await theirs.close();
-    // It may have come back once or more before it was closed.
-    while (router.seen.failed.all.length > 0 && (await drained(router.seen.failed))) continue;
+    await router.close();
   }
-  assert.deepEqual(router.seen.joined.all, []);
+  const believed = await zeromqJs.open({ type: 'ROUTER', at: { bind: local }, security: other, role: 'server' });
+  const dealer = watchedSocket(t, 'dealer', { mechanism: security.client });
+  dealer.connect(believed.endpoint);
+  await dealer.seen.failed.next();
+  assert.deepEqual(dealer.seen.joined.all, []);
+  await dealer.close();
+  await believed.close();
 });
-
-/** Takes what is there without waiting; whether there was something. */
-async function drained(list: { all: unknown[]; next(what?: string, limitMs?: number): Promise<unknown> }): Promise<boolean> {
-  return list.next('one more', 300).then(
-    () => true,
-    () => false,
-  );
-}

@@ -13,12 +13,21 @@ test('requests are answered one after the other, whoever binds, with NULL and wi
   for (const security of await securities(t)) {
     for (const asksBinds of [true, false]) {
       // As between submit side and interchange: the one that asks may bind and still be the CURVE client.
-      const rep = watchedSocket(t, 'rep', { mechanism: security.server, answer: (message) => void rep.send([Buffer.from('re:'), ...message.frames]) });
+      const rep = watchedSocket(t, 'rep', {
+        mechanism: security.server,
+        answer: (message) => void rep.send([Buffer.from('re:'), ...message.frames]),
+      });
       const req = watchedSocket(t, 'req', { mechanism: security.client });
       if (asksBinds) rep.connect(await req.bind(local));
       else req.connect(await rep.bind(local));
-      const replies = await Promise.all(['a', 'b', 'c'].map((text) => req.request(frames(text, ''), { timeoutMs: 20_000 })));
-      assert.deepEqual(replies.map(texts), [['re:', 'a', ''], ['re:', 'b', ''], ['re:', 'c', '']]);
+      const replies = await Promise.all(
+        ['a', 'b', 'c'].map((text) => req.request(frames(text, ''), { timeoutMs: 20_000 })),
+      );
+      assert.deepEqual(replies.map(texts), [
+        ['re:', 'a', ''],
+        ['re:', 'b', ''],
+        ['re:', 'c', ''],
+      ]);
       await req.close();
       await rep.close();
     }
@@ -30,7 +39,10 @@ test('a REP takes the next request only after its reply, from whomever it is', a
   const endpoint = await rep.bind(local);
   const askers = Array.from({ length: 5 }, () => watchedSocket(t, 'req'));
   for (const asker of askers) asker.connect(endpoint);
-  const replies = askers.flatMap((asker, index) => [asker.request(frames(`${index}`)), asker.request(frames(`${index}'`))]);
+  const replies = askers.flatMap((asker, index) => [
+    asker.request(frames(`${index}`)),
+    asker.request(frames(`${index}'`)),
+  ]);
   for (let served = 1; served <= 10; served++) {
     const message = await rep.seen.messages.next();
     await new Promise(setImmediate);
@@ -75,7 +87,10 @@ test('a request without envelope costs its sender the connection and nobody else
 test('a request that times out gives up its connection, and the socket serves the next one', async (t) => {
   for (const asksBinds of [true, false]) {
     const slow = new Happenings<() => void>();
-    const rep = watchedSocket(t, 'rep', { ...quick, answer: (message) => slow.push(() => rep.send([Buffer.from('late'), ...message.frames])) });
+    const rep = watchedSocket(t, 'rep', {
+      ...quick,
+      answer: (message) => slow.push(() => rep.send([Buffer.from('late'), ...message.frames])),
+    });
     const req = watchedSocket(t, 'req', quick);
     if (asksBinds) rep.connect(await req.bind(local));
     else req.connect(await rep.bind(local));
@@ -94,13 +109,18 @@ test('a request that times out gives up its connection, and the socket serves th
 test('a request that was never sent can time out, be aborted, or end with the socket', async (t) => {
   const req = watchedSocket(t, 'req', { highWaterMark: 2 });
   await req.bind(local);
-  await assert.rejects(req.request(frames('x'), { timeoutMs: 5 }), (error) => withCode('REQUEST_TIMEOUT')(error) && /no peer was connected/.test(String(error)));
+  await assert.rejects(
+    req.request(frames('x'), { timeoutMs: 5 }),
+    (error) => withCode('REQUEST_TIMEOUT')(error) && /no peer was connected/.test(String(error)),
+  );
   const stop = new AbortController();
   const aborted = req.request(frames('x'), { signal: stop.signal });
   stop.abort();
   await assert.rejects(aborted, withCode('REQUEST_ABORTED'));
   await assert.rejects(req.request(frames('x'), { signal: stop.signal }), withCode('REQUEST_ABORTED'));
-  const waiting = [req.request(frames('x')), req.request(frames('y'))].map((request) => assert.rejects(request, withCode('CLOSED')));
+  const waiting = [req.request(frames('x')), req.request(frames('y'))].map((request) =>
+    assert.rejects(request, withCode('CLOSED')),
+  );
   await assert.rejects(req.request(frames('z')), withCode('OPTIONS'));
   await req.close();
   await Promise.all(waiting);

@@ -21,14 +21,20 @@ test('a ROUTER answers a DEALER by its name, with NULL and with CURVE, whichever
           mechanism: routerServes ? security.server : security.client,
           answer: ({ frames: [first], peer }) => void router.send(peer, [first!, Buffer.from('back')]),
         });
-        const dealer = watchedSocket(t, 'dealer', { identity: 'one', mechanism: routerServes ? security.client : security.server });
+        const dealer = watchedSocket(t, 'dealer', {
+          identity: 'one',
+          mechanism: routerServes ? security.client : security.server,
+        });
         if (routerBinds) dealer.connect(await router.bind(local));
         else router.connect(await dealer.bind(local));
         dealer.send(frames('there', '', 'x'.repeat(300)));
         const message = await router.seen.messages.next();
         assert.deepEqual(texts(message), ['there', '', 'x'.repeat(300)]);
         assert.equal(message.peer.key, 'one');
-        assert.equal(message.peer.publicKey, security.keys && (routerServes ? security.keys.client : security.keys.server).publicKey);
+        assert.equal(
+          message.peer.publicKey,
+          security.keys && (routerServes ? security.keys.client : security.keys.server).publicKey,
+        );
         assert.deepEqual(texts(await dealer.seen.messages.next()), ['there', 'back']);
         assert.deepEqual([router.peers.length, dealer.peers[0]?.socketType], [1, 'ROUTER']);
         await dealer.close();
@@ -39,14 +45,17 @@ test('a ROUTER answers a DEALER by its name, with NULL and with CURVE, whichever
 });
 
 test('a ROUTER names nameless peers itself and speaks with many', async (t) => {
-  const router = watchedSocket(t, 'router', { answer: (message) => void router.send(message.peer.key, message.frames) });
+  const router = watchedSocket(t, 'router', {
+    answer: (message) => void router.send(message.peer.key, message.frames),
+  });
   const endpoint = await router.bind(local);
   const dealers = Array.from({ length: 20 }, () => watchedSocket(t, 'dealer'));
   for (const [index, dealer] of dealers.entries()) {
     dealer.connect(endpoint);
     dealer.send(frames(`mine ${index}`));
   }
-  for (const [index, dealer] of dealers.entries()) assert.deepEqual(texts(await dealer.seen.messages.next()), [`mine ${index}`]);
+  for (const [index, dealer] of dealers.entries())
+    assert.deepEqual(texts(await dealer.seen.messages.next()), [`mine ${index}`]);
   assert.equal(new Set(router.peers.map((peer) => peer.key)).size, 20);
   for (const { identity } of router.peers) assert.deepEqual([identity.length, identity[0]], [5, 0]);
 });
@@ -105,11 +114,14 @@ test('messages sent before there is a connection are kept in order, up to the hi
   await router.close();
   dealer.connect(endpoint);
   assert.equal((await dealer.seen.failed.next()).failure.code, 'unreachable');
-  assert.deepEqual(['1', '2', '3', '4'].map((text) => dealer.send(frames(text))), [true, true, true, false]);
+  assert.deepEqual(
+    ['1', '2', '3', '4'].map((text) => dealer.send(frames(text))),
+    [true, true, true, false],
+  );
   assert.equal(dealer.refusal, 'high-water mark');
   const later = watchedSocket(t, 'router');
   await later.bind(endpoint);
-  assert.deepEqual((await later.seen.messages.take(3)).map(texts).flat(), ['1', '2', '3']);
+  assert.deepEqual((await later.seen.messages.take(3)).flatMap(texts), ['1', '2', '3']);
   await dealer.seen.drained.next('onDrain');
   assert.ok(dealer.send(frames('5')));
   assert.deepEqual(texts(await later.seen.messages.next()), ['5']);
@@ -369,23 +381,45 @@ test('sockets speak over IPv6, unless told not to', async (t) => {
 test('endpoints and options that are wrong are refused with what to try', async (t) => {
   const dealer = watchedSocket(t, 'dealer');
   const isEndpoint = (error: unknown): boolean => error instanceof ZmtpError && error.code === 'ENDPOINT';
-  for (const text of ['127.0.0.1:1', 'udp://x:1', 'tcp://x', 'tcp://x:99999', 'tcp://:1', 'tcp://::1:5', 'ipc://', `ipc:///${'x'.repeat(200)}`, 'tcp://x:1/y']) {
+  for (const text of [
+    '127.0.0.1:1',
+    'udp://x:1',
+    'tcp://x',
+    'tcp://x:99999',
+    'tcp://:1',
+    'tcp://::1:5',
+    'ipc://',
+    `ipc:///${'x'.repeat(200)}`,
+    'tcp://x:1/y',
+  ]) {
     await assert.rejects(dealer.bind(text), isEndpoint, text);
     assert.throws(() => dealer.connect(text), isEndpoint, text);
   }
-  for (const text of ['tcp://*:5', 'tcp://127.0.0.1:*', 'tcp://127.0.0.1:0']) assert.throws(() => dealer.connect(text), isEndpoint, text);
+  for (const text of ['tcp://*:5', 'tcp://127.0.0.1:*', 'tcp://127.0.0.1:0'])
+    assert.throws(() => dealer.connect(text), isEndpoint, text);
   assert.throws(
-    () => createSocket({ type: 'dealer', identity: '', highWaterMark: -1, lingerMs: Number.NaN, limits: { frameBytes: 0 } }),
-    (error) => error instanceof ZmtpError && ['identity', 'highWaterMark', 'lingerMs', 'frameBytes'].every((word) => error.message.includes(word)),
+    () =>
+      createSocket({
+        type: 'dealer',
+        identity: '',
+        highWaterMark: -1,
+        lingerMs: Number.NaN,
+        limits: { frameBytes: 0 },
+      }),
+    (error) =>
+      error instanceof ZmtpError &&
+      ['identity', 'highWaterMark', 'lingerMs', 'frameBytes'].every((word) => error.message.includes(word)),
   );
   assert.throws(() => createSocket({ type: 'dealer', identity: Buffer.from([0, 1]) }), /zero byte/);
+  assert.throws(() => dealer.send([]), /at least one frame/);
 });
 
 test('a random port is chosen from a range whose end is exclusive', async (t) => {
   const first = watchedSocket(t, 'router');
   const port = Number((await first.bind(local)).split(':').at(-1));
   const second = watchedSocket(t, 'router');
-  const isTaken = (error: unknown): boolean => error instanceof ZmtpError && error.code === 'BIND' && /in 5 tries/.test(error.message);
+  const isTaken = (error: unknown): boolean =>
+    error instanceof ZmtpError && error.code === 'BIND' && /in 5 tries/.test(error.message);
   await assert.rejects(bindToRandomPort(second, 'tcp://127.0.0.1', { min: port, max: port + 1, tries: 5 }), isTaken);
   assert.match(await bindToRandomPort(second, 'tcp://127.0.0.1', { min: 40_000, max: 60_000 }), /:[45]\d{4}$/);
   await assert.rejects(bindToRandomPort(second, 'tcp://127.0.0.1', { min: 5, max: 5 }), /no port/);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket as Stream } from 'node:net';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { encodeCommand, encodeMetadata } from '#src/wire/zmtp/commands.js';
 import { encodeFrame } from '#src/wire/zmtp/frames.js';
 import { encodeGreeting } from '#src/wire/zmtp/greeting.js';
@@ -22,7 +22,10 @@ async function stranger(t: TestContext, endpoint: string): Promise<Stream> {
   return stream;
 }
 
-const hello = Buffer.concat([encodeGreeting('NULL', false), encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from('raw'))))]);
+const hello = Buffer.concat([
+  encodeGreeting('NULL', false),
+  encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from('raw')))),
+]);
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 test('strangers at the port are dropped with a reason, and the socket goes on serving', async (t) => {
@@ -40,7 +43,10 @@ test('strangers at the port are dropped with a reason, and the socket goes on se
     [encodeGreeting('CURVE', false), 'mechanism'],
     [encodeGreeting('PLAIN', false), 'mechanism'],
     [Buffer.concat([hello.subarray(0, 10), hex('01 00')]), 'old-version'],
-    [Buffer.concat([hello.subarray(0, 64), encodeFrame(4, encodeCommand('READY', encodeMetadata('PUB', undefined)))]), 'socket-type'],
+    [
+      Buffer.concat([hello.subarray(0, 64), encodeFrame(4, encodeCommand('READY', encodeMetadata('PUB', undefined)))]),
+      'socket-type',
+    ],
     [Buffer.concat([hello.subarray(0, 64), hex('06 7fffffffffffffff')]), 'too-large'],
   ];
   for (const [bytes, code] of before) {
@@ -96,7 +102,10 @@ test('a CURVE server drops wrong keys without a word, and says so on its own sid
   const router = watchedSocket(t, 'router', { mechanism: security.server });
   const endpoint = await router.bind(local);
   const { client, server } = security.keys!;
-  const strange = await curveClient({ secretKey: server.secretKey.slice(0, 39) + (server.secretKey.endsWith('0') ? '1' : '0'), serverKey: server.publicKey });
+  const strange = await curveClient({
+    secretKey: server.secretKey.slice(0, 39) + (server.secretKey.endsWith('0') ? '1' : '0'),
+    serverKey: server.publicKey,
+  });
   const lost = await curveClient({ ...client, serverKey: client.publicKey });
   for (const [mechanism, code] of [
     [strange, 'not-allowed'],
@@ -146,7 +155,10 @@ test('a peer that asked to be given a certain silence is dropped after it', asyn
 });
 
 test('a peer of ZMTP 3.0 is served and never sent a PING', async (t) => {
-  const router = watchedSocket(t, 'router', { heartbeat: { intervalMs: 20 }, answer: (message) => void router.send(message.peer, message.frames) });
+  const router = watchedSocket(t, 'router', {
+    heartbeat: { intervalMs: 20 },
+    answer: (message) => void router.send(message.peer, message.frames),
+  });
   const stream = await stranger(t, await router.bind(local));
   const old = Buffer.from(hello);
   old[11] = 0;
@@ -154,7 +166,14 @@ test('a peer of ZMTP 3.0 is served and never sent a PING', async (t) => {
   await router.seen.joined.next();
   // Longer than the heartbeat's two intervals: another peer's silence tells the time.
   const other = await stranger(t, `x:${stream.remotePort}`);
-  other.resume().write(Buffer.concat([hello.subarray(0, 64), encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from('new'))))]));
+  other
+    .resume()
+    .write(
+      Buffer.concat([
+        hello.subarray(0, 64),
+        encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from('new')))),
+      ]),
+    );
   assert.equal((await router.seen.left.next()).peer.key, 'new');
   stream.write(encodeFrame(0, Buffer.from('old but well')));
   let heard = Buffer.alloc(0);
@@ -166,7 +185,9 @@ test('a peer of ZMTP 3.0 is served and never sent a PING', async (t) => {
 });
 
 test('servers that are not ZMTP are left alone after each attempt, and the socket keeps trying', async (t) => {
-  const web = createServer((stream) => stream.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(0, '127.0.0.1');
+  const web = createServer((stream) =>
+    stream.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+  ).listen(0, '127.0.0.1');
   t.after(() => web.close());
   await once(web, 'listening');
   const dealer = watchedSocket(t, 'dealer', quick);
@@ -176,7 +197,10 @@ test('servers that are not ZMTP are left alone after each attempt, and the socke
 
 test('a thousand strangers with random bytes do not disturb a conversation', async (t) => {
   const random = randomIntegers();
-  const router = watchedSocket(t, 'router', { handshakeTimeoutMs: 2_000, answer: (message) => void router.send(message.peer, message.frames) });
+  const router = watchedSocket(t, 'router', {
+    handshakeTimeoutMs: 2_000,
+    answer: (message) => void router.send(message.peer, message.frames),
+  });
   const endpoint = await router.bind(local);
   const good = watchedSocket(t, 'dealer', { identity: 'good' });
   good.connect(endpoint);

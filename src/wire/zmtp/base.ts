@@ -1,7 +1,7 @@
 // What all socket types have in common: their transport, their counters, their end. dealer.ts, router.ts, requester.ts and
 // replier.ts each add what a message means.
 import type { Connection } from './connection.ts';
-import type { PeerFailure, Refusal } from './failures.ts';
+import { type PeerFailure, type Refusal, ZmtpError } from './failures.ts';
 import type { WireType } from './handshake.ts';
 import { type CommonOptions, type Settled, settle } from './options.ts';
 import type { Frames } from './outbox.ts';
@@ -124,4 +124,9 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
     this.counters.refused++;
     return false;
   }
+}
+
+/** A message has at least one frame; one without would end up as bytes that no peer understands. */
+export function checkFrames(frames: Frames): void {
+  if (frames.length === 0) throw new ZmtpError('OPTIONS', 'A message needs at least one frame; an empty one will do.');
 }

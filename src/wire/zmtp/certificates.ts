@@ -61,20 +61,34 @@ export async function readCertificates(directory: string): Promise<Certificates>
 
 async function checkPrivate(directory: string): Promise<void> {
   const found = await stat(directory).catch((cause: unknown) => {
-    throw new ZmtpError('CERTIFICATES_MISSING', `There is no certificate directory ${directory}. It is made by the submitting side; is it on a shared file system?`, { cause });
+    throw new ZmtpError(
+      'CERTIFICATES_MISSING',
+      `There is no certificate directory ${directory}. It is made by the submitting side; is it on a shared file system?`,
+      { cause },
+    );
   });
-  if (!found.isDirectory()) throw new ZmtpError('CERTIFICATES_MISSING', `${directory} is not a directory. Give the directory that holds server.key_secret.`);
+  if (!found.isDirectory())
+    throw new ZmtpError(
+      'CERTIFICATES_MISSING',
+      `${directory} is not a directory. Give the directory that holds server.key_secret.`,
+    );
   const mode = found.mode & 0o777;
   if (mode !== privateMode) {
     const shown = mode.toString(8).padStart(4, '0');
-    throw new ZmtpError('CERTIFICATES_NOT_PRIVATE', `The certificate directory ${directory} has mode ${shown} and must have 0700, as it holds secret keys. Try: chmod 700 ${directory}`);
+    throw new ZmtpError(
+      'CERTIFICATES_NOT_PRIVATE',
+      `The certificate directory ${directory} has mode ${shown} and must have 0700, as it holds secret keys. Try: chmod 700 ${directory}`,
+    );
   }
 }
 
 async function readCertificate(file: string): Promise<Certificate> {
   const { publicKey, secretKey } = parse(await read(file));
   if (publicKey === undefined || secretKey === undefined) {
-    throw new ZmtpError('CERTIFICATES_BROKEN', `The key file ${file} lacks a public-key or secret-key of 40 characters of Z85. Make new certificates.`);
+    throw new ZmtpError(
+      'CERTIFICATES_BROKEN',
+      `The key file ${file} lacks a public-key or secret-key of 40 characters of Z85. Make new certificates.`,
+    );
   }
   return { publicKey, secretKey };
 }
@@ -82,14 +96,21 @@ async function readCertificate(file: string): Promise<Certificate> {
 async function readPublicKey(file: string): Promise<string> {
   const { publicKey } = parse(await read(file));
   if (publicKey === undefined) {
-    throw new ZmtpError('CERTIFICATES_BROKEN', `The key file ${file} lacks a public-key of 40 characters of Z85. Make new certificates.`);
+    throw new ZmtpError(
+      'CERTIFICATES_BROKEN',
+      `The key file ${file} lacks a public-key of 40 characters of Z85. Make new certificates.`,
+    );
   }
   return publicKey;
 }
 
 async function read(file: string): Promise<string> {
   return readFile(file, 'latin1').catch((cause: unknown) => {
-    throw new ZmtpError('CERTIFICATES_MISSING', `The key file ${file} cannot be read. Make new certificates, or check who owns them.`, { cause });
+    throw new ZmtpError(
+      'CERTIFICATES_MISSING',
+      `The key file ${file} cannot be read. Make new certificates, or check who owns them.`,
+      { cause },
+    );
   });
 }
 

@@ -40,7 +40,8 @@ export function decodeMetadata(bytes: Buffer): Result<Metadata> {
     if (nameEnd + 4 > bytes.length) return { ok: false, error: 'the metadata ends within a property' };
     const name = bytes.toString('latin1', at + 1, nameEnd).toLowerCase();
     const valueEnd = nameEnd + 4 + bytes.readUInt32BE(nameEnd);
-    if (valueEnd > bytes.length) return { ok: false, error: `the metadata ends within the property ${JSON.stringify(name)}` };
+    if (valueEnd > bytes.length)
+      return { ok: false, error: `the metadata ends within the property ${JSON.stringify(name)}` };
     const value = bytes.subarray(nameEnd + 4, valueEnd);
     if (name === 'socket-type') socketType = value.toString('latin1');
     else if (name === 'identity') identity = Buffer.from(value);

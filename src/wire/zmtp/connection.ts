@@ -1,6 +1,8 @@
 // One connection: owns one stream of node:net from the first byte to the last. Runs the handshake, cuts bytes into
 // messages, answers heartbeats. The transport makes it; it reports to an owner and decides nothing about messages.
+
 import type { Socket as Stream } from 'node:net';
+import { assertNever } from '../../base/assert.ts';
 import type { Clock } from '../../base/time.ts';
 import { commandData, commandName, encodeCommand } from './commands.ts';
 import type { PeerFailure } from './failures.ts';
@@ -63,7 +65,11 @@ export class Connection {
     this.#decoder = handshake.decoder;
     const stopTimer = options.clock.after(
       options.handshakeTimeoutMs,
-      () => this.close({ code: 'handshake-timeout', detail: `it did not finish its handshake within ${options.handshakeTimeoutMs} ms` }),
+      () =>
+        this.close({
+          code: 'handshake-timeout',
+          detail: `it did not finish its handshake within ${options.handshakeTimeoutMs} ms`,
+        }),
       false,
     );
     this.#state = { phase: 'handshake', handshake, stopTimer };
@@ -152,7 +158,7 @@ export class Connection {
           this.#open(effect.peer);
           break;
         default:
-          return effect satisfies never;
+          assertNever(effect);
       }
     }
   }
@@ -161,13 +167,23 @@ export class Connection {
     const { security, identity, socketType } = peer;
     const isBoxed = security.kind === 'boxed';
     this.#channel = isBoxed ? security.channel : undefined;
-    this.peer = { identity, key: identityKey(identity), socketType, address: this.address, publicKey: isBoxed ? security.publicKey : undefined };
+    this.peer = {
+      identity,
+      key: identityKey(identity),
+      socketType,
+      address: this.address,
+      publicKey: isBoxed ? security.publicKey : undefined,
+    };
     const outbox = new Outbox(this.#stream, this.#channel, (messages) => this.#owner.onWritten(this, messages));
     this.#state = { phase: 'open', outbox };
-    this.#heartbeat = new HeartbeatWatch(this.#options.clock, peer.minorVersion > 0 ? this.#options.heartbeat : undefined, {
-      ping: (body) => outbox.pushCommand(body),
-      silent: (detail) => this.close({ code: 'silent', detail }),
-    });
+    this.#heartbeat = new HeartbeatWatch(
+      this.#options.clock,
+      peer.minorVersion > 0 ? this.#options.heartbeat : undefined,
+      {
+        ping: (body) => outbox.pushCommand(body),
+        silent: (detail) => this.close({ code: 'silent', detail }),
+      },
+    );
     const failure = this.#owner.onReady(this);
     if (failure !== undefined) this.close(failure);
   }
@@ -203,12 +219,18 @@ export class Connection {
       isCommand = (flags & command) !== 0;
     } else {
       const opened = channel.open(body);
-      if (opened === undefined) return this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
+      if (opened === undefined) {
+        this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
+        return;
+      }
       body = opened;
       isMore = (channel.openedFlags & 1) !== 0;
       isCommand = (channel.openedFlags & 2) !== 0;
     }
-    if (isCommand) return this.#onCommand(body);
+    if (isCommand) {
+      this.#onCommand(body);
+      return;
+    }
     const frames = this.#frames;
     frames.push(body);
     if (!isMore && frames.length === 1) {
@@ -218,8 +240,11 @@ export class Connection {
     }
     this.#messageBytes += body.length;
     const { framesPerMessage, messageBytes } = this.#options.limits;
-    if (frames.length > framesPerMessage) return this.close({ code: 'too-large', detail: `a message of more than ${framesPerMessage} frames` });
-    if (this.#messageBytes > messageBytes) return this.close({ code: 'too-large', detail: `a message of more than ${messageBytes} bytes` });
+    if (frames.length > framesPerMessage || this.#messageBytes > messageBytes) {
+      const limit = frames.length > framesPerMessage ? `${framesPerMessage} frames` : `${messageBytes} bytes`;
+      this.close({ code: 'too-large', detail: `a message of more than ${limit}` });
+      return;
+    }
     if (isMore) return;
     this.#frames = [];
     this.#messageBytes = 0;
@@ -235,7 +260,8 @@ export class Connection {
 
   #onPing(data: Buffer): void {
     if (data.length < 2 || data.length > 2 + 16) {
-      return this.close({ code: 'protocol', detail: `a PING with ${data.length} bytes; 2 to 18 are allowed` });
+      this.close({ code: 'protocol', detail: `a PING with ${data.length} bytes; 2 to 18 are allowed` });
+      return;
     }
     if (this.#state.phase === 'open') this.#state.outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
     this.#heartbeat?.onPing(data.readUInt16BE(0) * 100);
@@ -267,7 +293,10 @@ export class Connection {
     this.#decoder.release();
     this.#frames = [];
     const failure = this.#failure ?? { code: 'peer-closed', detail: 'the connection closed' };
-    if (state.phase === 'handshake') return this.#owner.onClosed(this, failure, [], 0);
+    if (state.phase === 'handshake') {
+      this.#owner.onClosed(this, failure, [], 0);
+      return;
+    }
     const unsent = state.outbox.close();
     this.#owner.onClosed(this, failure, unsent, state.outbox.pending);
   };

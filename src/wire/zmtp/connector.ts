@@ -65,7 +65,10 @@ export class Connector {
       if (this.#state.phase !== 'connecting') return;
       // The event comes before the wait, so that a listener may stop the attempts.
       this.#waitAndRetry();
-      this.#owner.onConnectFailed(this.endpoint, { code: 'unreachable', detail: `cannot connect to ${this.endpoint}: ${reasonOf(error)}` });
+      this.#owner.onConnectFailed(this.endpoint, {
+        code: 'unreachable',
+        detail: `cannot connect to ${this.endpoint}: ${reasonOf(error)}`,
+      });
     };
     stream.on('error', onError);
     stream.once('connect', () => {

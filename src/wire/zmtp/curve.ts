@@ -1,8 +1,9 @@
 // What both roles of CURVE (ZeroMQ RFC 26) share: nonces, boxes of commands, and the channel that seals messages.
 // Used by curveClient.ts and curveServer.ts.
+
+import { ZmtpError } from './failures.ts';
 import type { Channel } from './mechanism.ts';
 import { boxOverheadBytes, keyBytes, nonceBytes, type Sodium } from './sodium.ts';
-import { ZmtpError } from './failures.ts';
 import { decodeZ85 } from './z85.ts';
 
 export const helloBytes = 200;
@@ -48,7 +49,10 @@ export function box(sodium: Sodium, message: Uint8Array, nonce: Uint8Array, key:
 export function keyOf(key: string | Uint8Array, what: string): Uint8Array {
   const bytes = typeof key === 'string' ? decodeZ85(key) : key;
   if (bytes === undefined || bytes.length !== keyBytes) {
-    throw new ZmtpError('KEY', `The ${what} is not a CURVE key: expected 40 characters of Z85 or ${keyBytes} bytes. Keys are made with createCertificates().`);
+    throw new ZmtpError(
+      'KEY',
+      `The ${what} is not a CURVE key: expected 40 characters of Z85 or ${keyBytes} bytes. Keys are made with createCertificates().`,
+    );
   }
   return bytes;
 }

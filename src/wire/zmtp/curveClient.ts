@@ -2,8 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { commandData, commandName, encodeCommand } from './commands.ts';
 import { box, CurveChannel, cookieBytes, counterBytes, keyOf, longNonce, shortNonce, welcomeBytes } from './curve.ts';
-import { ZmtpError, type PeerFailure } from './failures.ts';
-import { type Mechanism, type MechanismRun, type MechanismStep, refusedByPeer, unexpectedCommand } from './mechanism.ts';
+import { type PeerFailure, ZmtpError } from './failures.ts';
+import {
+  type Mechanism,
+  type MechanismRun,
+  type MechanismStep,
+  refusedByPeer,
+  unexpectedCommand,
+} from './mechanism.ts';
 import { type KeyPair, loadSodium, type Sodium } from './sodium.ts';
 import { encodeZ85 } from './z85.ts';
 
@@ -27,7 +33,10 @@ export async function curveClient(options: CurveClientOptions): Promise<Mechanis
   const sodium = await loadSodium();
   const secretKey = keyOf(options.secretKey, 'secret key of the client');
   const serverKey = keyOf(options.serverKey, 'public key of the server');
-  const publicKey = options.publicKey === undefined ? sodium.publicKeyOf(secretKey) : keyOf(options.publicKey, 'public key of the client');
+  const publicKey =
+    options.publicKey === undefined
+      ? sodium.publicKeyOf(secretKey)
+      : keyOf(options.publicKey, 'public key of the client');
   const longTerm = sodium.sharedKey(serverKey, secretKey);
   if (longTerm === undefined) throw new ZmtpError('KEY', 'The public key of the server is not a usable CURVE key.');
   const shared: ClientKeys = { publicKey, secretKey, serverKey };
@@ -76,16 +85,19 @@ class CurveClientRun implements MechanismRun {
   }
 
   #onWelcome(command: Buffer, helloKey: Uint8Array): MechanismStep {
-    if (command.length !== welcomeBytes) return refuse('protocol', `its WELCOME has ${command.length} bytes instead of ${welcomeBytes}`);
+    if (command.length !== welcomeBytes)
+      return refuse('protocol', `its WELCOME has ${command.length} bytes instead of ${welcomeBytes}`);
     const data = commandData(command);
     const opened = this.#sodium.open(data.subarray(16), longNonce('WELCOME-', data.subarray(0, 16)), helloKey);
-    if (opened === undefined) return refuse('curve-key', 'its WELCOME does not open with the public key that was given for the server');
+    if (opened === undefined)
+      return refuse('curve-key', 'its WELCOME does not open with the public key that was given for the server');
     const serverTransient = opened.subarray(0, 32);
     const cookie = opened.subarray(32, 32 + cookieBytes);
     const { publicKey, secretKey, serverKey } = this.#keys;
     const session = this.#sodium.sharedKey(serverTransient, this.#transient.secretKey);
     const vouchKey = this.#sodium.sharedKey(serverTransient, secretKey);
-    if (session === undefined || vouchKey === undefined) return refuse('curve-key', 'its transient key is not a usable CURVE key');
+    if (session === undefined || vouchKey === undefined)
+      return refuse('curve-key', 'its transient key is not a usable CURVE key');
     const vouchRandom = randomBytes(16);
     const vouched = Buffer.concat([this.#transient.publicKey, serverKey]);
     const vouch = box(this.#sodium, vouched, longNonce('VOUCH---', vouchRandom), vouchKey);

@@ -2,9 +2,25 @@
 // Given to sockets as their mechanism.
 import { randomBytes } from 'node:crypto';
 import { commandData, commandName, encodeCommand } from './commands.ts';
-import { box, CurveChannel, cookieBytes, counterBytes, helloBytes, keyOf, longNonce, shortNonce, vouchBytes } from './curve.ts';
+import {
+  box,
+  CurveChannel,
+  cookieBytes,
+  counterBytes,
+  helloBytes,
+  keyOf,
+  longNonce,
+  shortNonce,
+  vouchBytes,
+} from './curve.ts';
 import type { PeerFailure } from './failures.ts';
-import { type Mechanism, type MechanismRun, type MechanismStep, refusedByPeer, unexpectedCommand } from './mechanism.ts';
+import {
+  type Mechanism,
+  type MechanismRun,
+  type MechanismStep,
+  refusedByPeer,
+  unexpectedCommand,
+} from './mechanism.ts';
 import { boxOverheadBytes, keyBytes, loadSodium, type Sodium } from './sodium.ts';
 import { encodeZ85 } from './z85.ts';
 
@@ -76,42 +92,63 @@ class CurveServerRun implements MechanismRun {
   }
 
   #onHello(command: Buffer): MechanismStep {
-    if (command.length !== helloBytes) return refuse('protocol', `its HELLO has ${command.length} bytes instead of ${helloBytes}`);
+    if (command.length !== helloBytes)
+      return refuse('protocol', `its HELLO has ${command.length} bytes instead of ${helloBytes}`);
     const data = commandData(command);
-    if (data[0] !== 1 || data[1] !== 0) return refuse('protocol', `it speaks CURVE ${data[0]}.${data[1]}, which is unknown`);
+    if (data[0] !== 1 || data[1] !== 0)
+      return refuse('protocol', `it speaks CURVE ${data[0]}.${data[1]}, which is unknown`);
     const clientTransient = Buffer.from(data.subarray(74, 106));
     const counter = data.subarray(106, 114);
     const helloKey = this.#sodium.sharedKey(clientTransient, this.#keys.secretKey);
     const opened = helloKey && this.#sodium.open(data.subarray(114), shortNonce('CurveZMQHELLO---', counter), helloKey);
-    if (helloKey === undefined || opened === undefined) return refuse('curve-key', 'its HELLO is not for the key of this server');
+    if (helloKey === undefined || opened === undefined)
+      return refuse('curve-key', 'its HELLO is not for the key of this server');
     const transient = this.#sodium.keyPair();
     const session = this.#sodium.sharedKey(clientTransient, transient.secretKey);
     if (session === undefined) return refuse('curve-key', 'its transient key is not a usable CURVE key');
     // The state stays here, not in the cookie, so the cookie only has to be unguessable. Handshakes are limited in number and time.
     const cookie = randomBytes(cookieBytes);
     const random = randomBytes(16);
-    const sealed = box(this.#sodium, Buffer.concat([transient.publicKey, cookie]), longNonce('WELCOME-', random), helloKey);
+    const sealed = box(
+      this.#sodium,
+      Buffer.concat([transient.publicKey, cookie]),
+      longNonce('WELCOME-', random),
+      helloKey,
+    );
     this.#state = { waitsFor: 'INITIATE', clientTransient, transientSecret: transient.secretKey, session, cookie };
     return { do: 'send', command: encodeCommand('WELCOME', random, sealed) };
   }
 
   #onInitiate(command: Buffer, state: ServerState & { readonly waitsFor: 'INITIATE' }): MechanismStep {
     const data = commandData(command);
-    if (data.length < cookieBytes + 8 + boxOverheadBytes + keyBytes + vouchBytes) return refuse('protocol', 'its INITIATE is too short');
-    if (!data.subarray(0, cookieBytes).equals(state.cookie)) return refuse('curve-key', 'its INITIATE does not carry the cookie it was given');
+    if (data.length < cookieBytes + 8 + boxOverheadBytes + keyBytes + vouchBytes)
+      return refuse('protocol', 'its INITIATE is too short');
+    if (!data.subarray(0, cookieBytes).equals(state.cookie))
+      return refuse('curve-key', 'its INITIATE does not carry the cookie it was given');
     const counter = data.subarray(cookieBytes, cookieBytes + 8);
-    const plain = this.#sodium.open(data.subarray(cookieBytes + 8), shortNonce('CurveZMQINITIATE', counter), state.session);
+    const plain = this.#sodium.open(
+      data.subarray(cookieBytes + 8),
+      shortNonce('CurveZMQINITIATE', counter),
+      state.session,
+    );
     if (plain === undefined) return refuse('curve-key', 'its INITIATE does not open');
     const clientKey = plain.subarray(0, keyBytes);
     const vouchRandom = plain.subarray(keyBytes, keyBytes + 16);
     const vouchKey = this.#sodium.sharedKey(clientKey, state.transientSecret);
-    const vouch = vouchKey && this.#sodium.open(plain.subarray(keyBytes + 16, keyBytes + vouchBytes), longNonce('VOUCH---', vouchRandom), vouchKey);
+    const vouch =
+      vouchKey &&
+      this.#sodium.open(
+        plain.subarray(keyBytes + 16, keyBytes + vouchBytes),
+        longNonce('VOUCH---', vouchRandom),
+        vouchKey,
+      );
     if (vouch === undefined || !vouch.equals(Buffer.concat([state.clientTransient, this.#keys.publicKey]))) {
       return refuse('curve-key', 'it does not have the secret key of the public key it claims');
     }
     const publicKey = encodeZ85(clientKey);
     const { allow } = this.#keys;
-    if (allow !== 'anyone' && !allow.has(publicKey)) return refuse('not-allowed', `its public key ${publicKey} is not among the allowed ones`);
+    if (allow !== 'anyone' && !allow.has(publicKey))
+      return refuse('not-allowed', `its public key ${publicKey} is not among the allowed ones`);
     const readyCounter = counterBytes(1);
     const sealed = box(this.#sodium, this.#metadata, shortNonce('CurveZMQREADY---', readyCounter), state.session);
     this.#state = { waitsFor: 'nothing' };

@@ -1,6 +1,6 @@
 // DEALER: messages go to the connected peers in turn, and come from all of them. What no peer can take now waits here, in
 // order, and survives the loss of a connection. Made by createSocket.
-import { BaseSocket, type ZmtpSocket } from './base.ts';
+import { BaseSocket, checkFrames, type ZmtpSocket } from './base.ts';
 import type { Connection } from './connection.ts';
 import type { PeerFailure } from './failures.ts';
 import type { CommonOptions } from './options.ts';
@@ -20,7 +20,8 @@ export interface DealerSocket extends ZmtpSocket {
   readonly queued: number;
   /**
    * Queues a message of at least one frame; it leaves with the others of this turn. `false`: the queue is full and the
-   * message was not taken (`onDrain` will be called), or the socket is closed; see {@link ZmtpSocket.refusal}.
+   * message was not taken (`onDrain` will be called), or the socket is closed; see {@link ZmtpSocket.refusal}. Throws
+   * `ZmtpError` OPTIONS for a message without frames.
    */
   send(frames: Frames): boolean;
 }
@@ -46,6 +47,7 @@ export class Dealer extends BaseSocket implements DealerSocket {
   }
 
   send(frames: Frames): boolean {
+    checkFrames(frames);
     if (this.transport.isClosed) return this.refuse('closed');
     const { highWaterMark } = this.settled;
     if (highWaterMark > 0 && this.#queued >= highWaterMark) {

@@ -19,7 +19,8 @@ export function parseEndpoint(text: string): Result<Endpoint> {
   if (text.startsWith('ipc://')) {
     const path = text.slice(6);
     if (path === '' || path === '@') return bad('the path is missing');
-    if (Buffer.byteLength(path) > longestPathBytes) return bad(`a path of a unix socket has at most ${longestPathBytes} bytes`);
+    if (Buffer.byteLength(path) > longestPathBytes)
+      return bad(`a path of a unix socket has at most ${longestPathBytes} bytes`);
     return { ok: true, value: { kind: 'ipc', path: path.startsWith('@') ? `\0${path.slice(1)}` : path } };
   }
   if (!text.startsWith('tcp://')) return bad('it begins with neither tcp:// nor ipc://');

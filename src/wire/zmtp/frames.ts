@@ -75,7 +75,10 @@ export class FrameDecoder {
         if (this.#continueBody(this.#partial)) return 'frame';
         continue;
       }
-      const length = this.#headerHave === 0 && this.#chunk.length - this.#at >= headerBytes ? this.#readHeader() : this.#collectHeader();
+      const length =
+        this.#headerHave === 0 && this.#chunk.length - this.#at >= headerBytes
+          ? this.#readHeader()
+          : this.#collectHeader();
       if (length === -1) continue;
       if (length === -2) return 'broken';
       const start = this.#at;
@@ -145,7 +148,8 @@ export class FrameDecoder {
   }
 
   #checkLength(flags: number, length: number): number {
-    if ((flags & ~(more | long | command)) !== 0) return this.#break('protocol', `frame flags 0x${flags.toString(16)} have reserved bits set`);
+    if ((flags & ~(more | long | command)) !== 0)
+      return this.#break('protocol', `frame flags 0x${flags.toString(16)} have reserved bits set`);
     if ((flags & command) !== 0) {
       if ((flags & more) !== 0) return this.#break('protocol', 'a command says that more frames follow');
       if (length > this.#limits.commandBytes) {

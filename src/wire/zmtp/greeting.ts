@@ -35,7 +35,9 @@ export class GreetingReader {
   #have = 0;
 
   /** `undefined`: more bytes are needed. `rest` is what follows the greeting in this chunk. */
-  push(chunk: Buffer): { readonly greeting: Greeting; readonly rest: Buffer } | { readonly failure: PeerFailure } | undefined {
+  push(
+    chunk: Buffer,
+  ): { readonly greeting: Greeting; readonly rest: Buffer } | { readonly failure: PeerFailure } | undefined {
     const take = Math.min(greetingBytes - this.#have, chunk.length);
     chunk.copy(this.#bytes, this.#have, 0, take);
     this.#have += take;
@@ -48,7 +50,8 @@ export class GreetingReader {
 
 function checkGreeting(bytes: Buffer): PeerFailure | undefined {
   if (bytes.length === 0) return undefined;
-  if (bytes[0] !== 0xff) return { code: 'not-zmtp', detail: `it does not speak ZMTP: it began with ${printable(bytes)}` };
+  if (bytes[0] !== 0xff)
+    return { code: 'not-zmtp', detail: `it does not speak ZMTP: it began with ${printable(bytes)}` };
   // Bytes 1 to 8 are padding for ZMTP 3 and a length for ZMTP 1.0, of which byte 9 then is a flags byte.
   if (bytes.length > 9 && bytes[9] !== 0x7f) {
     return { code: 'not-zmtp', detail: `it does not speak ZMTP: its signature is ${bytes.toString('hex', 0, 10)}` };

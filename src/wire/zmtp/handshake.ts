@@ -1,4 +1,5 @@
 // The way from the first byte to the first message, as a pure machine: bytes in, effects out. A connection runs one.
+import { assertNever } from '../../base/assert.ts';
 import { decodeMetadata, encodeMetadata, type Metadata } from './commands.ts';
 import type { PeerFailure } from './failures.ts';
 import { command, encodeFrame, FrameDecoder } from './frames.ts';
@@ -83,9 +84,13 @@ export class Handshake {
   #checkMechanism(greeting: Greeting): PeerFailure | undefined {
     const own = this.#options.mechanism;
     if (greeting.mechanism !== own.name) {
-      return { code: 'mechanism', detail: `it wants ${JSON.stringify(greeting.mechanism)} where this side wants ${own.name}` };
+      return {
+        code: 'mechanism',
+        detail: `it wants ${JSON.stringify(greeting.mechanism)} where this side wants ${own.name}`,
+      };
     }
-    if (own.isServer && greeting.isServer) return { code: 'mechanism', detail: 'it is a CURVE server, as this side is' };
+    if (own.isServer && greeting.isServer)
+      return { code: 'mechanism', detail: 'it is a CURVE server, as this side is' };
     return undefined;
   }
 
@@ -108,30 +113,41 @@ export class Handshake {
         return;
       case 'ready': {
         const metadata = decodeMetadata(step.metadata);
-        const failure = metadata.ok ? this.#checkPeer(metadata.value) : ({ code: 'protocol', detail: metadata.error } as const);
+        const failure = metadata.ok
+          ? this.#checkPeer(metadata.value)
+          : ({ code: 'protocol', detail: metadata.error } as const);
         if (failure !== undefined || !metadata.ok) {
           this.#refuse(effects, failure!);
           return;
         }
         if (step.command !== undefined) effects.push({ do: 'send', bytes: encodeFrame(command, step.command) });
-        const peer = { ...metadata.value, minorVersion: state.greeting.major > 3 ? 1 : state.greeting.minor, security: step.security };
+        const peer = {
+          ...metadata.value,
+          minorVersion: state.greeting.major > 3 ? 1 : state.greeting.minor,
+          security: step.security,
+        };
         effects.push({ do: 'ready', peer });
         this.#state = { phase: 'over' };
         this.decoder.commandsOnly = false;
         return;
       }
       default:
-        return step satisfies never;
+        assertNever(step);
     }
   }
 
   #checkPeer(peer: Metadata): PeerFailure | undefined {
     const { type } = this.#options;
     if (!partners[type].includes(peer.socketType)) {
-      return { code: 'socket-type', detail: `it is a ${peer.socketType || 'socket without type'}, which cannot talk to a ${type}` };
+      return {
+        code: 'socket-type',
+        detail: `it is a ${peer.socketType || 'socket without type'}, which cannot talk to a ${type}`,
+      };
     }
-    if (peer.identity.length > 255) return { code: 'identity', detail: `its identity has ${peer.identity.length} bytes; 255 are allowed` };
-    if (peer.identity[0] === 0) return { code: 'identity', detail: 'its identity begins with a zero byte, which is reserved' };
+    if (peer.identity.length > 255)
+      return { code: 'identity', detail: `its identity has ${peer.identity.length} bytes; 255 are allowed` };
+    if (peer.identity[0] === 0)
+      return { code: 'identity', detail: 'its identity begins with a zero byte, which is reserved' };
     return undefined;
   }
 

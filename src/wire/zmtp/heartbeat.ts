@@ -23,7 +23,6 @@ export interface HeartbeatActions {
 /** Costs a flag per chunk of bytes, and timers only where somebody wants heartbeats. */
 export class HeartbeatWatch {
   readonly #clock: Clock;
-  readonly #heartbeat: Heartbeat | undefined;
   readonly #actions: HeartbeatActions;
   #isHeard = false;
   #isPinged = false;
@@ -33,7 +32,6 @@ export class HeartbeatWatch {
 
   constructor(clock: Clock, heartbeat: Heartbeat | undefined, actions: HeartbeatActions) {
     this.#clock = clock;
-    this.#heartbeat = heartbeat;
     this.#actions = actions;
     if (heartbeat !== undefined) this.#watch(heartbeat, heartbeat.intervalMs);
   }
@@ -67,7 +65,9 @@ export class HeartbeatWatch {
       this.#isPinged = false;
       this.#watch(heartbeat, heartbeat.intervalMs);
     } else if (this.#isPinged) {
-      this.#actions.silent(`nothing came from it within ${heartbeat.timeoutMs ?? heartbeat.intervalMs} ms after a PING`);
+      this.#actions.silent(
+        `nothing came from it within ${heartbeat.timeoutMs ?? heartbeat.intervalMs} ms after a PING`,
+      );
     } else {
       this.#isPinged = true;
       const ttl = Buffer.alloc(2);
@@ -81,7 +81,8 @@ export class HeartbeatWatch {
     this.#stopTtl = this.#clock.after(
       ttlMs,
       () => {
-        if (!this.#isHeardForTtl) return this.#actions.silent(`nothing came from it for the ${ttlMs} ms it asked to be given`);
+        if (!this.#isHeardForTtl)
+          return this.#actions.silent(`nothing came from it for the ${ttlMs} ms it asked to be given`);
         this.#isHeardForTtl = false;
         this.#watchTtl(ttlMs);
       },

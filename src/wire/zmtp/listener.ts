@@ -71,7 +71,8 @@ function listen(text: string, endpoint: Endpoint, allowIpv6: boolean, owner: Lis
       server.removeListener('error', reject);
       server.on('error', (error) => owner.onAcceptFailed(text, error));
       const bound = server.address();
-      const actual: Endpoint = bound === null || typeof bound === 'string' ? endpoint : { kind: 'tcp', host: bound.address, port: bound.port };
+      const actual: Endpoint =
+        bound === null || typeof bound === 'string' ? endpoint : { kind: 'tcp', host: bound.address, port: bound.port };
       resolve(Listener.of(server, showEndpoint(actual)));
     });
   });

@@ -20,7 +20,12 @@ export interface MechanismRun {
 
 export type MechanismStep =
   | { readonly do: 'send'; readonly command: Buffer }
-  | { readonly do: 'ready'; readonly command: Buffer | undefined; readonly metadata: Buffer; readonly security: Security }
+  | {
+      readonly do: 'ready';
+      readonly command: Buffer | undefined;
+      readonly metadata: Buffer;
+      readonly security: Security;
+    }
   | { readonly do: 'refuse'; readonly failure: PeerFailure };
 
 /** What a finished handshake leaves behind: NULL leaves nothing, CURVE a key for each message and the peer's name. */
@@ -65,10 +70,16 @@ export const nullMechanism: Mechanism = {
 export function refusedByPeer(command: Buffer): MechanismStep {
   const data = commandData(command);
   const reason = data.toString('latin1', 1, 1 + (data[0] ?? 0));
-  return { do: 'refuse', failure: { code: 'refused-by-peer', detail: `it refused the handshake: ${JSON.stringify(reason)}` } };
+  return {
+    do: 'refuse',
+    failure: { code: 'refused-by-peer', detail: `it refused the handshake: ${JSON.stringify(reason)}` },
+  };
 }
 
 /** A command that does not belong here. */
 export function unexpectedCommand(name: string, expected: string): MechanismStep {
-  return { do: 'refuse', failure: { code: 'protocol', detail: `it sent ${JSON.stringify(name)} where ${expected} belongs` } };
+  return {
+    do: 'refuse',
+    failure: { code: 'protocol', detail: `it sent ${JSON.stringify(name)} where ${expected} belongs` },
+  };
 }

@@ -50,13 +50,20 @@ export interface Settled extends TransportOptions {
 /** Fills in defaults; throws {@link ZmtpError} OPTIONS that names everything that is wrong. */
 export function settle(type: WireType, options: CommonOptions): Settled {
   const wrong: string[] = [];
-  const number = (name: string, value: number | undefined, byDefault: number, minimum: number, isWhole = true): number => {
+  const number = (
+    name: string,
+    value: number | undefined,
+    byDefault: number,
+    minimum: number,
+    isWhole = true,
+  ): number => {
     if (value === undefined) return byDefault;
     if (typeof value === 'number' && value >= minimum && (!isWhole || Number.isInteger(value))) return value;
     wrong.push(`${name} must be ${isWhole ? 'a whole number' : 'a number'} from ${minimum}, and is ${String(value)}`);
     return byDefault;
   };
-  const identity = typeof options.identity === 'string' ? Buffer.from(options.identity) : (options.identity ?? new Uint8Array(0));
+  const identity =
+    typeof options.identity === 'string' ? Buffer.from(options.identity) : (options.identity ?? new Uint8Array(0));
   if (options.identity !== undefined && (identity.length < 1 || identity.length > 255)) {
     wrong.push(`identity must have 1 to 255 bytes, and has ${identity.length}`);
   }
@@ -68,7 +75,8 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     ttlMs: number('heartbeat.ttlMs', options.heartbeat.ttlMs, 0, 0),
   };
   const limits = options.limits ?? {};
-  const limit = (name: keyof Limits, minimum: number): number => number(`limits.${name}`, limits[name], defaultLimits[name], minimum);
+  const limit = (name: keyof Limits, minimum: number): number =>
+    number(`limits.${name}`, limits[name], defaultLimits[name], minimum);
   const settled: Settled = {
     type,
     identity,

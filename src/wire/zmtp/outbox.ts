@@ -72,7 +72,11 @@ export class Outbox implements Flushable {
     if (this.#state !== 'scheduled') return;
     this.#state = 'flushing';
     let written = 0;
-    while (this.#state === 'flushing' && !this.#stream.destroyed && (this.#queue.length > 0 || this.#commands.length > 0)) {
+    while (
+      this.#state === 'flushing' &&
+      !this.#stream.destroyed &&
+      (this.#queue.length > 0 || this.#commands.length > 0)
+    ) {
       const count = this.#writeBatch();
       if (this.#stream.writableLength === 0) written += count;
       else this.#block(count);
@@ -110,7 +114,8 @@ export class Outbox implements Flushable {
   /** Builds and writes one batch; the number of messages in it. */
   #writeBatch(): number {
     const batch = new Batch();
-    for (let body = this.#commands.shift(); body !== undefined; body = this.#commands.shift()) this.#addCommand(batch, body);
+    for (let body = this.#commands.shift(); body !== undefined; body = this.#commands.shift())
+      this.#addCommand(batch, body);
     let count = 0;
     while (batch.bytes < batchBytes) {
       const frames = this.#queue.shift();

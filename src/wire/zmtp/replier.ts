@@ -1,5 +1,5 @@
 // REP: takes one request at a time and answers it before it takes the next. Made by createSocket.
-import { BaseSocket, type ZmtpSocket } from './base.ts';
+import { BaseSocket, checkFrames, type ZmtpSocket } from './base.ts';
 import type { Connection } from './connection.ts';
 import type { PeerFailure } from './failures.ts';
 import type { CommonOptions } from './options.ts';
@@ -18,7 +18,12 @@ export interface ReplierSocket extends ZmtpSocket {
 
 type ReplierState =
   | { readonly phase: 'idle' }
-  | { readonly phase: 'asked'; readonly connection: Connection; readonly envelope: readonly Buffer[]; readonly isGone: boolean };
+  | {
+      readonly phase: 'asked';
+      readonly connection: Connection;
+      readonly envelope: readonly Buffer[];
+      readonly isGone: boolean;
+    };
 
 export class Replier extends BaseSocket implements ReplierSocket {
   readonly #options: ReplierOptions;
@@ -32,6 +37,7 @@ export class Replier extends BaseSocket implements ReplierSocket {
   }
 
   send(frames: Frames): boolean {
+    checkFrames(frames);
     if (this.transport.isClosed) return this.refuse('closed');
     const state = this.#state;
     if (state.phase === 'idle') return this.refuse('no request');
@@ -43,7 +49,10 @@ export class Replier extends BaseSocket implements ReplierSocket {
   }
 
   onMessage(connection: Connection, frames: Buffer[]): void {
-    if (this.#state.phase === 'idle' && this.#waiting.length === 0) return this.#deliver(connection, frames);
+    if (this.#state.phase === 'idle' && this.#waiting.length === 0) {
+      this.#deliver(connection, frames);
+      return;
+    }
     this.#waiting.push({ connection, frames });
     connection.pause();
   }
@@ -57,7 +66,8 @@ export class Replier extends BaseSocket implements ReplierSocket {
   protected left(connection: Connection, _failure: PeerFailure, unsent: Frames[]): void {
     this.counters.dropped += unsent.length;
     this.#waiting = this.#waiting.filter((waiting) => waiting.connection !== connection);
-    if (this.#state.phase === 'asked' && this.#state.connection === connection) this.#state = { ...this.#state, isGone: true };
+    if (this.#state.phase === 'asked' && this.#state.connection === connection)
+      this.#state = { ...this.#state, isGone: true };
   }
 
   protected written(): void {}
@@ -69,7 +79,11 @@ export class Replier extends BaseSocket implements ReplierSocket {
   #deliver(connection: Connection, frames: Buffer[]): void {
     const envelopeEnd = frames.findIndex((frame) => frame.length === 0) + 1;
     if (envelopeEnd === 0 || envelopeEnd === frames.length) {
-      return this.transport.drop(connection, { code: 'protocol', detail: 'its request has no empty frame before the content' });
+      this.transport.drop(connection, {
+        code: 'protocol',
+        detail: 'its request has no empty frame before the content',
+      });
+      return;
     }
     this.#state = { phase: 'asked', connection, envelope: frames.slice(0, envelopeEnd), isGone: false };
     this.counters.received++;

@@ -1,6 +1,6 @@
 // REQ: one request at a time, each answered once. A request that times out gives up its connection, so that a late reply
 // cannot be taken for the next one's, and the socket goes on. Made by createSocket.
-import { BaseSocket, type ZmtpSocket } from './base.ts';
+import { BaseSocket, checkFrames, type ZmtpSocket } from './base.ts';
 import type { Connection } from './connection.ts';
 import { type PeerFailure, ZmtpError } from './failures.ts';
 import type { CommonOptions } from './options.ts';
@@ -34,7 +34,9 @@ interface Request {
   readonly detach: () => void;
 }
 
-type RequesterState = { readonly phase: 'idle' } | { readonly phase: 'asked'; readonly request: Request; readonly connection: Connection };
+type RequesterState =
+  | { readonly phase: 'idle' }
+  | { readonly phase: 'asked'; readonly request: Request; readonly connection: Connection };
 
 const delimiter = Buffer.alloc(0);
 
@@ -50,11 +52,18 @@ export class Requester extends BaseSocket implements RequesterSocket {
 
   request(frames: Frames, options: RequestOptions = {}): Promise<Buffer[]> {
     const { timeoutMs, signal } = options;
-    if (this.transport.isClosed) return Promise.reject(new ZmtpError('CLOSED', 'The socket is closed; make a new one.'));
+    checkFrames(frames);
+    if (this.transport.isClosed)
+      return Promise.reject(new ZmtpError('CLOSED', 'The socket is closed; make a new one.'));
     if (signal?.aborted) return Promise.reject(aborted(signal));
     const { highWaterMark } = this.settled;
     if (highWaterMark > 0 && this.#waiting.length >= highWaterMark) {
-      return Promise.reject(new ZmtpError('OPTIONS', `${highWaterMark} requests wait already. Wait for replies, or set a larger highWaterMark.`));
+      return Promise.reject(
+        new ZmtpError(
+          'OPTIONS',
+          `${highWaterMark} requests wait already. Wait for replies, or set a larger highWaterMark.`,
+        ),
+      );
     }
     return new Promise((resolve, reject) => {
       const onAbort = (): void => this.#giveUp(request, aborted(signal!));
@@ -89,10 +98,15 @@ export class Requester extends BaseSocket implements RequesterSocket {
   onMessage(connection: Connection, frames: Buffer[]): void {
     const state = this.#state;
     if (state.phase !== 'asked' || state.connection !== connection) {
-      return this.transport.drop(connection, { code: 'protocol', detail: 'it sent a reply that nobody asked for' });
+      this.transport.drop(connection, { code: 'protocol', detail: 'it sent a reply that nobody asked for' });
+      return;
     }
     if (frames.length < 2 || frames[0]!.length > 0) {
-      return this.transport.drop(connection, { code: 'protocol', detail: 'its reply does not begin with an empty frame' });
+      this.transport.drop(connection, {
+        code: 'protocol',
+        detail: 'its reply does not begin with an empty frame',
+      });
+      return;
     }
     this.#state = { phase: 'idle' };
     this.counters.received++;
@@ -154,7 +168,11 @@ export class Requester extends BaseSocket implements RequesterSocket {
 
   #timedOut(request: Request, timeoutMs: number): ZmtpError {
     const isAsked = this.#state.phase === 'asked' && this.#state.request === request;
-    const why = isAsked ? 'the peer did not reply' : this.#peers.length === 0 ? 'no peer was connected' : 'earlier requests took the time';
+    const why = isAsked
+      ? 'the peer did not reply'
+      : this.#peers.length === 0
+        ? 'no peer was connected'
+        : 'earlier requests took the time';
     return new ZmtpError('REQUEST_TIMEOUT', `No reply within ${timeoutMs} ms: ${why}.`);
   }
 }

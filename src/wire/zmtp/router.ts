@@ -1,6 +1,6 @@
 // ROUTER: each peer has a name, messages come with it and are sent to it. When two connections bear one name, the newest
 // has it: a peer that comes back after a break is heard at once. Made by createSocket.
-import { BaseSocket, type ZmtpSocket } from './base.ts';
+import { BaseSocket, checkFrames, type ZmtpSocket } from './base.ts';
 import type { Connection } from './connection.ts';
 import type { PeerFailure } from './failures.ts';
 import type { CommonOptions } from './options.ts';
@@ -32,14 +32,16 @@ export class Router extends BaseSocket implements RouterSocket {
   readonly #options: RouterOptions;
   readonly #peers = new Map<string, Connection>();
   readonly #full = new Set<Connection>();
-  #nameless = Math.floor(Math.random() * 2 ** 32);
+  #nameless: number;
 
   constructor(options: RouterOptions) {
     super('ROUTER', options);
     this.#options = options;
+    this.#nameless = Math.floor(this.settled.random() * 2 ** 32);
   }
 
   send(to: Peer | string, frames: Frames): boolean {
+    checkFrames(frames);
     if (this.transport.isClosed) return this.refuse('closed');
     const connection = this.#find(to);
     if (connection === undefined) return this.refuse('unknown peer');
@@ -79,7 +81,10 @@ export class Router extends BaseSocket implements RouterSocket {
     const { key } = connection.peer;
     const older = this.#peers.get(key);
     if (older !== undefined) {
-      this.transport.drop(older, { code: 'taken-over', detail: `a newer connection from ${connection.address} has the same identity` });
+      this.transport.drop(older, {
+        code: 'taken-over',
+        detail: `a newer connection from ${connection.address} has the same identity`,
+      });
     }
     this.#peers.set(key, connection);
   }

@@ -7,14 +7,15 @@
 //              FrameDecoder  ->  Outbox                        bytes in, bytes out
 //
 // Any type may bind or connect, several times. Which side is the CURVE server is decided by the mechanism alone.
-import { bindFailureCode } from './listener.ts';
+
 import { Dealer, type DealerOptions, type DealerSocket } from './dealer.ts';
 import { ZmtpError } from './failures.ts';
+import { bindFailureCode } from './listener.ts';
 import { Replier, type ReplierOptions, type ReplierSocket } from './replier.ts';
 import { Requester, type RequesterOptions, type RequesterSocket } from './requester.ts';
 import { Router, type RouterOptions, type RouterSocket } from './router.ts';
 
-export type { CommonOptions } from './options.ts';
+export type { Counters, ZmtpSocket } from './base.ts';
 export { type Certificate, type Certificates, createCertificates, readCertificates } from './certificates.ts';
 export { type CurveClientOptions, curveClient } from './curveClient.ts';
 export { type CurveServerOptions, curveServer } from './curveServer.ts';
@@ -22,10 +23,19 @@ export { type PeerFailure, type PeerFailureCode, type Refusal, ZmtpError, type Z
 export type { Heartbeat } from './heartbeat.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Mechanism, nullMechanism } from './mechanism.ts';
+export type { CommonOptions } from './options.ts';
 export type { Frames } from './outbox.ts';
 export { identityKey, type Peer } from './peer.ts';
-export type { Counters, ZmtpSocket } from './base.ts';
-export type { DealerOptions, DealerSocket, ReplierOptions, ReplierSocket, RequesterOptions, RequesterSocket, RouterOptions, RouterSocket };
+export type {
+  DealerOptions,
+  DealerSocket,
+  ReplierOptions,
+  ReplierSocket,
+  RequesterOptions,
+  RequesterSocket,
+  RouterOptions,
+  RouterSocket,
+};
 
 /**
  * Makes a socket. It does nothing until it is told to bind or connect. Throws {@link ZmtpError} OPTIONS for wrong options,
@@ -43,7 +53,9 @@ export function createSocket(options: RouterOptions & { readonly type: 'router' 
 export function createSocket(options: RequesterOptions & { readonly type: 'req' }): RequesterSocket;
 export function createSocket(options: ReplierOptions & { readonly type: 'rep' }): ReplierSocket;
 export function createSocket(
-  options: (DealerOptions | RouterOptions | RequesterOptions | ReplierOptions) & { readonly type: 'dealer' | 'router' | 'req' | 'rep' },
+  options: (DealerOptions | RouterOptions | RequesterOptions | ReplierOptions) & {
+    readonly type: 'dealer' | 'router' | 'req' | 'rep';
+  },
 ): DealerSocket | RouterSocket | RequesterSocket | ReplierSocket {
   switch (options.type) {
     case 'dealer':
@@ -55,7 +67,10 @@ export function createSocket(
     case 'rep':
       return new Replier(options);
     default:
-      throw new ZmtpError('OPTIONS', `There is no socket type ${JSON.stringify(options.type)}; there are dealer, router, req and rep.`);
+      throw new ZmtpError(
+        'OPTIONS',
+        `There is no socket type ${JSON.stringify(options.type)}; there are dealer, router, req and rep.`,
+      );
   }
 }
 
@@ -76,7 +91,11 @@ export interface PortRange {
  * @example
  * const endpoint = await bindToRandomPort(socket, 'tcp://127.0.0.1', { min: 55_000, max: 56_000 });
  */
-export async function bindToRandomPort(socket: { bind(endpoint: string): Promise<string> }, address: string, range: PortRange): Promise<string> {
+export async function bindToRandomPort(
+  socket: { bind(endpoint: string): Promise<string> },
+  address: string,
+  range: PortRange,
+): Promise<string> {
   const { min, max, tries = 100 } = range;
   if (!Number.isInteger(min) || !Number.isInteger(max) || min < 1 || max > 65_536 || min >= max) {
     throw new ZmtpError('OPTIONS', `There is no port from ${min} up to, not including, ${max}. Ports are 1 to 65535.`);
@@ -90,5 +109,8 @@ export async function bindToRandomPort(socket: { bind(endpoint: string): Promise
       // Taken: try another one.
     }
   }
-  throw new ZmtpError('BIND', `Found no free port on ${address} in ${tries} tries from ${min} up to, not including, ${max}. Give a larger range.`);
+  throw new ZmtpError(
+    'BIND',
+    `Found no free port on ${address} in ${tries} tries from ${min} up to, not including, ${max}. Give a larger range.`,
+  );
 }

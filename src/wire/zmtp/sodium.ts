@@ -38,8 +38,22 @@ interface RawSodium {
   readonly HEAPU8: Uint8Array;
   _malloc(bytes: number): number;
   _free(address: number): void;
-  _crypto_secretbox_easy(box: number, message: number, length: number, lengthHigh: number, nonce: number, key: number): number;
-  _crypto_secretbox_open_easy(message: number, box: number, length: number, lengthHigh: number, nonce: number, key: number): number;
+  _crypto_secretbox_easy(
+    box: number,
+    message: number,
+    length: number,
+    lengthHigh: number,
+    nonce: number,
+    key: number,
+  ): number;
+  _crypto_secretbox_open_easy(
+    message: number,
+    box: number,
+    length: number,
+    lengthHigh: number,
+    nonce: number,
+    key: number,
+  ): number;
 }
 
 /** Larger messages get room of their own, which is given back at once. */
@@ -101,7 +115,15 @@ function rawBoxes(raw: RawSodium): Pick<Sodium, 'seal' | 'open'> {
       raw._free(address);
     }
   };
-  const sealAt = (address: number, first: number, message: Uint8Array, nonce: Uint8Array, key: Uint8Array, target: Uint8Array, at: number): void => {
+  const sealAt = (
+    address: number,
+    first: number,
+    message: Uint8Array,
+    nonce: Uint8Array,
+    key: Uint8Array,
+    target: Uint8Array,
+    at: number,
+  ): void => {
     const heap = raw.HEAPU8;
     heap.set(nonce, nonceAt);
     heap.set(key, keyAt);

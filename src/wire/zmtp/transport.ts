@@ -146,7 +146,10 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
 
   onAccepted(stream: Stream, address: string): void {
     const limit = this.#options.limits.handshakes;
-    if (this.#connections.size - this.#joined.size < limit) return this.#add(stream, address, undefined);
+    if (this.#connections.size - this.#joined.size < limit) {
+      this.#add(stream, address, undefined);
+      return;
+    }
     // A stream without a listener for errors could end the process.
     stream.on('error', () => undefined);
     stream.destroy();
@@ -188,7 +191,8 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
     this.#connections.delete(connection);
     connector?.onLost();
     if (this.#joined.delete(connection)) this.#owner.onLeft(connection, failure, unsent, lost);
-    else if (!this.#dropped.delete(connection) && this.#closing === undefined) this.#owner.onFailed(connection.address, failure);
+    else if (!this.#dropped.delete(connection) && this.#closing === undefined)
+      this.#owner.onFailed(connection.address, failure);
     this.#onChange?.();
   }
 }
