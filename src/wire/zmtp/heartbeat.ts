@@ -24,6 +24,8 @@ export interface HeartbeatActions {
 export class HeartbeatWatch {
   readonly #clock: Clock;
   readonly #actions: HeartbeatActions;
+  /** False while this side does not read: then silence says nothing about the peer. */
+  isListening = true;
   #isHeard = false;
   #isPinged = false;
   #stopOwn: (() => void) | undefined;
@@ -60,7 +62,7 @@ export class HeartbeatWatch {
   }
 
   #onInterval(heartbeat: Heartbeat): void {
-    if (this.#isHeard) {
+    if (this.#isHeard || !this.isListening) {
       this.#isHeard = false;
       this.#isPinged = false;
       this.#watch(heartbeat, heartbeat.intervalMs);
@@ -81,7 +83,7 @@ export class HeartbeatWatch {
     this.#stopTtl = this.#clock.after(
       ttlMs,
       () => {
-        if (!this.#isHeardForTtl)
+        if (!this.#isHeardForTtl && this.isListening)
           return this.#actions.silent(`nothing came from it for the ${ttlMs} ms it asked to be given`);
         this.#isHeardForTtl = false;
         this.#watchTtl(ttlMs);
