@@ -1,0 +1,315 @@
+// One connection: owns one stream of node:net from the first byte to the last. Runs the handshake, cuts bytes into
+// messages, answers heartbeats. The transport makes it; it reports to an owner and decides nothing about messages.
+
+import type { Socket as Stream } from 'node:net';
+import { assertNever } from '../../base/assert.ts';
+import type { Clock } from '../../base/time.ts';
+import { commandData, commandName, encodeCommand } from './commands.ts';
+import type { PeerFailure } from './failures.ts';
+import { command, type FrameDecoder, more } from './frames.ts';
+import { Handshake, type HandshakeOptions, type PeerIntroduction } from './handshake.ts';
+import { type Heartbeat, HeartbeatWatch } from './heartbeat.ts';
+import type { Channel } from './mechanism.ts';
+import { type Frames, Outbox } from './outbox.ts';
+import { identityKey, type Peer } from './peer.ts';
+
+export interface ConnectionOptions extends HandshakeOptions {
+  readonly clock: Clock;
+  readonly handshakeTimeoutMs: number;
+  readonly heartbeat: Heartbeat | undefined;
+}
+
+/** Who hears what happens on a connection. */
+export interface ConnectionOwner {
+  /** The handshake is over. A failure returned refuses the peer after all. */
+  onReady(connection: Connection): PeerFailure | undefined;
+  onMessage(connection: Connection, frames: Buffer[]): void;
+  /** The system has taken `messages` messages. */
+  onWritten(connection: Connection, messages: number): void;
+  /** The last call. `unsent` are the messages of which nothing was written; of `lost` more nobody knows whether they arrived. */
+  onClosed(connection: Connection, failure: PeerFailure, unsent: Frames[], lost: number): void;
+}
+
+type ConnectionState =
+  | { readonly phase: 'handshake'; readonly handshake: Handshake; readonly stopTimer: () => void }
+  | { readonly phase: 'open'; readonly outbox: Outbox }
+  | { readonly phase: 'closed' };
+
+/** A connection whose TCP or unix socket is established. */
+export class Connection {
+  readonly address: string;
+  /** Set before `onReady`. A ROUTER gives nameless peers a name. */
+  peer: Peer;
+
+  readonly #stream: Stream;
+  readonly #owner: ConnectionOwner;
+  readonly #options: ConnectionOptions;
+  readonly #decoder: FrameDecoder;
+  #state: ConnectionState;
+  #channel: Channel | undefined;
+  #heartbeat: HeartbeatWatch | undefined;
+  #frames: Buffer[] = [];
+  #messageBytes = 0;
+  #failure: PeerFailure | undefined;
+  #isPaused = false;
+  #isReading = false;
+  #isResumeAsked = false;
+
+  constructor(stream: Stream, address: string, owner: ConnectionOwner, options: ConnectionOptions) {
+    this.address = address;
+    this.peer = { identity: Buffer.alloc(0), key: '', socketType: '', address, publicKey: undefined };
+    this.#stream = stream;
+    this.#owner = owner;
+    this.#options = options;
+    const handshake = new Handshake(options);
+    this.#decoder = handshake.decoder;
+    const stopTimer = options.clock.after(
+      options.handshakeTimeoutMs,
+      () =>
+        this.close({
+          code: 'handshake-timeout',
+          detail: `it did not finish its handshake within ${options.handshakeTimeoutMs} ms`,
+        }),
+      false,
+    );
+    this.#state = { phase: 'handshake', handshake, stopTimer };
+    stream.on('data', this.#onData);
+    stream.on('error', this.#onError);
+    stream.on('end', this.#onEnd);
+    stream.on('close', this.#onClose);
+    const first = handshake.start();
+    if (first.do === 'send') stream.write(first.bytes);
+  }
+
+  get isOpen(): boolean {
+    return this.#state.phase === 'open';
+  }
+
+  /** Messages that were given to {@link send} and not yet taken by the system. */
+  get pending(): number {
+    return this.#state.phase === 'open' ? this.#state.outbox.pending : 0;
+  }
+
+  /** Whether the peer reads too slowly for now. */
+  get isBlocked(): boolean {
+    return this.#state.phase === 'open' && this.#state.outbox.isBlocked;
+  }
+
+  /** Queues a message; it leaves with the others of this turn. Only for open connections. */
+  send(frames: Frames): void {
+    if (this.#state.phase === 'open') this.#state.outbox.push(frames);
+  }
+
+  /** Stops taking messages in: the peer's queue fills, then its sending stops. While paused, heartbeats are not answered. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#stream.pause();
+    if (this.#heartbeat !== undefined) this.#heartbeat.isListening = false;
+  }
+
+  /** Goes on, from the next tick, with what has arrived meanwhile. */
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#isResumeAsked) return;
+    this.#isResumeAsked = true;
+    process.nextTick(this.#onResume);
+  }
+
+  /** Ends the connection now. `owner.onClosed` follows, not within this call. */
+  close(failure: PeerFailure): void {
+    this.#failure ??= failure;
+    this.#stream.destroy();
+  }
+
+  /** Takes the messages back of which nothing was written; {@link pending} then counts those under way. Nothing can be sent after it. */
+  takeUnsent(): Frames[] {
+    return this.#state.phase === 'open' ? this.#state.outbox.close() : [];
+  }
+
+  /** Says goodbye after the bytes already handed over, and ends when the peer has, or after `patienceMs`. */
+  finish(patienceMs: number, failure: PeerFailure): void {
+    this.#failure ??= failure;
+    const stop = this.#options.clock.after(patienceMs, () => this.#stream.destroy());
+    this.#stream.once('close', stop);
+    this.#isPaused = true;
+    this.#decoder.release();
+    this.#stream.removeListener('data', this.#onData);
+    this.#stream.resume();
+    this.#stream.end();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#heartbeat?.onHeard();
+    if (this.#state.phase !== 'handshake') {
+      this.#decoder.push(chunk);
+      this.#read();
+      return;
+    }
+    try {
+      this.#shakeHands(this.#state, chunk);
+    } finally {
+      // Messages may follow the handshake in the same chunk, and must not wait for the next one if a handler throws.
+      this.#read();
+    }
+  };
+
+  #shakeHands(state: ConnectionState & { readonly phase: 'handshake' }, chunk: Buffer): void {
+    for (const effect of state.handshake.receive(chunk)) {
+      switch (effect.do) {
+        case 'send':
+          this.#stream.write(effect.bytes);
+          break;
+        case 'refuse':
+          this.close(effect.failure);
+          return;
+        case 'ready':
+          state.stopTimer();
+          this.#open(effect.peer);
+          break;
+        default:
+          assertNever(effect);
+      }
+    }
+  }
+
+  #open(peer: PeerIntroduction): void {
+    const { security, identity, socketType } = peer;
+    const isBoxed = security.kind === 'boxed';
+    this.#channel = isBoxed ? security.channel : undefined;
+    this.peer = {
+      identity,
+      key: identityKey(identity),
+      socketType,
+      address: this.address,
+      publicKey: isBoxed ? security.publicKey : undefined,
+    };
+    const outbox = new Outbox(this.#stream, this.#channel, (messages) => this.#owner.onWritten(this, messages));
+    this.#state = { phase: 'open', outbox };
+    this.#heartbeat = new HeartbeatWatch(
+      this.#options.clock,
+      peer.minorVersion > 0 ? this.#options.heartbeat : undefined,
+      {
+        ping: (body) => outbox.pushCommand(body),
+        silent: (detail) => this.close({ code: 'silent', detail }),
+      },
+    );
+    const failure = this.#owner.onReady(this);
+    if (failure !== undefined) this.close(failure);
+  }
+
+  /** Delivers the messages that are complete, as long as nobody pauses. */
+  #read(): void {
+    if (this.#isReading || this.#state.phase !== 'open') return;
+    this.#isReading = true;
+    let isThrown = true;
+    try {
+      while (!this.#isPaused && this.#failure === undefined) {
+        const found = this.#decoder.next();
+        if (found === 'wait') break;
+        if (found === 'broken') this.close(this.#decoder.failure!);
+        else this.#onFrame();
+      }
+      isThrown = false;
+    } finally {
+      this.#isReading = false;
+      // The owner's mistake is the owner's to catch; the messages behind it still come.
+      if (isThrown && !this.#isPaused) this.resume();
+    }
+  }
+
+  #onFrame(): void {
+    let body = this.#decoder.body;
+    let isMore: boolean;
+    let isCommand: boolean;
+    const channel = this.#channel;
+    if (channel === undefined) {
+      const flags = this.#decoder.flags;
+      isMore = (flags & more) !== 0;
+      isCommand = (flags & command) !== 0;
+    } else {
+      const opened = channel.open(body);
+      if (opened === undefined) {
+        this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
+        return;
+      }
+      body = opened;
+      isMore = (channel.openedFlags & 1) !== 0;
+      isCommand = (channel.openedFlags & 2) !== 0;
+    }
+    if (isCommand) {
+      this.#onCommand(body);
+      return;
+    }
+    const frames = this.#frames;
+    frames.push(body);
+    if (!isMore && frames.length === 1) {
+      this.#frames = [];
+      this.#owner.onMessage(this, frames);
+      return;
+    }
+    this.#messageBytes += body.length;
+    const { framesPerMessage, messageBytes } = this.#options.limits;
+    if (frames.length > framesPerMessage || this.#messageBytes > messageBytes) {
+      const limit = frames.length > framesPerMessage ? `${framesPerMessage} frames` : `${messageBytes} bytes`;
+      this.close({ code: 'too-large', detail: `a message of more than ${limit}` });
+      return;
+    }
+    if (isMore) return;
+    this.#frames = [];
+    this.#messageBytes = 0;
+    this.#owner.onMessage(this, frames);
+  }
+
+  #onCommand(body: Buffer): void {
+    const name = commandName(body);
+    // Other commands are of no concern to these socket types; the protocol says to ignore what one does not know.
+    if (name === 'PING') this.#onPing(commandData(body));
+    else if (name === 'ERROR') this.close({ code: 'refused-by-peer', detail: 'it ended the connection with ERROR' });
+  }
+
+  #onPing(data: Buffer): void {
+    if (data.length < 2 || data.length > 2 + 16) {
+      this.close({ code: 'protocol', detail: `a PING with ${data.length} bytes; 2 to 18 are allowed` });
+      return;
+    }
+    if (this.#state.phase === 'open') this.#state.outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
+    this.#heartbeat?.onPing(data.readUInt16BE(0) * 100);
+  }
+
+  readonly #onResume = (): void => {
+    this.#isResumeAsked = false;
+    if (this.#isPaused || this.#failure !== undefined) return;
+    this.#read();
+    if (this.#isPaused) return;
+    if (this.#heartbeat !== undefined) this.#heartbeat.isListening = true;
+    this.#heartbeat?.onHeard();
+    this.#stream.resume();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#failure ??= { code: 'network', detail: error.message };
+  };
+
+  readonly #onEnd = (): void => {
+    this.#failure ??= { code: 'peer-closed', detail: 'it closed the connection' };
+    // A peer that is gone takes nothing more, so what still waits here must not keep the stream half open.
+    this.#stream.destroy();
+  };
+
+  readonly #onClose = (): void => {
+    const state = this.#state;
+    if (state.phase === 'closed') return;
+    this.#state = { phase: 'closed' };
+    if (state.phase === 'handshake') state.stopTimer();
+    this.#heartbeat?.stop();
+    this.#decoder.release();
+    this.#frames = [];
+    const failure = this.#failure ?? { code: 'peer-closed', detail: 'the connection closed' };
+    if (state.phase === 'handshake') {
+      this.#owner.onClosed(this, failure, [], 0);
+      return;
+    }
+    const unsent = state.outbox.close();
+    this.#owner.onClosed(this, failure, unsent, state.outbox.pending);
+  };
+}

@@ -1,0 +1,159 @@
+// The way from the first byte to the first message, as a pure machine: bytes in, effects out. A connection runs one.
+import { assertNever } from '../../base/assert.ts';
+import { decodeMetadata, encodeMetadata, type Metadata } from './commands.ts';
+import type { PeerFailure } from './failures.ts';
+import { command, encodeFrame, FrameDecoder } from './frames.ts';
+import { encodeGreeting, type Greeting, GreetingReader } from './greeting.ts';
+import type { Limits } from './limits.ts';
+import type { Mechanism, MechanismRun, Security } from './mechanism.ts';
+
+/** The socket types this folder has, as they are written in a handshake. */
+export type WireType = 'DEALER' | 'ROUTER' | 'REQ' | 'REP';
+
+/** What this side is and wants. */
+export interface HandshakeOptions {
+  readonly type: WireType;
+  readonly identity: Uint8Array;
+  readonly mechanism: Mechanism;
+  readonly limits: Limits;
+}
+
+/** What a finished handshake tells about the peer. */
+export interface PeerIntroduction extends Metadata {
+  readonly minorVersion: number;
+  readonly security: Security;
+}
+
+export type HandshakeEffect =
+  | { readonly do: 'send'; readonly bytes: Buffer }
+  | { readonly do: 'ready'; readonly peer: PeerIntroduction }
+  | { readonly do: 'refuse'; readonly failure: PeerFailure };
+
+const partners: Record<WireType, readonly string[]> = {
+  DEALER: ['DEALER', 'ROUTER', 'REP'],
+  ROUTER: ['DEALER', 'ROUTER', 'REQ'],
+  REQ: ['REP', 'ROUTER'],
+  REP: ['REQ', 'DEALER'],
+};
+
+type HandshakeState =
+  | { readonly phase: 'greeting'; readonly reader: GreetingReader }
+  | { readonly phase: 'mechanism'; readonly run: MechanismRun; readonly greeting: Greeting }
+  | { readonly phase: 'over' };
+
+/** A handshake. After `ready` the bytes that follow wait in {@link decoder}; after `refuse` nothing more happens. */
+export class Handshake {
+  readonly decoder: FrameDecoder;
+  readonly #options: HandshakeOptions;
+  #state: HandshakeState = { phase: 'greeting', reader: new GreetingReader() };
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+    this.decoder = new FrameDecoder(options.limits);
+    this.decoder.commandsOnly = true;
+  }
+
+  /** What to do when the connection is there. */
+  start(): HandshakeEffect {
+    const { mechanism } = this.#options;
+    return { do: 'send', bytes: encodeGreeting(mechanism.name, mechanism.isServer) };
+  }
+
+  /** What to do about the next bytes. */
+  receive(chunk: Buffer): readonly HandshakeEffect[] {
+    const effects: HandshakeEffect[] = [];
+    if (this.#state.phase === 'greeting') {
+      const read = this.#state.reader.push(chunk);
+      if (read === undefined) return effects;
+      if ('failure' in read) return this.#refuse(effects, read.failure);
+      const failure = this.#checkMechanism(read.greeting);
+      if (failure !== undefined) return this.#refuse(effects, failure);
+      chunk = read.rest;
+      this.#startMechanism(effects, read.greeting);
+    }
+    if (chunk.length > 0) this.decoder.push(chunk);
+    while (this.#state.phase === 'mechanism') {
+      const found = this.decoder.next();
+      if (found === 'wait') break;
+      if (found === 'broken') return this.#refuse(effects, this.decoder.failure!);
+      this.#onCommand(effects, this.#state, this.decoder.body);
+    }
+    return effects;
+  }
+
+  #checkMechanism(greeting: Greeting): PeerFailure | undefined {
+    const own = this.#options.mechanism;
+    if (greeting.mechanism !== own.name) {
+      return {
+        code: 'mechanism',
+        detail: `it wants ${JSON.stringify(greeting.mechanism)} where this side wants ${own.name}`,
+      };
+    }
+    if (own.isServer && greeting.isServer)
+      return { code: 'mechanism', detail: 'it is a CURVE server, as this side is' };
+    return undefined;
+  }
+
+  #startMechanism(effects: HandshakeEffect[], greeting: Greeting): void {
+    const { type, identity, mechanism } = this.#options;
+    const run = mechanism.begin(encodeMetadata(type, type === 'REP' ? undefined : identity));
+    this.#state = { phase: 'mechanism', run, greeting };
+    const first = run.start();
+    if (first !== undefined) effects.push({ do: 'send', bytes: encodeFrame(command, first) });
+  }
+
+  #onCommand(effects: HandshakeEffect[], state: HandshakeState & { readonly phase: 'mechanism' }, body: Buffer): void {
+    const step = state.run.receive(body);
+    switch (step.do) {
+      case 'send':
+        effects.push({ do: 'send', bytes: encodeFrame(command, step.command) });
+        return;
+      case 'refuse':
+        this.#refuse(effects, step.failure);
+        return;
+      case 'ready': {
+        const metadata = decodeMetadata(step.metadata);
+        const failure = metadata.ok
+          ? this.#checkPeer(metadata.value)
+          : ({ code: 'protocol', detail: metadata.error } as const);
+        if (failure !== undefined || !metadata.ok) {
+          this.#refuse(effects, failure!);
+          return;
+        }
+        if (step.command !== undefined) effects.push({ do: 'send', bytes: encodeFrame(command, step.command) });
+        const peer = {
+          ...metadata.value,
+          minorVersion: state.greeting.major > 3 ? 1 : state.greeting.minor,
+          security: step.security,
+        };
+        effects.push({ do: 'ready', peer });
+        this.#state = { phase: 'over' };
+        this.decoder.commandsOnly = false;
+        return;
+      }
+      default:
+        assertNever(step);
+    }
+  }
+
+  #checkPeer(peer: Metadata): PeerFailure | undefined {
+    const { type } = this.#options;
+    if (!partners[type].includes(peer.socketType)) {
+      return {
+        code: 'socket-type',
+        detail: `it is a ${peer.socketType || 'socket without type'}, which cannot talk to a ${type}`,
+      };
+    }
+    if (peer.identity.length > 255)
+      return { code: 'identity', detail: `its identity has ${peer.identity.length} bytes; 255 are allowed` };
+    if (peer.identity[0] === 0)
+      return { code: 'identity', detail: 'its identity begins with a zero byte, which is reserved' };
+    return undefined;
+  }
+
+  #refuse(effects: HandshakeEffect[], failure: PeerFailure): readonly HandshakeEffect[] {
+    this.#state = { phase: 'over' };
+    effects.push({ do: 'refuse', failure });
+    return effects;
+  }
+}

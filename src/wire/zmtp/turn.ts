@@ -1,0 +1,55 @@
+// When queued messages are written: together, and soon. All outboxes of the process share one schedule.
+//
+// The first message of a turn of the event loop starts a flush for the end of the running callback (after its promises),
+// so a single message does not wait. Whatever is queued later in the same turn leaves at its end, in one write per
+// connection. So a connection is written at most twice a turn, however many callbacks and messages there were.
+
+/** Something with messages to write. */
+export interface Flushable {
+  flush(): void;
+}
+
+let waiting: Flushable[] = [];
+let state: 'quiet' | 'callback ends' | 'turn ends' = 'quiet';
+
+/** Asks for one call of `outbox.flush()`. The caller remembers that it asked, and asks again only after that call. */
+export function scheduleFlush(outbox: Flushable): void {
+  waiting.push(outbox);
+  if (state !== 'quiet') return;
+  state = 'callback ends';
+  // A tick that is asked for by a microtask runs when all microtasks are done, whoever asked first.
+  queueMicrotask(askForTick);
+}
+
+function askForTick(): void {
+  process.nextTick(onCallbackEnds);
+}
+
+function onCallbackEnds(): void {
+  state = 'turn ends';
+  setImmediate(onTurnEnds);
+  flushAll();
+}
+
+function onTurnEnds(): void {
+  state = 'quiet';
+  flushAll();
+}
+
+function flushAll(): void {
+  const all = waiting;
+  waiting = [];
+  let flushed = 0;
+  try {
+    while (flushed < all.length) all[flushed++]!.flush();
+  } finally {
+    // A handler that was called on the way threw. That is its owner's to catch; the other outboxes follow in the next turn.
+    if (flushed < all.length) {
+      waiting = [...all.slice(flushed), ...waiting];
+      if (state === 'quiet') {
+        state = 'turn ends';
+        setImmediate(onTurnEnds);
+      }
+    }
+  }
+}
