@@ -1,0 +1,340 @@
+// The interchange's decisions, without sockets, files, clock or chance. The shell (main.ts) and the simulation feed it
+// events and carry out the effects.
+//
+//   submitter --tasks-->   +--------------------------+   --task batches-->   managers (worker pools)
+//             <--results-- |  step(state, event, now) |   <--results, heartbeats, registration, drain--
+//             --commands-> +--------------------------+
+//
+// A task is on the books from the event `task` to its one answer: `received = queued + leased + answered`, always.
+import { assertNever } from '../base/assert.ts';
+import type { PoolStyle } from '../wire/messages/era.ts';
+import type { Item } from '../wire/messages/item.ts';
+import type { Registration } from '../wire/messages/manager.ts';
+import { fail, removeManager, settle } from './answer.ts';
+import { onCommand, statusReport } from './commands.ts';
+import type { InterchangeEffect, InterchangeEvent } from './events.ts';
+import type { Lane } from './lane.ts';
+import { Manager, showIdentity } from './managers.ts';
+import { giveOut, mark, updateReady } from './schedule.ts';
+import { onTimer, setTimer } from './silence.ts';
+import { type InterchangeState, isLogged, laneOf, log, mostRefusals } from './state.ts';
+import { TaskRecord } from './task.ts';
+import { findMismatch, type Mismatch } from './versions.ts';
+
+export { checkLaw } from './answer.ts';
+export { createInterchange, type InterchangeState } from './state.ts';
+
+/**
+ * Advances the interchange by one event and appends what must be done to `effects`. The state changes in place.
+ * Tasks are given out and timers set by the event `turn`, so that all that one turn of the loop received is seen first:
+ * send it after every group of events, `timer` included.
+ *
+ * @param now - milliseconds since the epoch, never less than in the call before
+ *
+ * @example
+ * const state = createInterchange({ heartbeatThresholdMs: 120_000, selector: 'random', random: Math.random, versions: { onMismatch: 'refuse' } });
+ * const effects: InterchangeEffect[] = [];
+ * step(state, { type: 'task', taskId: 1, priority: undefined, runtime: undefined, body }, Date.now(), effects);
+ * step(state, { type: 'turn' }, Date.now(), effects);
+ */
+export function step(
+  state: InterchangeState,
+  event: InterchangeEvent,
+  now: number,
+  effects: InterchangeEffect[],
+): InterchangeEffect[] {
+  switch (event.type) {
+    case 'task':
+      onTask(state, event.taskId, event.priority, event.runtime, event.body, effects);
+      return effects;
+    case 'results':
+      onResults(state, event.peer, event.items, now, effects);
+      return effects;
+    case 'turn':
+      onTurn(state, now, effects);
+      return effects;
+    case 'heartbeat':
+      onHeartbeat(state, event.peer, now, effects);
+      return effects;
+    case 'unreadable task':
+      onUnreadableTask(state, event.taskId, event.reason, effects);
+      return effects;
+    case 'probe':
+      effects.push({ do: 'reply', peer: event.peer, style: 'one-port', what: 'probe' });
+      return effects;
+    case 'registration':
+      onRegistration(state, event.peer, event.style, event.registration, now, effects);
+      return effects;
+    case 'drain':
+      onDrain(state, event.peer, now, effects);
+      return effects;
+    case 'malformed':
+      state.counters.malformed++;
+      log(state, effects, 'warning', `Dropped a message of ${showIdentity(event.peer)}: ${event.reason}`);
+      return effects;
+    case 'disconnected':
+      onConnection(state, event.peer, now, effects);
+      return effects;
+    case 'connected':
+      onConnection(state, event.peer, undefined, effects);
+      return effects;
+    case 'status':
+      effects.push({ do: 'show status', peer: event.peer, style: event.style, report: statusReport(state, now) });
+      return effects;
+    case 'command':
+      onCommand(state, event.token, event.command, now, effects);
+      return effects;
+    case 'timer':
+      onTimer(state, now, effects);
+      return effects;
+    default:
+      return assertNever(event);
+  }
+}
+
+function onTask(
+  state: InterchangeState,
+  taskId: number,
+  priority: number | undefined,
+  runtime: string | undefined,
+  body: Uint8Array,
+  effects: InterchangeEffect[],
+): void {
+  const { counters, bytes } = state;
+  if (state.tasks.has(taskId)) {
+    // Two answers to one id end Parsl's result thread, so the second task cannot be served.
+    counters.duplicates++;
+    log(state, effects, 'error', `Task ${taskId} came again while unanswered; dropped the second`);
+    return;
+  }
+  const lane = laneOf(state, runtime ?? 'python');
+  if (lane === undefined) {
+    onUnreadableTask(state, taskId, 'it names a runtime, and there are too many different ones', effects);
+    return;
+  }
+  bytes.store(body);
+  const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, body.length);
+  state.tasks.set(taskId, task);
+  lane.queue.push(task);
+  counters.received++;
+  counters.queued++;
+}
+
+function onUnreadableTask(
+  state: InterchangeState,
+  taskId: number | undefined,
+  reason: string,
+  effects: InterchangeEffect[],
+): void {
+  const { counters } = state;
+  if (taskId === undefined || state.tasks.has(taskId)) {
+    counters.malformed++;
+    log(state, effects, 'error', `Dropped a message on the task channel: ${reason}`);
+    return;
+  }
+  counters.received++;
+  counters.answered++;
+  counters.failures++;
+  effects.push({ do: 'fail', taskId, failure: { kind: 'unreadable task', reason } });
+  log(state, effects, 'error', `Task ${taskId} fails: ${reason}`);
+}
+
+function onResults(
+  state: InterchangeState,
+  peer: string,
+  items: readonly Item[],
+  now: number,
+  effects: InterchangeEffect[],
+): void {
+  const { counters } = state;
+  const manager = state.managers.get(peer);
+  if (manager === undefined) {
+    counters.strayResults += items.length;
+    log(state, effects, 'warning', `Dropped ${items.length} results of unknown manager ${showIdentity(peer)}`);
+    return;
+  }
+  const frames: Uint8Array[] = [];
+  for (const item of items) {
+    switch (item.kind) {
+      case 'outcome': {
+        const task = state.tasks.get(item.taskId);
+        if (task?.manager !== manager) {
+          counters.strayResults++;
+          const text = `Dropped a result of ${manager.name} for task ${item.taskId}, which it does not hold`;
+          log(state, effects, 'warning', text);
+          break;
+        }
+        settle(state, task, now);
+        counters.results++;
+        frames.push(item.frame);
+        break;
+      }
+      case 'monitoring':
+        if (state.settings.isMonitored) effects.push({ do: 'relay monitoring', frame: item.frame });
+        else counters.malformed++;
+        break;
+      case 'heartbeat':
+        break;
+      case 'unreadable': {
+        counters.malformed++;
+        log(state, effects, 'error', `Unreadable result of ${manager.name}: ${item.reason}`);
+        const task = item.taskId === undefined ? undefined : state.tasks.get(item.taskId);
+        if (task?.manager !== manager) break;
+        fail(state, effects, task, { kind: 'unreadable result', manager: manager.name, reason: item.reason }, now);
+        break;
+      }
+      default:
+        assertNever(item);
+    }
+  }
+  if (frames.length > 0) {
+    effects.push({ do: 'forward', frames });
+    if (state.settings.isMonitored) mark(state, manager);
+  }
+  if (isLogged(state, 'debug')) {
+    const text = `Passed on ${frames.length} of ${items.length} results of ${manager.name}; it still holds ${manager.leased}`;
+    effects.push({ do: 'log', level: 'debug', text });
+  }
+  if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
+  else updateReady(manager);
+}
+
+function onHeartbeat(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {
+  const manager = state.managers.get(peer);
+  if (manager === undefined) {
+    log(state, effects, 'warning', `Heartbeat of unknown manager ${showIdentity(peer)}`);
+    return;
+  }
+  state.managers.hear(manager, now);
+  effects.push({ do: 'reply', peer, style: manager.style, what: 'heartbeat' });
+}
+
+function onRegistration(
+  state: InterchangeState,
+  peer: string,
+  style: PoolStyle,
+  registration: Registration,
+  now: number,
+  effects: InterchangeEffect[],
+): void {
+  const { counters, managers, settings } = state;
+  const before = managers.get(peer);
+  if (before !== undefined) {
+    // A new process under an old name: what the old one held is gone.
+    log(
+      state,
+      effects,
+      'warning',
+      `Manager ${before.name} registers again; ${before.leased} tasks of its first life are lost`,
+    );
+    removeManager(state, effects, before, now);
+  }
+  const shared = managers.share(registration);
+  const lanes = shared.runtimes
+    .map((runtime) => laneOf(state, runtime))
+    .filter((lane): lane is Lane => lane !== undefined);
+  const capacity = Math.max(0, Math.min(Math.floor(shared.maxCapacity), mostCapacity));
+  const manager = new Manager(peer, state.nextSerial++, style, shared, lanes, capacity, now);
+  managers.add(manager);
+  const mismatch = findMismatch(settings.versions, state.reference, settings.submitEra, shared, style);
+  if (mismatch !== undefined) {
+    refuse(state, manager, mismatch, now, effects);
+    return;
+  }
+  counters.managersRegistered++;
+  state.blocks.push(shared.blockId);
+  log(
+    state,
+    effects,
+    'info',
+    `Manager ${manager.name} registered: block ${JSON.stringify(shared.blockId)}, host ${JSON.stringify(shared.hostname)}, ${shared.workerCount} workers, ${capacity} tasks at most`,
+  );
+  if (settings.isMonitored) mark(state, manager);
+  updateReady(manager);
+}
+
+/** A node's workers and their prefetch are thousands at most; a peer that claims more does not get every task. */
+const mostCapacity = 1_000_000;
+
+/** Turns a manager away, by name, and goes on, unless the policy is Parsl's own. */
+function refuse(
+  state: InterchangeState,
+  manager: Manager,
+  mismatch: Mismatch,
+  now: number,
+  effects: InterchangeEffect[],
+): void {
+  const { refusals, settings } = state;
+  if (settings.isMonitored) effects.push({ do: 'record manager', manager, now });
+  removeManager(state, effects, manager, now);
+  state.counters.managersRefused++;
+  const { blockId, hostname } = manager.registration;
+  const reason = `block ${JSON.stringify(blockId)} on ${JSON.stringify(hostname)}: ${mismatch.reason}`;
+  const times = (refusals.get(manager.name)?.times ?? 0) + 1;
+  refusals.delete(manager.name);
+  refusals.set(manager.name, { reason, times });
+  for (const oldest of refusals.keys()) {
+    if (refusals.size <= mostRefusals) break;
+    refusals.delete(oldest);
+  }
+  log(state, effects, 'error', `Refused manager ${manager.name}, ${reason}`);
+  if (settings.versions.onMismatch === 'end' && mismatch.isVersion) {
+    const failure = { kind: 'version mismatch', interchange: mismatch.expected, manager: mismatch.found } as const;
+    effects.push({ do: 'fail', taskId: -1, failure });
+    effects.push({ do: 'end', reason: `manager ${manager.name} has other versions: ${mismatch.reason}` });
+    state.hasEnded = true;
+    return;
+  }
+  // Without a word the pool would wait for its own threshold. The code for "drained" makes any pool end in peace.
+  if (manager.registration.extensions.includes('refusal')) {
+    effects.push({ do: 'explain refusal', peer: manager.peer, reason });
+  } else {
+    effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
+  }
+}
+
+function onDrain(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {
+  const manager = state.managers.get(peer);
+  if (manager === undefined) {
+    log(state, effects, 'warning', `Drain request of unknown manager ${showIdentity(peer)}`);
+    return;
+  }
+  manager.isDraining = true;
+  log(state, effects, 'info', `Manager ${manager.name} drains; it still holds ${manager.leased} tasks`);
+  if (manager.leased === 0) finishDrain(state, manager, now, effects);
+  else updateReady(manager);
+}
+
+function finishDrain(state: InterchangeState, manager: Manager, now: number, effects: InterchangeEffect[]): void {
+  removeManager(state, effects, manager, now);
+  effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
+  if (state.settings.isMonitored) effects.push({ do: 'record manager', manager, now });
+  log(state, effects, 'info', `Manager ${manager.name} is drained`);
+}
+
+function onConnection(
+  state: InterchangeState,
+  peer: string,
+  brokenAt: number | undefined,
+  effects: InterchangeEffect[],
+): void {
+  const manager = state.managers.get(peer);
+  if (manager === undefined) return;
+  manager.disconnectedAt = brokenAt;
+  state.disconnected.delete(manager);
+  if (brokenAt !== undefined) state.disconnected.add(manager);
+  updateReady(manager);
+  const what = brokenAt === undefined ? 'is connected again' : 'has lost its connection';
+  log(state, effects, 'info', `Manager ${manager.name} ${what}`);
+}
+
+function onTurn(state: InterchangeState, now: number, effects: InterchangeEffect[]): void {
+  if (state.hasEnded) return;
+  giveOut(state, effects);
+  for (const manager of state.marked) {
+    manager.isMarked = false;
+    effects.push({ do: 'record manager', manager, now });
+  }
+  state.marked.length = 0;
+  setTimer(state, effects);
+}

@@ -1,0 +1,113 @@
+// `chervil interchange`: reads its configuration, runs until its submitter is gone or a signal comes, or shows the status
+// of a running interchange. The command line calls `interchangeMain`; interchange.py's place in Parsl can be taken by
+// start.ts.
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { Result } from '../base/result.ts';
+import { type InterchangeConfig, readConfig, readConfigJson } from '../wire/messages/config.ts';
+import type { VersionPolicy } from './events.ts';
+import { openPromise } from './promise.ts';
+import { Interchange } from './shell.ts';
+import { showStatus } from './show-status.ts';
+import { readStandardInput } from './standard-input.ts';
+
+const usage = `chervil interchange [--config FILE.json] [--on-mismatch refuse|end|accept] [--parsl-version V] [--python-version V]
+chervil interchange --status HOST:PORT [--cert-dir DIR] [--json]
+
+Without --config and --status the configuration is read from standard input, as Parsl writes it.`;
+
+/** Runs the command with these arguments; resolves with the exit status. */
+export async function interchangeMain(args: readonly string[]): Promise<number> {
+  let values: Options;
+  try {
+    values = parseArgs({ args: [...args], options, strict: true }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${usage}\n`);
+    return 2;
+  }
+  if (values.help) {
+    process.stdout.write(`${usage}\n`);
+    return 0;
+  }
+  if (values.status !== undefined) return showStatus(values.status, values['cert-dir'], values.json === true);
+  const policy = values['on-mismatch'] ?? 'refuse';
+  if (policy !== 'refuse' && policy !== 'end' && policy !== 'accept') {
+    process.stderr.write(`--on-mismatch must be refuse, end or accept, and is ${JSON.stringify(policy)}\n`);
+    return 2;
+  }
+  const versions: VersionPolicy = {
+    onMismatch: policy,
+    ...(values['parsl-version'] === undefined ? {} : { parsl: values['parsl-version'] }),
+    ...(values['python-version'] === undefined ? {} : { python: values['python-version'] }),
+  };
+  return values.config === undefined ? runFromInput(versions) : runFromFile(values.config, versions);
+}
+
+const options = {
+  config: { type: 'string' },
+  status: { type: 'string' },
+  'cert-dir': { type: 'string' },
+  'on-mismatch': { type: 'string' },
+  'parsl-version': { type: 'string' },
+  'python-version': { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+interface Options {
+  readonly config?: string;
+  readonly status?: string;
+  readonly 'cert-dir'?: string;
+  readonly 'on-mismatch'?: string;
+  readonly 'parsl-version'?: string;
+  readonly 'python-version'?: string;
+  readonly json?: boolean;
+  readonly help?: boolean;
+}
+
+async function runFromFile(path: string, versions: VersionPolicy): Promise<number> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    process.stderr.write(`Cannot read the configuration ${path}: ${(error as Error).message}\n`);
+    return 2;
+  }
+  return run(readConfigJson(text), versions, false);
+}
+
+async function runFromInput(versions: VersionPolicy): Promise<number> {
+  const input = await readStandardInput();
+  const config =
+    input.bytes[0] === 0x7b ? readConfigJson(Buffer.from(input.bytes).toString('utf8')) : readConfig(input.bytes);
+  return run(config, versions, true, input.closed);
+}
+
+/** @param closed - resolves when standard input ends, if it was still open after the configuration */
+async function run(
+  config: Result<InterchangeConfig>,
+  versions: VersionPolicy,
+  endsWithSubmitter: boolean,
+  closed?: Promise<void>,
+): Promise<number> {
+  if (!config.ok) {
+    process.stderr.write(`The interchange cannot start: ${config.error}.\n`);
+    return 1;
+  }
+  const { promise, resolve } = openPromise<string>();
+  const onSignal = (signal: string): void => resolve(`signal ${signal}`);
+  process.once('SIGTERM', onSignal);
+  process.once('SIGINT', onSignal);
+  void closed?.then(() => resolve('standard input was closed'));
+  try {
+    await using _interchange = await Interchange.start(config.value, { versions, onEnd: resolve, endsWithSubmitter });
+    await promise;
+    return 0;
+  } catch (error) {
+    process.stderr.write(`The interchange cannot start: ${(error as Error).message}\n`);
+    return 1;
+  } finally {
+    process.off('SIGTERM', onSignal);
+    process.off('SIGINT', onSignal);
+  }
+}

@@ -1,0 +1,76 @@
+// The link to monitoring. Its receiver expects CURVE since 2026.08 and plain connections before, and nothing else tells
+// which: so both are tried, the newer way first. The shell owns it.
+import {
+  createSocket,
+  curveClient,
+  type DealerSocket,
+  nullMechanism,
+  type PeerFailure,
+  readCertificates,
+} from '../wire/zmtp/socket.ts';
+
+/** Monitoring messages that may wait for a connection; then the newest are dropped and counted. */
+const mostWaiting = 10_000;
+
+export class MonitoringLink {
+  readonly #endpoint: string;
+  readonly #certDir: string | undefined;
+  readonly #note: (level: 'info' | 'warning', text: string) => void;
+  #socket: DealerSocket | undefined;
+  #waiting: Uint8Array[] | undefined = [];
+  #dropped = 0;
+  #isClosed = false;
+
+  constructor(
+    hub: { readonly address: string; readonly port: number },
+    certDir: string | undefined,
+    note: (level: 'info' | 'warning', text: string) => void,
+  ) {
+    this.#endpoint = `tcp://${hub.address.includes(':') ? `[${hub.address}]` : hub.address}:${hub.port}`;
+    this.#certDir = certDir;
+    this.#note = note;
+    void this.#open(certDir !== undefined);
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#waiting === undefined) this.#socket?.send([frame]);
+    else if (this.#waiting.length < mostWaiting) this.#waiting.push(frame);
+    else if (this.#dropped++ === 0) this.#note('warning', 'Monitoring is not reachable; its messages are dropped');
+  }
+
+  async #open(isEncrypted: boolean): Promise<void> {
+    let mechanism = nullMechanism;
+    if (isEncrypted && this.#certDir !== undefined) {
+      const { client, server } = await readCertificates(this.#certDir);
+      mechanism = await curveClient({ ...client, serverKey: server.publicKey });
+    }
+    if (this.#isClosed) return;
+    const socket = createSocket({
+      type: 'dealer',
+      mechanism,
+      highWaterMark: 0,
+      onPeerJoined: () => {
+        const waiting = this.#waiting ?? [];
+        this.#waiting = undefined;
+        for (const frame of waiting) socket.send([frame]);
+      },
+      onPeerFailed: (_address, failure) => this.#onFailed(socket, isEncrypted, failure),
+    });
+    this.#socket = socket;
+    socket.connect(this.#endpoint);
+  }
+
+  #onFailed(socket: DealerSocket, isEncrypted: boolean, failure: PeerFailure): void {
+    const isOther = this.#certDir !== undefined && failure.code !== 'unreachable' && this.#waiting !== undefined;
+    if (!isOther || this.#socket !== socket || this.#isClosed) return;
+    this.#note('info', `Monitoring does not talk ${isEncrypted ? 'CURVE' : 'plainly'}; trying the other way`);
+    this.#socket = undefined;
+    void socket.close({ lingerMs: 0 });
+    void this.#open(!isEncrypted);
+  }
+
+  async close(lingerMs: number): Promise<void> {
+    this.#isClosed = true;
+    await this.#socket?.close({ lingerMs });
+  }
+}

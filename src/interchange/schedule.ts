@@ -1,0 +1,99 @@
+// Giving out tasks: which task goes to which manager, and how many at once. The core calls `giveOut` at the end of each
+// turn, and `updateReady` whenever something about a manager changed.
+import type { InterchangeEffect } from './events.ts';
+import type { Lane } from './lane.ts';
+import type { Manager } from './managers.ts';
+import { type InterchangeState, isLogged } from './state.ts';
+import { runsBefore, type TaskRecord } from './task.ts';
+
+const defaultBatchBytes = 8 * 1024 * 1024;
+
+/** Brings the lanes' sets of ready managers up to date with `manager`. */
+export function updateReady(manager: Manager): void {
+  const isReady =
+    manager.isActive &&
+    !manager.isDraining &&
+    manager.disconnectedAt === undefined &&
+    manager.leased < manager.capacity;
+  if (isReady === manager.isReady) return;
+  manager.isReady = isReady;
+  for (const lane of manager.lanes) {
+    if (isReady) lane.ready.add(manager);
+    else lane.ready.delete(manager);
+  }
+}
+
+/** Sends queued tasks until either no task waits that a ready manager could run, or none such is ready. */
+export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): void {
+  for (;;) {
+    const lane = mostUrgentLane(state);
+    const manager = lane?.ready.pick();
+    if (manager === undefined) return;
+    fill(state, effects, manager);
+    updateReady(manager);
+  }
+}
+
+/** Among lanes with both tasks and ready managers, the one whose first task comes first. */
+function mostUrgentLane(state: InterchangeState): Lane | undefined {
+  let best: Lane | undefined;
+  let first: TaskRecord | undefined;
+  for (const lane of state.lanes.values()) {
+    if (lane.ready.size === 0) continue;
+    const task = lane.queue.peek();
+    if (task === undefined) continue;
+    if (first !== undefined && !runsBefore(task, first)) continue;
+    best = lane;
+    first = task;
+  }
+  return best;
+}
+
+/** Gives a manager all it can take, as Parsl does, cut into messages of bounded size. */
+function fill(state: InterchangeState, effects: InterchangeEffect[], manager: Manager): void {
+  const most = state.settings.batchBytes ?? defaultBatchBytes;
+  const { counters } = state;
+  let batch: TaskRecord[] = [];
+  let bytes = 0;
+  while (manager.leased < manager.capacity) {
+    const task = takeFor(manager);
+    if (task === undefined) break;
+    if (batch.length > 0 && bytes + task.length > most) {
+      effects.push({ do: 'send tasks', manager, tasks: batch });
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(task);
+    bytes += task.length;
+    manager.lease(task);
+    counters.queued--;
+    counters.leased++;
+  }
+  if (batch.length > 0) effects.push({ do: 'send tasks', manager, tasks: batch });
+  if (state.settings.isMonitored) mark(state, manager);
+  if (isLogged(state, 'debug')) {
+    const text = `Manager ${manager.name} now holds ${manager.leased} of at most ${manager.capacity} tasks`;
+    effects.push({ do: 'log', level: 'debug', text });
+  }
+}
+
+function takeFor(manager: Manager): TaskRecord | undefined {
+  const { lanes } = manager;
+  if (lanes.length === 1) return lanes[0]?.queue.pop();
+  let best: Lane | undefined;
+  let first: TaskRecord | undefined;
+  for (const lane of lanes) {
+    const task = lane.queue.peek();
+    if (task === undefined || (first !== undefined && !runsBefore(task, first))) continue;
+    best = lane;
+    first = task;
+  }
+  return best?.queue.pop();
+}
+
+/** Notes that monitoring must hear of `manager`, once, at the end of the turn. */
+export function mark(state: InterchangeState, manager: Manager): void {
+  if (manager.isMarked) return;
+  manager.isMarked = true;
+  state.marked.push(manager);
+}

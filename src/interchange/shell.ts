@@ -1,0 +1,394 @@
+// The interchange as a process sees it: owns the sockets, the timer and the log, feeds the core and carries out what it
+// wants. It moves messages and decides nothing. main.ts starts it.
+//
+//   submitter  DEALER tasks ----+                           +---- ROUTER pools (one port)
+//              DEALER results --+---- shell <-> core -------+---- ROUTER tasks, ROUTER results (old pools)
+//              REP commands ----+           |
+//                                           +---- DEALER monitoring
+
+import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
+import type { InterchangeConfig } from '../wire/messages/config.ts';
+import { type Envelope, envelopeOf, eraOfRelease, type PoolStyle } from '../wire/messages/era.ts';
+import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
+import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
+import { writeNodeInfo } from '../wire/messages/monitoring.ts';
+import { readTask, translation, writeTaskBatch } from '../wire/messages/task.ts';
+import { encode } from '../wire/pickle.ts';
+import {
+  bindToRandomPort,
+  createSocket,
+  curveServer,
+  type DealerSocket,
+  type Mechanism,
+  nullMechanism,
+  type PeerFailure,
+  type ReplierSocket,
+  type RouterSocket,
+  readCertificates,
+} from '../wire/zmtp/socket.ts';
+import { createInterchange, step } from './core.ts';
+import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
+import { type InterchangeLog, openLog } from './log.ts';
+import { identityBytes, type Manager, showIdentity } from './managers.ts';
+import { MonitoringLink } from './monitoring.ts';
+import type { InterchangeState } from './state.ts';
+
+/** What the submitter's configuration does not say. */
+export interface ShellOptions {
+  readonly versions?: VersionPolicy;
+  /** Called once, when the interchange must end: its submitter is gone, or the version policy says so. */
+  readonly onEnd: (reason: string) => void;
+  /** Whether a submitter on this machine that cannot be reached counts as gone. @default true */
+  readonly endsWithSubmitter?: boolean;
+  /** How long a manager without connection is kept, in milliseconds. @default 10000, at most the heartbeat threshold */
+  readonly disconnectGraceMs?: number;
+}
+
+/**
+ * Starts an interchange.
+ *
+ * @throws ZmtpError when a port is taken or certificates are unusable.
+ * @example
+ * await using interchange = await Interchange.start(config, { onEnd: (reason) => console.error(reason) });
+ */
+export class Interchange implements AsyncDisposable {
+  readonly #config: InterchangeConfig;
+  readonly #options: ShellOptions;
+  readonly #log: InterchangeLog;
+  readonly #state: InterchangeState;
+  readonly #effects: InterchangeEffect[] = [];
+  readonly #tasks: DealerSocket;
+  readonly #results: DealerSocket;
+  readonly #commands: ReplierSocket;
+  /** The one port, or for old pools the task port. */
+  readonly #pools: RouterSocket;
+  readonly #poolResults: RouterSocket | undefined;
+  readonly #monitoring: MonitoringLink | undefined;
+  readonly #submitLinks = new Set<unknown>();
+  #hasMetSubmitter = false;
+  #envelope: Envelope | undefined;
+  #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
+  #timer: NodeJS.Timeout | undefined;
+  #hasTurn = false;
+  #hasEnded = false;
+
+  static async start(config: InterchangeConfig, options: ShellOptions): Promise<Interchange> {
+    const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
+    const mechanism = keys && (await curveServer({ secretKey: keys.server.secretKey, allow: keys.allowed }));
+    const interchange = new Interchange(config, options, mechanism ?? nullMechanism);
+    await interchange.#bind();
+    interchange.#connect();
+    return interchange;
+  }
+
+  private constructor(config: InterchangeConfig, options: ShellOptions, mechanism: Mechanism) {
+    this.#config = config;
+    this.#options = options;
+    this.#log = openLog(config.log, config.logdir);
+    const settings: InterchangeSettings = {
+      heartbeatThresholdMs: config.heartbeatThresholdMs,
+      disconnectGraceMs: Math.min(options.disconnectGraceMs ?? 10_000, config.heartbeatThresholdMs),
+      selector: config.selector,
+      random: Math.random,
+      versions: config.checksVersions ? (options.versions ?? { onMismatch: 'refuse' }) : { onMismatch: 'accept' },
+      isMonitored: config.hub !== undefined,
+      logLevel: config.isDebug ? 'debug' : 'info',
+      ...(config.era === undefined ? {} : { submitEra: config.era }),
+    };
+    this.#state = createInterchange(settings);
+    if (config.era !== undefined) this.#envelope = envelopeOf(config.era);
+    const common = { mechanism, highWaterMark: 0 };
+    const link = { ...common, ...this.#submitWatch() };
+    this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
+    this.#results = createSocket({ type: 'dealer', ...link });
+    this.#commands = createSocket({ type: 'rep', ...link, onMessage: ([frame]) => this.#onCommand(frame) });
+    const style: PoolStyle = config.poolPorts === 'two' ? 'two-port' : 'one-port';
+    const router = (port: 'single' | 'tasks' | 'results'): RouterSocket =>
+      createSocket({
+        type: 'router',
+        ...common,
+        onMessage: (frames, peer) => this.#onPool(peer.key, frames, port, style),
+        onPeerJoined: (peer) => this.#feed({ type: 'connected', peer: peer.key }),
+        onPeerLeft: (peer) => this.#onPoolLeft(peer.key),
+        onPeerFailed: (address, failure) => this.#note('warning', `No pool from ${address}: ${failure.detail}`),
+      });
+    this.#pools = router(style === 'two-port' ? 'tasks' : 'single');
+    this.#poolResults = style === 'two-port' ? router('results') : undefined;
+    this.#monitoring =
+      config.hub && new MonitoringLink(config.hub, config.certDir, (level, text) => this.#note(level, text));
+    if (config.unknownSelector !== undefined) {
+      this.#note('warning', `Unknown manager selector ${config.unknownSelector}; managers are chosen at random`);
+    }
+    if (config.log.kind === 'unknown')
+      this.#note('warning', `Unknown log configuration ${config.log.name}; writing a plain log`);
+  }
+
+  /** The port or ports for pools. */
+  get ports(): { readonly single: number; readonly pair: readonly [number, number] | undefined } {
+    return this.#ports;
+  }
+
+  async #bind(): Promise<void> {
+    const { interchangeAddress, workerPorts, workerPortRange } = this.#config;
+    const host =
+      interchangeAddress === undefined
+        ? '*'
+        : interchangeAddress.includes(':')
+          ? `[${interchangeAddress}]`
+          : interchangeAddress;
+    const bind = async (socket: RouterSocket, fixed: number | undefined): Promise<number> => {
+      const range = { min: workerPortRange[0], max: workerPortRange[1] };
+      const endpoint =
+        fixed === undefined
+          ? await bindToRandomPort(socket, `tcp://${host}`, range)
+          : await socket.bind(`tcp://${host}:${fixed}`);
+      return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
+    };
+    const first = await bind(this.#pools, workerPorts[0]);
+    const second = this.#poolResults && (await bind(this.#poolResults, workerPorts[1]));
+    this.#ports = { single: first, pair: second === undefined ? undefined : [first, second] };
+    this.#note(
+      'info',
+      `Interchange listens for pools on ${host}, port ${second === undefined ? first : `${first} and ${second}`}`,
+    );
+  }
+
+  #connect(): void {
+    const { clientAddress, clientPorts } = this.#config;
+    const host = clientAddress.includes(':') ? `[${clientAddress}]` : clientAddress;
+    this.#tasks.connect(`tcp://${host}:${clientPorts[0]}`);
+    this.#results.connect(`tcp://${host}:${clientPorts[1]}`);
+    this.#commands.connect(`tcp://${host}:${clientPorts[2]}`);
+  }
+
+  /**
+   * A submitter on this machine that ends takes its three connections with it: its standard input may be closed long
+   * before, and polling its process id would cost time for ever.
+   */
+  #submitWatch(): object {
+    const isNear = /^(127\.|::1$|localhost$)/.test(this.#config.clientAddress);
+    if (!isNear || this.#options.endsWithSubmitter === false) return {};
+    return {
+      onPeerJoined: (peer: unknown) => {
+        this.#hasMetSubmitter = true;
+        this.#submitLinks.add(peer);
+      },
+      onPeerLeft: (peer: unknown) => {
+        this.#submitLinks.delete(peer);
+        if (this.#submitLinks.size === 0) this.#end('the submitter has closed its connections');
+      },
+      onPeerFailed: (address: string, failure: PeerFailure) => {
+        this.#note('warning', `No connection to the submitter at ${address}: ${failure.detail}`);
+        const isGone = failure.code === 'unreachable' && !this.#hasMetSubmitter;
+        if (isGone) this.#end('the submitter cannot be reached');
+      },
+    };
+  }
+
+  /** Whether the submitter has been connected yet. */
+  get hasMetSubmitter(): boolean {
+    return this.#hasMetSubmitter;
+  }
+
+  #onTasks(frames: readonly Uint8Array[]): void {
+    for (const frame of frames) {
+      const task = readTask(frame);
+      if (!task.ok) {
+        this.#feed({ type: 'unreadable task', ...task.error });
+        continue;
+      }
+      const { taskId, priority, runtime, envelope, body } = task.value;
+      this.#envelope ??= envelope;
+      const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope);
+      this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
+    }
+  }
+
+  #onCommand(frame: Uint8Array | undefined): void {
+    const command: Command = frame === undefined ? { name: 'unknown', shown: 'nothing' } : readCommand(frame);
+    this.#feed({ type: 'command', token: 0, command });
+  }
+
+  #onPool(peer: string, frames: readonly Uint8Array[], port: 'single' | 'tasks' | 'results', style: PoolStyle): void {
+    const message = readManagerMessage(frames, port);
+    if (!message.ok) {
+      this.#feed({ type: 'malformed', peer, reason: message.error });
+      return;
+    }
+    const { value } = message;
+    switch (value.type) {
+      case 'result':
+        this.#feed({ type: 'results', peer, items: value.items });
+        return;
+      case 'heartbeat':
+      case 'drain':
+        this.#feed({ type: value.type, peer });
+        return;
+      case 'connection_probe':
+        this.#feed({ type: 'probe', peer });
+        return;
+      case 'registration':
+        this.#feed({ type: 'registration', peer, style, registration: value.registration });
+        return;
+      case 'chervil_status':
+        this.#feed({ type: 'status', peer, style });
+        return;
+      default:
+        value satisfies never;
+    }
+  }
+
+  #onPoolLeft(peer: string): void {
+    this.#feed({ type: 'disconnected', peer });
+  }
+
+  /** One event; the turn ends when all that the sockets have now was taken. */
+  #feed(event: InterchangeEvent): void {
+    if (this.#hasEnded) return;
+    step(this.#state, event, now(), this.#effects);
+    this.#carryOut();
+    if (this.#hasTurn) return;
+    this.#hasTurn = true;
+    setImmediate(this.#onTurn);
+  }
+
+  readonly #onTurn = (): void => {
+    this.#hasTurn = false;
+    if (this.#hasEnded) return;
+    step(this.#state, { type: 'turn' }, now(), this.#effects);
+    this.#carryOut();
+  };
+
+  #carryOut(): void {
+    const effects = this.#effects;
+    for (let at = 0; at < effects.length; at++) this.#do(effects[at] as InterchangeEffect);
+    effects.length = 0;
+  }
+
+  #do(effect: InterchangeEffect): void {
+    switch (effect.do) {
+      case 'send tasks': {
+        const { manager, tasks } = effect;
+        const batch = writeTaskBatch(tasks, this.#translationFor(manager));
+        for (const task of tasks) task.slab = undefined;
+        this.#pools.send(manager.peer, manager.style === 'two-port' ? [empty, batch] : [batch]);
+        return;
+      }
+      case 'forward':
+        this.#results.send(effect.frames);
+        return;
+      case 'fail':
+        this.#results.send([writeFailure(effect.taskId, failureOf(effect.failure))]);
+        return;
+      case 'reply':
+        this.#pools.send(effect.peer, writeInterchangeWord({ type: effect.what }, effect.style));
+        return;
+      case 'explain refusal':
+        this.#pools.send(effect.peer, writeInterchangeWord({ type: 'refusal', reason: effect.reason }, 'one-port'));
+        return;
+      case 'cancel task': {
+        const word = { type: 'cancel', taskIds: [effect.taskId] } as const;
+        this.#pools.send(effect.manager.peer, writeInterchangeWord(word, effect.manager.style));
+        return;
+      }
+      case 'answer':
+        this.#commands.send([writeReply(effect.reply, this.#ports)]);
+        return;
+      case 'show status':
+        this.#pools.send(effect.peer, [encode(statusDict(effect.report))]);
+        return;
+      case 'relay monitoring':
+        this.#monitoring?.send(effect.frame);
+        return;
+      case 'record manager':
+        this.#record(effect.manager, effect.now);
+        return;
+      case 'log':
+        this.#log.write(effect.level, effect.text);
+        return;
+      case 'timer':
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#feed({ type: 'timer' }), Math.max(0, effect.at - now()));
+        return;
+      case 'end':
+        this.#end(effect.reason);
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  /** What this manager's pool looks for in a task that the submitter did not put there. */
+  #translationFor(manager: Manager): ((body: Uint8Array) => Uint8Array) | undefined {
+    const era = eraOfRelease(manager.registration.parslVersion);
+    const wanted =
+      manager.style === 'two-port' ? 'resource_spec' : era === undefined ? this.#envelope : envelopeOf(era);
+    if (this.#envelope === undefined || wanted === undefined) return undefined;
+    return translation(this.#envelope, wanted);
+  }
+
+  #record(manager: Manager, at: number): void {
+    const { runId } = this.#config;
+    const { registration, isActive, isDraining, heardAt, idleSince } = manager;
+    const taskIds = manager.taskIds();
+    this.#monitoring?.send(
+      writeNodeInfo({ runId: runId ?? '', registration, taskIds, isActive, isDraining, heardAt, idleSince, at }),
+    );
+  }
+
+  #note(level: 'info' | 'warning', text: string): void {
+    this.#log.write(level, text);
+  }
+
+  #end(reason: string): void {
+    if (this.#hasEnded) return;
+    this.#log.write('info', `Interchange ends: ${reason}`);
+    this.#hasEnded = true;
+    this.#options.onEnd(reason);
+  }
+
+  /** Tells every pool to go, since nobody is left to give it tasks, and closes everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    for (const manager of this.#state.managers.values()) {
+      this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));
+    }
+    const lingerMs = 50;
+    const sockets = [this.#tasks, this.#results, this.#commands, this.#pools, this.#poolResults];
+    await Promise.all([...sockets.map((socket) => socket?.close({ lingerMs })), this.#monitoring?.close(lingerMs)]);
+    const { received, queued, leased, answered } = this.#state.counters;
+    this.#log.write(
+      'info',
+      `Of ${received} tasks, ${answered} were answered, ${leased} were with managers, ${queued} waited`,
+    );
+    this.#log.close();
+  }
+}
+
+const empty = new Uint8Array(0);
+
+/** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+function failureOf(failure: Failure): InterchangeFailure {
+  switch (failure.kind) {
+    case 'manager lost':
+      return { ...failure, manager: identityBytes(failure.manager), at: failure.at / 1_000 };
+    case 'version mismatch':
+      return failure;
+    case 'unreadable task':
+      return { kind: 'message', text: `The interchange could not read this task: ${failure.reason}` };
+    case 'unreadable result':
+      return {
+        kind: 'message',
+        text: `The result that manager ${showIdentity(failure.manager)} sent for this task could not be read: ${failure.reason}`,
+      };
+    case 'cancelled':
+      return { kind: 'message', text: 'This task was cancelled before it ran' };
+    default:
+      return failure satisfies never;
+  }
+}

@@ -1,0 +1,79 @@
+// `chervil interchange --status ADDR`: asks a running interchange through its pool port and prints what it says.
+import { readStatus, type StatusReport } from '../wire/messages/command.ts';
+import { writeManagerMessage } from '../wire/messages/manager.ts';
+import { decode } from '../wire/pickle.ts';
+import { createSocket, curveClient, nullMechanism, readCertificates } from '../wire/zmtp/socket.ts';
+import { openPromise } from './promise.ts';
+
+const patienceMs = 5_000;
+
+/** Prints the status of the interchange whose pool port is at `address`; resolves with the exit status. */
+export async function showStatus(address: string, certDir: string | undefined, isJson: boolean): Promise<number> {
+  const endpoint = address.startsWith('tcp://') ? address : `tcp://${address}`;
+  try {
+    const report = await askStatus(endpoint, certDir);
+    process.stdout.write(isJson ? `${JSON.stringify(report)}\n` : formatStatus(report));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 1;
+  }
+}
+
+/** Asks for the status. Rejects when no answer comes within five seconds, as a Python interchange gives none. */
+export async function askStatus(endpoint: string, certDir?: string): Promise<StatusReport> {
+  const keys = certDir === undefined ? undefined : await readCertificates(certDir);
+  const mechanism = keys ? await curveClient({ ...keys.client, serverKey: keys.server.publicKey }) : nullMechanism;
+  const { promise, resolve, reject } = openPromise<StatusReport>();
+  await using dealer = createSocket({
+    type: 'dealer',
+    mechanism,
+    lingerMs: 0,
+    identity: `status-${process.pid}`,
+    onMessage: ([frame]) => {
+      const value = frame && decode(frame);
+      const report = value?.ok ? readStatus(value.value) : undefined;
+      if (report?.ok) resolve(report.value);
+      else reject(new Error(`${endpoint} answered, but not as a Chervil interchange.`));
+    },
+    onPeerFailed: (_address, failure) => reject(new Error(`No interchange at ${endpoint}: ${failure.detail}.`)),
+  });
+  const silence = setTimeout(
+    () =>
+      reject(
+        new Error(
+          `${endpoint} did not answer in ${patienceMs / 1_000} s; is it the pool port of a Chervil interchange?`,
+        ),
+      ),
+    patienceMs,
+  );
+  dealer.connect(endpoint);
+  dealer.send([writeManagerMessage({ type: 'chervil_status' })]);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(silence);
+  }
+}
+
+/** The report for people. */
+export function formatStatus({ counters, managers, lanes, refusals }: StatusReport): string {
+  const { received, queued, leased, answered } = counters;
+  const missing = received - queued - leased - answered;
+  const lines = [
+    `tasks      ${received} received = ${queued} queued + ${leased} with managers + ${answered} answered; ${missing} unaccounted for`,
+    `answers    ${counters.results} results, ${counters.failures} failures made here (${counters.cancelled} cancelled)`,
+    `dropped    ${counters.strayResults} stray results, ${counters.malformed} malformed messages, ${counters.duplicates} repeated tasks`,
+    `managers   ${managers.length} now; ${counters.managersRegistered} registered, ${counters.managersRefused} refused, ${counters.managersLost} lost so far`,
+    ...lanes.map((lane) => `runtime    ${JSON.stringify(lane.runtime)}: ${lane.readyManagers} managers ready`),
+    ...managers.map((manager) => {
+      const state = manager.isDraining ? 'drains' : manager.isActive ? 'active' : 'held';
+      const doing = manager.tasks > 0 ? `${manager.tasks} tasks` : `idle for ${manager.idleSeconds.toFixed(1)} s`;
+      return `  ${manager.manager}  block ${JSON.stringify(manager.blockId)}  ${manager.workerCount} workers  ${doing}  ${state}`;
+    }),
+    ...refusals.map(
+      (refusal) => `  refused ${refusal.manager} (${refusal.times} times): ${JSON.stringify(refusal.reason)}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,91 @@
+// The whole state of an interchange, in one place. Only the core's own files change it; shells and tests read it.
+import type { Counters } from '../wire/messages/command.ts';
+import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.ts';
+import { Lane, mostLanes } from './lane.ts';
+import { type Manager, ManagerTable } from './managers.ts';
+import { readyManagers } from './selectors.ts';
+import { TaskBytes, type TaskRecord } from './task.ts';
+import { firstReference, type VersionReference } from './versions.ts';
+
+export interface InterchangeState {
+  readonly settings: InterchangeSettings;
+  /** Every unanswered task. */
+  readonly tasks: Map<number, TaskRecord>;
+  readonly bytes: TaskBytes;
+  readonly lanes: Map<string, Lane>;
+  readonly managers: ManagerTable;
+  /** Managers whose connection broke, in the order in which it did. */
+  readonly disconnected: Set<Manager>;
+  /** Block ids in order of registration, one for each manager, kept for ever as Parsl does. */
+  readonly blocks: string[];
+  readonly reference: VersionReference;
+  /** Managers turned away, the latest last, at most {@link mostRefusals}. */
+  readonly refusals: Map<string, { reason: string; times: number }>;
+  readonly counters: { -readonly [Name in keyof Counters]: number };
+  /** Managers to tell monitoring about at the end of the turn. */
+  readonly marked: Manager[];
+  /** When the timer asked for last fires; infinite when none runs. */
+  timerAt: number;
+  /** Nobody is declared lost before this time. */
+  patientUntil: number;
+  nextSerial: number;
+  hasEnded: boolean;
+}
+
+export const mostRefusals = 100;
+
+/** An interchange that has heard nothing yet. */
+export function createInterchange(settings: InterchangeSettings): InterchangeState {
+  return {
+    settings,
+    tasks: new Map(),
+    bytes: new TaskBytes(),
+    lanes: new Map(),
+    managers: new ManagerTable(),
+    disconnected: new Set(),
+    blocks: [],
+    reference: firstReference(settings.versions),
+    refusals: new Map(),
+    counters: {
+      received: 0,
+      queued: 0,
+      leased: 0,
+      answered: 0,
+      results: 0,
+      failures: 0,
+      cancelled: 0,
+      strayResults: 0,
+      malformed: 0,
+      duplicates: 0,
+      managersRegistered: 0,
+      managersRefused: 0,
+      managersLost: 0,
+    },
+    marked: [],
+    timerAt: Number.POSITIVE_INFINITY,
+    patientUntil: Number.NEGATIVE_INFINITY,
+    nextSerial: 0,
+    hasEnded: false,
+  };
+}
+
+/** The lane of `runtime`; `undefined` when there are too many to open another. */
+export function laneOf(state: InterchangeState, runtime: string): Lane | undefined {
+  let lane = state.lanes.get(runtime);
+  if (lane === undefined && state.lanes.size < mostLanes) {
+    lane = new Lane(runtime, readyManagers(state.settings.selector, state.settings.random));
+    state.lanes.set(runtime, lane);
+  }
+  return lane;
+}
+
+const levels = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>;
+
+/** Whether lines of this level are wanted. Ask before making a text that costs something. */
+export function isLogged(state: InterchangeState, level: LogLevel): boolean {
+  return levels[level] >= levels[state.settings.logLevel ?? 'info'];
+}
+
+export function log(state: InterchangeState, effects: InterchangeEffect[], level: LogLevel, text: string): void {
+  if (isLogged(state, level)) effects.push({ do: 'log', level, text });
+}

@@ -1,0 +1,88 @@
+// A task inside the interchange: one small record from its arrival to its answer. The core makes them; the queue orders
+// them; the batch writer copies their bytes out.
+import type { Lane } from './lane.ts';
+import type { Manager } from './managers.ts';
+
+/**
+ * Where a task stands. `queued` waits for a manager; `leased` was sent to one; `answered` is settled and only kept
+ * until the queue has skipped it.
+ */
+export type TaskState = 'queued' | 'leased' | 'answered';
+
+/**
+ * One unanswered task. Its bytes lie in a shared slab, so that a million queued tasks are a million of these and not
+ * two million; `slab` is `undefined` as soon as the bytes are no longer needed.
+ */
+export class TaskRecord {
+  readonly id: number;
+  /** Lower runs earlier; `undefined` runs last. */
+  readonly priority: number | undefined;
+  readonly lane: Lane;
+  slab: Uint8Array | undefined;
+  readonly offset: number;
+  readonly length: number;
+  state: TaskState = 'queued';
+  /** The manager that holds the lease, and its neighbours in that manager's list. */
+  manager: Manager | undefined = undefined;
+  previous: TaskRecord | undefined = undefined;
+  next: TaskRecord | undefined = undefined;
+
+  constructor(
+    id: number,
+    priority: number | undefined,
+    lane: Lane,
+    slab: Uint8Array | undefined,
+    offset: number,
+    length: number,
+  ) {
+    this.id = id;
+    this.priority = priority;
+    this.lane = lane;
+    this.slab = slab;
+    this.offset = offset;
+    this.length = length;
+  }
+}
+
+/** The order of the queue: lowest priority number first, none last, then the lowest task id. */
+export function runsBefore(a: TaskRecord, b: TaskRecord): boolean {
+  const first = a.priority;
+  const second = b.priority;
+  if (first === second) return a.id < b.id;
+  if (second === undefined) return true;
+  if (first === undefined) return false;
+  return first < second;
+}
+
+const slabBytes = 64 * 1024;
+
+/**
+ * Keeps the bytes of queued tasks, packed in slabs of 64 KiB: a received frame is a window on a chunk the socket read,
+ * with other frames in it, and one waiting task must not keep all of that alive. A slab goes when its last task has gone.
+ */
+export class TaskBytes {
+  #slab = new Uint8Array(0);
+  #used = 0;
+
+  /** The slab and offset of the bytes stored last. */
+  slab: Uint8Array = this.#slab;
+  offset = 0;
+
+  /** Copies `bytes`; read `slab` and `offset` afterwards. Large tasks get a slab of their own. */
+  store(bytes: Uint8Array): void {
+    const length = bytes.length;
+    if (length > slabBytes / 4) {
+      this.slab = bytes.slice();
+      this.offset = 0;
+      return;
+    }
+    if (this.#used + length > this.#slab.length) {
+      this.#slab = new Uint8Array(slabBytes);
+      this.#used = 0;
+    }
+    this.#slab.set(bytes, this.#used);
+    this.slab = this.#slab;
+    this.offset = this.#used;
+    this.#used += length;
+  }
+}

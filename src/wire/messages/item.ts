@@ -1,0 +1,161 @@
+// The frames behind a `result` message of a pool: results, exceptions, monitoring. An interchange reads the type and
+// the task id; pools write them, submitters read them whole.
+import type { Result } from '../../base/result.ts';
+import { decodePrefix, encode, type PickleLimits, type PickleValue, PickleWriter, toNumber } from '../pickle.ts';
+import { prepareText } from './plain.ts';
+import { kind, Skim } from './skim.ts';
+
+/** One frame of a result message, as far as an interchange looks into it. */
+export type Item =
+  /** A task's result or exception. `frame` is passed on byte for byte. */
+  | { readonly kind: 'outcome'; readonly taskId: number; readonly frame: Uint8Array }
+  /** A monitoring message; `frame` is the pickle of its payload alone. */
+  | { readonly kind: 'monitoring'; readonly frame: Uint8Array }
+  /** Nothing to act on: a heartbeat on the old result port. */
+  | { readonly kind: 'heartbeat' }
+  /** Broken; with the task it was about, if that could still be read. */
+  | { readonly kind: 'unreadable'; readonly taskId: number | undefined; readonly reason: string };
+
+const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
+const texts = {
+  type: ascii('type'),
+  result: ascii('result'),
+  taskId: ascii('task_id'),
+  exception: ascii('exception'),
+  monitoring: ascii('monitoring'),
+  payload: ascii('payload'),
+  heartbeat: ascii('heartbeat'),
+};
+
+const skim = new Skim();
+const itemLimits: Partial<PickleLimits> = { maxGlobals: 0, maxDepth: 100, maxContainers: 100_000 };
+const monitoringLimits: Partial<PickleLimits> = { maxGlobals: 1_000, maxDepth: 100, maxContainers: 100_000 };
+
+/**
+ * Reads one frame as far as an interchange must. Never throws.
+ *
+ * @example
+ * const item = readItem(frame);
+ * if (item.kind === 'outcome') item.taskId;
+ */
+export function readItem(frame: Uint8Array): Item {
+  const isUsual = skim.read(frame);
+  let type: 'result' | 'monitoring' | 'heartbeat' | undefined;
+  let taskId: number | undefined;
+  let hasOutcome = false;
+  let payloadAt = -1;
+  for (let entry = 0; entry < skim.count; entry++) {
+    if (skim.keyIs(entry, texts.type)) {
+      if (skim.valueIs(entry, texts.result)) type = 'result';
+      else if (skim.valueIs(entry, texts.monitoring)) type = 'monitoring';
+      else if (skim.valueIs(entry, texts.heartbeat)) type = 'heartbeat';
+    } else if (skim.keyIs(entry, texts.taskId)) {
+      const what = skim.valueKind(entry);
+      taskId = what === kind.int || what === kind.float ? wholeNumber(skim.valueNumber(entry)) : undefined;
+    } else if (skim.keyIs(entry, texts.exception) || skim.keyIs(entry, texts.result)) {
+      hasOutcome = skim.valueKind(entry) === kind.bytes || hasOutcome;
+    } else if (skim.keyIs(entry, texts.payload)) payloadAt = entry;
+  }
+  if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && hasOutcome)
+    return { kind: 'outcome', taskId, frame };
+  if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
+    return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
+  }
+  if (isUsual && type === 'heartbeat') return { kind: 'heartbeat' };
+  return readUnusual(frame, type === 'monitoring', taskId);
+}
+
+function wholeNumber(value: number): number | undefined {
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/**
+ * The pickle of a monitoring payload, cut out of its item without reading it: everything up to the payload's end, then
+ * STOP. A pickle's value is what lies on top of the stack at STOP, and that is the payload, whatever lies below.
+ */
+function cutPayload(frame: Uint8Array, bodyAt: number, end: number): Uint8Array {
+  const cut = Buffer.allocUnsafe(2 + end - bodyAt + 1);
+  cut[0] = 0x80;
+  cut[1] = frame[0] === 0x80 ? (frame[1] as number) : 4;
+  cut.set(frame.subarray(bodyAt, end), 2);
+  cut[cut.length - 1] = 0x2e;
+  return cut;
+}
+
+/** The slow way, for old protocols, several frames, floats as ids and everything broken. */
+function readUnusual(frame: Uint8Array, isMonitoring: boolean, seenId: number | undefined): Item {
+  const decoded = decodePrefix(frame, isMonitoring ? monitoringLimits : itemLimits);
+  if (!decoded.ok) return { kind: 'unreadable', taskId: seenId, reason: decoded.error.message };
+  const { value } = decoded.value;
+  if (!(value instanceof Map)) return { kind: 'unreadable', taskId: undefined, reason: 'it is no dict' };
+  const type = value.get('type');
+  const idValue = value.get('task_id');
+  const taskId = typeof idValue === 'boolean' ? undefined : wholeNumber(toNumber(idValue) ?? Number.NaN);
+  if (type === 'heartbeat') return { kind: 'heartbeat' };
+  if (type === 'monitoring') {
+    const payload = value.get('payload');
+    if (payload === undefined) return { kind: 'unreadable', taskId: undefined, reason: 'monitoring without payload' };
+    return { kind: 'monitoring', frame: encode(payload) };
+  }
+  if (type !== 'result') return { kind: 'unreadable', taskId, reason: 'its type is neither result nor monitoring' };
+  if (taskId === undefined) return { kind: 'unreadable', taskId, reason: 'its task_id is no whole number' };
+  if (!(value.get('result') instanceof Uint8Array) && !(value.get('exception') instanceof Uint8Array)) {
+    return { kind: 'unreadable', taskId, reason: 'it has neither result nor exception' };
+  }
+  return { kind: 'outcome', taskId, frame };
+}
+
+/** What a task came to, as it travels: a packed value, or a packed exception. */
+export interface Outcome {
+  readonly taskId: number;
+  readonly isException: boolean;
+  /** Serializer id, line feed, body. */
+  readonly bytes: Uint8Array;
+}
+
+/** An item as the submitter reads it: whole, and only outcomes. */
+export function readOutcome(frame: Uint8Array): Result<Outcome> {
+  const decoded = decodePrefix(frame, itemLimits);
+  if (!decoded.ok) return { ok: false, error: decoded.error.message };
+  const { value } = decoded.value;
+  if (!(value instanceof Map) || value.get('type') !== 'result') return { ok: false, error: 'it is no result' };
+  const taskId = wholeNumber(toNumber(value.get('task_id')) ?? Number.NaN);
+  if (taskId === undefined) return { ok: false, error: 'its task_id is no whole number' };
+  const result = value.get('result');
+  if (result instanceof Uint8Array) return { ok: true, value: { taskId, isException: false, bytes: result } };
+  const exception = value.get('exception');
+  if (exception instanceof Uint8Array) return { ok: true, value: { taskId, isException: true, bytes: exception } };
+  return { ok: false, error: `task ${taskId} has neither result nor exception` };
+}
+
+const writer = new PickleWriter();
+const prepared = {
+  type: prepareText('type'),
+  result: prepareText('result'),
+  taskId: prepareText('task_id'),
+  exception: prepareText('exception'),
+};
+
+/** The item frame of an outcome. */
+export function writeOutcome(outcome: Outcome): Uint8Array {
+  writer.begin();
+  writer.dictStart();
+  writer.raw(prepared.type);
+  writer.raw(prepared.result);
+  writer.raw(prepared.taskId);
+  writer.int(outcome.taskId);
+  writer.raw(outcome.isException ? prepared.exception : prepared.result);
+  writer.byteString(outcome.bytes);
+  writer.dictEnd();
+  return writer.finish();
+}
+
+/** The item frame of a monitoring message. */
+export function writeMonitoringItem(payload: PickleValue): Uint8Array {
+  return encode(
+    new Map<PickleValue, PickleValue>([
+      ['type', 'monitoring'],
+      ['payload', payload],
+    ]),
+  );
+}

@@ -1,0 +1,345 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Bench, registration, seeded, sure } from './builders.ts';
+
+describe('giving out tasks', () => {
+  it('a task goes to a manager as soon as one is there', () => {
+    const bench = new Bench();
+    assert.deepEqual(bench.tell(bench.task(1)), []);
+    assert.deepEqual(bench.tell(bench.register('m')), ['m gets 1']);
+    bench.counts({ received: 1, queued: 0, leased: 1, answered: 0 });
+  });
+
+  it('a manager never gets more tasks than it said it can take', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m', { maxCapacity: 3 }));
+    const tasks = [1, 2, 3, 4, 5].map((id) => bench.task(id));
+    assert.deepEqual(bench.tell(...tasks), ['m gets 1 2 3']);
+    assert.deepEqual(bench.tell(bench.results('m', 2)), ['forward result 2', 'm gets 4']);
+  });
+
+  it('the lowest priority number leaves first, then the lowest task id, and tasks without priority last', () => {
+    const bench = new Bench();
+    bench.take(
+      bench.task(5),
+      bench.task(4),
+      bench.task(9, { priority: 2 }),
+      bench.task(7, { priority: -1.5 }),
+      bench.task(8, { priority: 2 }),
+      bench.task(6, { priority: Number.POSITIVE_INFINITY }),
+    );
+    assert.deepEqual(bench.tell(bench.register('m', { maxCapacity: 10 })), ['m gets 7 8 9 6 4 5']);
+  });
+
+  it('messages of tasks are bounded in bytes', () => {
+    const bench = new Bench({ batchBytes: 250 });
+    const body = new Uint8Array(100);
+    const tasks = [1, 2, 3, 4, 5].map((taskId) => ({ ...bench.task(taskId), body }) as ReturnType<Bench['task']>);
+    bench.take(...tasks);
+    assert.deepEqual(bench.tell(bench.register('m', { maxCapacity: 9 })), ['m gets 1 2', 'm gets 3 4', 'm gets 5']);
+  });
+
+  it('a manager with capacity zero, or a negative one, gets nothing', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m', { maxCapacity: 0 }), bench.register('n', { maxCapacity: -4 }));
+    assert.deepEqual(bench.tell(bench.task(1)), []);
+  });
+
+  it('tasks go only to managers whose workers have their runtime', () => {
+    const bench = new Bench();
+    bench.take(bench.task(1, { runtime: 'node' }), bench.task(2), bench.task(3, { runtime: 'node' }));
+    assert.deepEqual(bench.tell(bench.register('py', { maxCapacity: 9 })), ['py gets 2']);
+    assert.deepEqual(bench.tell(bench.register('js', { runtimes: ['node'], maxCapacity: 1 })), ['js gets 1']);
+    assert.deepEqual(bench.tell(bench.register('both', { runtimes: ['python', 'node'], maxCapacity: 9 })), [
+      'both gets 3',
+    ]);
+  });
+
+  it('a manager with several runtimes takes its tasks in the one order of all', () => {
+    const bench = new Bench();
+    bench.take(bench.task(1, { runtime: 'node' }), bench.task(2), bench.task(3, { runtime: 'node' }), bench.task(4));
+    const both = bench.register('m', { runtimes: ['python', 'node'], maxCapacity: 9 });
+    assert.deepEqual(bench.tell(both), ['m gets 1 2 3 4']);
+  });
+
+  it('the random selector uses every ready manager in the long run', () => {
+    const bench = new Bench({ random: seeded(5) });
+    for (let at = 0; at < 10; at++) bench.take(bench.register(`m${at}`, { maxCapacity: 100 }));
+    const used = new Set(Array.from({ length: 200 }, (_, id) => bench.tell(bench.task(id))[0]?.split(' ')[0]));
+    assert.equal(used.size, 10);
+  });
+
+  it('the block selector serves the highest block id first, compared as text', () => {
+    const bench = new Bench({ selector: 'block-id' });
+    for (const blockId of ['1', '10', '9', '2']) {
+      bench.take(bench.register(`block${blockId}`, { blockId, maxCapacity: 1 }));
+    }
+    const order = [1, 2, 3, 4].map((id) => bench.tell(bench.task(id))[0]);
+    assert.deepEqual(order, ['block9 gets 1', 'block2 gets 2', 'block10 gets 3', 'block1 gets 4']);
+  });
+
+  it('a task id that comes again while unanswered is dropped, since two answers would end the submitter', () => {
+    const bench = new Bench();
+    bench.take(bench.task(1), bench.task(1));
+    bench.counts({ received: 1, duplicates: 1 });
+    assert.deepEqual(bench.tell(bench.register('m')), ['m gets 1']);
+  });
+});
+
+describe('results', () => {
+  it('pass byte for byte, all of one message together', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1), bench.task(2));
+    assert.deepEqual(bench.tell(bench.results('m', 2, 1)), ['forward result 2, result 1']);
+    bench.counts({ answered: 2, results: 2 });
+  });
+
+  it('for tasks the manager does not hold are dropped and counted', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.register('n', { maxCapacity: 0 }), bench.task(1));
+    assert.deepEqual(bench.tell(bench.results('n', 1)), []);
+    assert.deepEqual(bench.tell(bench.results('nobody', 1)), []);
+    assert.deepEqual(bench.tell(bench.results('m', 1, 1, 7, -1)), ['forward result 1']);
+    bench.counts({ strayResults: 5, results: 1 });
+  });
+
+  it('that cannot be read fail their task if its id can be, and harm no other', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1), bench.task(2));
+    const items = [
+      { kind: 'unreadable', taskId: 1, reason: 'neither result nor exception' },
+      { kind: 'unreadable', taskId: undefined, reason: 'no pickle' },
+      { kind: 'outcome', taskId: 2, frame: new TextEncoder().encode('two') },
+    ] as const;
+    assert.deepEqual(bench.tell({ type: 'results', peer: 'm', items }), ['1 fails: unreadable result', 'forward two']);
+  });
+
+  it('with monitoring are relayed only if somebody listens', () => {
+    const items = [{ kind: 'monitoring', frame: new Uint8Array(1) }] as const;
+    const deaf = new Bench();
+    deaf.take(deaf.register('m'));
+    assert.deepEqual(deaf.tell({ type: 'results', peer: 'm', items }), []);
+    const bench = new Bench({ isMonitored: true });
+    assert.deepEqual(bench.tell(bench.register('m')), ['record m']);
+    assert.deepEqual(bench.tell({ type: 'results', peer: 'm', items }), ['relay monitoring']);
+  });
+});
+
+describe('managers', () => {
+  it('get an answer to a heartbeat only when registered, and to a probe always', () => {
+    const bench = new Bench();
+    assert.deepEqual(bench.tell({ type: 'heartbeat', peer: 'm' }, { type: 'probe', peer: 'm' }), ['probe to m']);
+    assert.deepEqual(bench.tell(bench.register('m'), { type: 'heartbeat', peer: 'm' }), ['heartbeat to m']);
+  });
+
+  it('that are silent for longer than the threshold are lost, and each of their tasks fails with it', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.register('n'), bench.task(1), bench.task(2), bench.task(3));
+    bench.wait(60_000);
+    bench.take({ type: 'heartbeat', peer: 'n' });
+    const effects = bench.wait(60_002);
+    const failed = effects.filter((effect) => effect.do === 'fail');
+    sure(failed.length >= 1 && failed.every((effect) => effect.failure.kind === 'manager lost'));
+    assert.equal(bench.state.managers.size, 1);
+    assert.deepEqual(bench.tell({ type: 'heartbeat', peer: 'm' }), []);
+    bench.wait(60_000);
+    assert.equal(bench.state.managers.size, 0);
+    bench.counts({ managersLost: 2, leased: 0, answered: 3 });
+  });
+
+  it('are not missed while the interchange itself stood still', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1));
+    bench.now += 500_000;
+    assert.deepEqual(bench.tell({ type: 'timer' }), []);
+    assert.deepEqual(bench.tell({ type: 'heartbeat', peer: 'm' }), ['heartbeat to m']);
+    assert.deepEqual(bench.wait(100_000), []);
+    assert.equal(bench.wait(30_000).length, 1);
+  });
+
+  it('whose late results come after their loss get no second answer', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1));
+    bench.wait(200_000);
+    assert.deepEqual(bench.tell(bench.results('m', 1)), []);
+    bench.counts({ answered: 1, failures: 1, strayResults: 1 });
+  });
+
+  it('without connection get no tasks, and are lost after the grace', () => {
+    const bench = new Bench({ disconnectGraceMs: 5_000 });
+    bench.take(bench.register('m'), bench.task(1));
+    bench.take({ type: 'disconnected', peer: 'm' });
+    assert.deepEqual(bench.tell(bench.task(2)), []);
+    bench.wait(4_000);
+    assert.deepEqual(bench.tell({ type: 'connected', peer: 'm' }), ['m gets 2']);
+    assert.deepEqual(bench.wait(20_000), []);
+    bench.take({ type: 'disconnected', peer: 'm' });
+    assert.equal(bench.wait(6_000).length, 2);
+  });
+
+  it('that drain get no more tasks, and leave when they hold none', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1));
+    assert.deepEqual(bench.tell({ type: 'drain', peer: 'm' }, bench.task(2)), []);
+    assert.deepEqual(bench.tell(bench.results('m', 1)), ['forward result 1', 'drained to m']);
+    assert.equal(bench.state.managers.size, 0);
+    assert.deepEqual(bench.tell(bench.register('n')), ['n gets 2']);
+    assert.deepEqual(bench.tell(bench.results('n', 2), { type: 'drain', peer: 'n' }), [
+      'forward result 2',
+      'drained to n',
+    ]);
+  });
+
+  it('that are held keep their tasks, get no more, and still can drain', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1));
+    const hold = { type: 'command', token: 7, command: { name: 'hold manager', manager: 'm' } } as const;
+    assert.deepEqual(bench.tell(hold, bench.task(2)), ['answer 7: nothing']);
+    assert.deepEqual(bench.tell({ type: 'drain', peer: 'm' }), []);
+    assert.deepEqual(bench.tell(bench.results('m', 1)), ['forward result 1', 'drained to m']);
+  });
+
+  it('that register twice lose the tasks of their first life', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1), bench.task(2), bench.task(3));
+    assert.deepEqual(bench.tell(bench.register('m')), ['1 fails: manager lost', '2 fails: manager lost', 'm gets 3']);
+  });
+
+  it('with equal packages share one copy of the list', () => {
+    const bench = new Bench();
+    const packages = () =>
+      new Map([
+        ['numpy', '2.0'],
+        ['scipy', '1.14'],
+      ]);
+    bench.take(bench.register('a', { packages: packages() }), bench.register('b', { packages: packages() }));
+    const copies = [...bench.state.managers.values()].map((manager) => manager.registration.packages);
+    assert.equal(copies[0], copies[1]);
+  });
+
+  it('have names that no terminal or file system can be harmed with', () => {
+    const bench = new Bench();
+    bench.take(bench.register('../x'), bench.register('\x1b[2J'), bench.register('\xff\xfe'), bench.register('\\xff'));
+    const names = [...bench.state.managers.values()].map((manager) => manager.name);
+    assert.deepEqual(names, ['..\\x2fx', '\\x1b\\x5b2J', '\\xff\\xfe', '\\x5cxff']);
+  });
+});
+
+describe('versions', () => {
+  it('a manager of a wrong version is refused and named, and the run goes on', () => {
+    const bench = new Bench();
+    bench.take(bench.register('good'));
+    assert.deepEqual(bench.tell(bench.register('bad', { pythonVersion: '3.12.1' })), ['drained to bad']);
+    assert.deepEqual(bench.tell(bench.task(1)), ['good gets 1']);
+    const [effect] = bench.take({ type: 'command', token: 1, command: { name: 'status' } });
+    sure(effect?.do === 'answer' && effect.reply.name === 'status');
+    const { refusals } = effect.reply.report;
+    assert.equal(refusals[0]?.manager, 'bad');
+    assert.match(refusals[0]?.reason ?? '', /expected py\.v=3\.11 .* found py\.v=3\.12/);
+  });
+
+  it('patch releases of Python are alike', () => {
+    const bench = new Bench();
+    bench.take(bench.register('a'));
+    assert.deepEqual(bench.tell(bench.register('b', { pythonVersion: '3.11.9' })), []);
+  });
+
+  it("under Parsl's own policy a wrong version ends the run with a VersionMismatch", () => {
+    const bench = new Bench({ versions: { onMismatch: 'end', parsl: '2026.07.27', python: '3.11.7' } });
+    assert.deepEqual(bench.tell(bench.register('bad', { parslVersion: '9.9.9' })), [
+      '-1 fails: version mismatch',
+      'end',
+    ]);
+  });
+
+  it('no version is looked at when the submitter does not want it', () => {
+    const bench = new Bench({ versions: { onMismatch: 'accept', parsl: '1', python: '2.7' } });
+    assert.deepEqual(bench.tell(bench.register('m'), bench.task(1)), ['m gets 1']);
+  });
+
+  it('pools that pack payloads in another way than the submitter are refused, whatever the policy', () => {
+    const bench = new Bench({ versions: { onMismatch: 'accept' }, submitEra: 'H' });
+    assert.deepEqual(bench.tell(bench.register('old', { parslVersion: '2025.10.06' })), ['drained to old']);
+    const oldest = { type: 'registration', peer: 'a', style: 'two-port', registration: registration() } as const;
+    assert.deepEqual(bench.tell(oldest), ['drained to a']);
+    assert.deepEqual(bench.tell(bench.register('near', { parslVersion: '2026.01.05' }), bench.task(1)), [
+      'near gets 1',
+    ]);
+  });
+
+  it('a Chervil pool is told why, and one without Python workers is not asked about Python', () => {
+    const bench = new Bench();
+    bench.take(bench.register('good'));
+    const changes = { parslVersion: 'other', extensions: ['refusal'] } as const;
+    assert.deepEqual(bench.tell(bench.register('m', changes)), ['refuse m']);
+    assert.deepEqual(bench.tell(bench.register('n', { ...changes, runtimes: ['node'] })), []);
+  });
+});
+
+describe('commands', () => {
+  it('cancel fails a queued task at once and asks the manager of a running one', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m', { extensions: ['cancel'], maxCapacity: 1 }), bench.task(1), bench.task(2));
+    bench.take(bench.task(3));
+    const [first, second, answer] = bench.take({
+      type: 'command',
+      token: 1,
+      command: { name: 'cancel', taskIds: [1, 2, 9] },
+    });
+    sure(first?.do === 'cancel task' && first.taskId === 1);
+    sure(second?.do === 'fail' && second.taskId === 2);
+    sure(answer?.do === 'answer' && answer.reply.name === 'cancelled');
+    assert.deepEqual(answer.reply.answers, ['asked', 'removed', 'unknown']);
+    assert.deepEqual(bench.tell(bench.results('m', 1)), ['forward result 1', 'm gets 3']);
+  });
+
+  it('cancel says so when the manager cannot stop tasks', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.task(1));
+    const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'cancel', taskIds: [1] } });
+    sure(answer?.do === 'answer' && answer.reply.name === 'cancelled');
+    assert.deepEqual(answer.reply.answers, ['running']);
+  });
+
+  it('every command is answered, the unknown with nothing', () => {
+    const bench = new Bench();
+    assert.deepEqual(bench.tell({ type: 'command', token: 3, command: { name: 'unknown', shown: '5' } }), [
+      'answer 3: nothing',
+    ]);
+  });
+
+  it('managers are listed with their tasks and how long they have been idle', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'), bench.register('n', { maxCapacity: 0 }), bench.task(1));
+    bench.now += 1_500;
+    const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'managers' } });
+    sure(answer?.do === 'answer' && answer.reply.name === 'managers');
+    assert.deepEqual(
+      answer.reply.managers.map(({ manager, tasks, idleSeconds }) => ({ manager, tasks, idleSeconds })),
+      [
+        { manager: 'm', tasks: 1, idleSeconds: 0 },
+        { manager: 'n', tasks: 0, idleSeconds: 1.5 },
+      ],
+    );
+  });
+
+  it('blocks stay connected for ever, one entry for each manager', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m', { blockId: '7' }), bench.register('n', { blockId: '7' }));
+    bench.wait(500_000);
+    const [answer] = bench.take({ type: 'command', token: 1, command: { name: 'connected blocks' } });
+    sure(answer?.do === 'answer' && answer.reply.name === 'texts');
+    assert.deepEqual(answer.reply.values, ['7', '7']);
+  });
+});
+
+describe('broken messages', () => {
+  it('on the task channel are answered if the id can be read, and else counted', () => {
+    const bench = new Bench();
+    assert.deepEqual(bench.tell({ type: 'unreadable task', taskId: 4, reason: 'no buffer' }), [
+      '4 fails: unreadable task',
+    ]);
+    assert.deepEqual(bench.tell({ type: 'unreadable task', taskId: undefined, reason: 'no pickle' }), []);
+    bench.counts({ received: 1, answered: 1, malformed: 1 });
+  });
+});
