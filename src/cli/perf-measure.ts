@@ -27,7 +27,8 @@ export interface Measurement {
   readonly bytesPerPending: number | null;
 }
 
-type Measured = Omit<Measurement, 'executor' | 'argBytes'>;
+/** What is measured of some number of tasks. */
+export type Measured = Omit<Measurement, 'executor' | 'argBytes'>;
 
 const nothing = {
   submitSeconds: null,

@@ -1,6 +1,8 @@
 // `chervil perf`: what an executor does with tasks that do nothing, as a curve over their number, and what one task alone and
 // one that waits cost. The tasks, how their number grows, and when it ends are as in Parsl's benchmark.
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { app } from '../app/app.ts';
 import { inline } from '../executors/inline.ts';
 import { threads } from '../executors/threads.ts';
@@ -9,7 +11,7 @@ import { load } from '../load/load.ts';
 import type { Run } from '../load/run.ts';
 import { CommandError } from './command-error.ts';
 import { configFrom } from './config-file.ts';
-import { measureBatch, measureLatency, measurePending, type Measurement, type Noop, runs } from './perf-measure.ts';
+import { measureBatch, measureLatency, measurePending, type Measured, type Measurement, type Noop, runs } from './perf-measure.ts';
 
 export interface PerfOptions {
   readonly config: string;
@@ -26,10 +28,13 @@ export interface PerfOptions {
 /** Measures, and prints each measurement as soon as it is there. */
 export async function perf(options: PerfOptions): Promise<void> {
   const sizes = options.iterate === undefined ? 'estimate' : sizesOf(options.iterate);
-  const config = await configOf(options.config);
+  const scratch = mkdtempSync(join(tmpdir(), 'chervil-perf-'));
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+  const config = await configOf(options.config, scratch);
   const { latency, pending, argsize, time } = options;
   const measurements: Measurement[] = [];
-  const tell = (measurement: Measurement): void => {
+  const tell = (executor: string, { tasks, ...measured }: Measured): void => {
+    const measurement: Measurement = { executor, tasks, argBytes: argsize, ...measured };
     measurements.push(measurement);
     process.stdout.write(options.json === true ? `${JSON.stringify(measurement)}\n` : line(measurement));
     if (options.csv !== undefined) writeCsv(options.csv, measurements);
@@ -38,15 +43,15 @@ export async function perf(options: PerfOptions): Promise<void> {
   const run: Run = await load(config);
   try {
     const labels = config.executors?.map(({ label }) => label) ?? [];
-    const at = { executor: labels.length > 1 ? labels.join('+') : (labels[0] ?? 'threads'), argBytes: argsize };
+    const executor = labels.length > 1 ? labels.join('+') : (labels[0] ?? 'threads');
     const noop = app((..._: readonly unknown[]) => 7, { name: 'noop' }) as Noop;
     // Threads, workers and compiled code are there before the first measurement.
     await runs(noop, 300, argsize);
-    if (options.json !== true) process.stdout.write(header(at.executor, options));
-    if (pending !== undefined) tell({ ...at, ...(await measurePending(noop, pending)) });
-    if (latency !== undefined) tell({ ...at, ...(await measureLatency(noop, latency, argsize)) });
+    if (options.json !== true) process.stdout.write(header(executor, options));
+    if (pending !== undefined) tell(executor, await measurePending(noop, pending));
+    if (latency !== undefined) tell(executor, await measureLatency(noop, latency, argsize));
     if (options.iterate !== undefined || (latency === undefined && pending === undefined)) {
-      for await (const measured of curve(sizes, time, (tasks) => measureBatch(noop, tasks, argsize))) tell({ ...at, ...measured });
+      for await (const measured of curve(sizes, time, (tasks) => measureBatch(noop, tasks, argsize))) tell(executor, measured);
     }
   } finally {
     await run.close();
@@ -54,8 +59,6 @@ export async function perf(options: PerfOptions): Promise<void> {
 }
 
 type Sizes = 'estimate' | 'exponential' | readonly number[];
-type Measured = Omit<Measurement, 'executor' | 'argBytes'>;
-
 /** Ever more tasks, until they take as long as was asked for. The first size says little, so there are two at least. */
 export async function* curve(sizes: Sizes, seconds: number, measure: (tasks: number) => Promise<Measured>): AsyncGenerator<Measured> {
   if (typeof sizes !== 'string') {
@@ -82,8 +85,8 @@ function sizesOf(mode: string): Sizes {
   return sizes;
 }
 
-async function configOf(name: string): Promise<Config> {
-  const quiet: Config = { log: false, runDir: 'runinfo' };
+async function configOf(name: string, scratch: string): Promise<Config> {
+  const quiet: Config = { log: false, runDir: scratch };
   switch (name) {
     case 'inline':
       return { ...quiet, executors: [inline()] };
@@ -92,7 +95,7 @@ async function configOf(name: string): Promise<Config> {
     case 'htex':
       throw new CommandError("the executor 'htex' is not part of this version; --config takes inline, threads, or the path of a config module");
     default:
-      return (await configFrom(name))();
+      return { ...quiet, ...(await (await configFrom(name))()) };
   }
 }
 
