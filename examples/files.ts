@@ -1,9 +1,10 @@
 // Commands as apps, with files between them: `files.ts [FILE of numbers]`. What a command makes is an output, and another
 // task that takes it waits for it.
-import { bashApp, file, load, output, sh, type File, type Output } from 'chervil';
+
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bashApp, type File, file, load, type Output, output, sh } from 'chervil';
 
 const sort = bashApp((io: { from: File; to: Output }) => sh`sort -n ${io.from} > ${io.to}`);
 const head = bashApp((io: { from: File; lines: number }) => sh`head -n ${io.lines} ${io.from}`);

@@ -27,4 +27,5 @@ const flaky = app(
 const share = Number(process.argv[2] ?? 0.5);
 await using run = await load({}, { signal: AbortSignal.timeout(60_000) });
 const results = await Promise.allSettled([1, 2, 3].map((seed) => flaky(seed, share)));
-for (const result of results) console.log(result.status === 'fulfilled' ? result.value : (result.reason as Error).message);
+for (const result of results)
+  console.log(result.status === 'fulfilled' ? result.value : (result.reason as Error).message);

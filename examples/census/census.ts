@@ -6,10 +6,11 @@
 //                                  └─ …                                     └─> add ─> the table
 //
 // What was read is remembered in a checkpoint: the second time only files that changed since are read.
-import { app, apps, bashApp, type Future, joinApp, load, sh } from 'chervil';
+
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { app, apps, bashApp, type Future, joinApp, load, sh } from 'chervil';
 import { reportText } from './table.ts';
 import type * as tasks from './tasks.ts';
 import type { Counts, Package, PackageReport } from './tasks.ts';
@@ -18,7 +19,9 @@ const project = fileURLToPath(new URL('../../', import.meta.url));
 
 // Commands: their output is captured. The disk is asked how much there is while everything else goes on.
 const find = bashApp((folder: string) => {
-  const endings = ['js', 'mjs', 'cjs', 'jsx', 'ts', 'mts', 'cts', 'tsx'].flatMap((ending, index) => (index === 0 ? ['-name', `*.${ending}`] : ['-o', '-name', `*.${ending}`]));
+  const endings = ['js', 'mjs', 'cjs', 'jsx', 'ts', 'mts', 'cts', 'tsx'].flatMap((ending, index) =>
+    index === 0 ? ['-name', `*.${ending}`] : ['-o', '-name', `*.${ending}`],
+  );
   return sh`find ${folder} -type f ${'('} ${endings} ${')'} -print`;
 });
 const size = bashApp((folder: string) => sh`du -sk ${folder}`);
@@ -50,17 +53,26 @@ if (all.files === 0) {
   const { memoized } = run.summary();
   const chunks = (await packages).reduce((sum, one) => sum + one.chunks.length, 0);
   const portion = (count: number): string => `${count} ${count === 1 ? 'portion' : 'portions'}`;
-  const from = memoized === 0 ? 'all read now' : memoized >= chunks ? 'all from the checkpoint' : `${portion(memoized)} from the checkpoint, ${chunks - memoized} read now`;
+  const from =
+    memoized === 0
+      ? 'all read now'
+      : memoized >= chunks
+        ? 'all from the checkpoint'
+        : `${portion(memoized)} from the checkpoint, ${chunks - memoized} read now`;
   console.log(`${root}, ${megabytes} MB on disk\n`);
   console.log(reportText(await reports, all, root));
-  console.log(`\n${all.files.toLocaleString('en')} files in ${portion(chunks)}: ${from}; ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
+  console.log(
+    `\n${all.files.toLocaleString('en')} files in ${portion(chunks)}: ${from}; ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`,
+  );
 }
 
 function folderOf(given: string | undefined): string {
   const folder = resolve(given ?? resolve(project, 'node_modules'));
   const problem = !existsSync(folder) ? 'does not exist' : !statSync(folder).isDirectory() ? 'is no folder' : undefined;
   if (problem !== undefined) {
-    console.error(`census: ${folder} ${problem}. Give it the path of a folder with source code, or nothing for ${resolve(project, 'node_modules')}.`);
+    console.error(
+      `census: ${folder} ${problem}. Give it the path of a folder with source code, or nothing for ${resolve(project, 'node_modules')}.`,
+    );
     process.exit(1);
   }
   return realpathSync(folder);

@@ -1,5 +1,5 @@
 // What one source file says of itself: lines, functions, imports. Uses nothing of Chervil.
-import { parse, type ParserPlugin } from '@babel/parser';
+import { type ParserPlugin, parse } from '@babel/parser';
 
 export interface LongestFunction {
   readonly name: string;
@@ -39,7 +39,12 @@ export function readSource(text: string, file: string): SourceReport {
   const lines = text === '' ? 0 : text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
   let program: Node;
   try {
-    program = parse(text, { sourceType: 'unambiguous', allowReturnOutsideFunction: true, errorRecovery: true, plugins: pluginsFor(file) }) as unknown as Node;
+    program = parse(text, {
+      sourceType: 'unambiguous',
+      allowReturnOutsideFunction: true,
+      errorRecovery: true,
+      plugins: pluginsFor(file),
+    }) as unknown as Node;
   } catch (error) {
     return { lines, functions: 0, longest: undefined, imports: [], problem: (error as Error).message };
   }
@@ -54,12 +59,23 @@ export function readSource(text: string, file: string): SourceReport {
       functions++;
       const { start, end } = node.loc;
       const length = end.line - start.line + 1;
-      if (longest === undefined || length > longest.lines) longest = { name: nameOf(node, parent), file, line: start.line, lines: length };
+      if (longest === undefined || length > longest.lines)
+        longest = { name: nameOf(node, parent), file, line: start.line, lines: length };
     }
     const imported = importOf(node);
-    if (imported !== undefined && !imported.startsWith('.') && !imported.startsWith('/')) imports.add(moduleName(imported));
+    if (imported !== undefined && !imported.startsWith('.') && !imported.startsWith('/'))
+      imports.add(moduleName(imported));
     for (const key in node) {
-      if (key === 'loc' || key === 'leadingComments' || key === 'trailingComments' || key === 'innerComments' || key === 'tokens' || key === 'comments' || key === 'errors') continue;
+      if (
+        key === 'loc' ||
+        key === 'leadingComments' ||
+        key === 'trailingComments' ||
+        key === 'innerComments' ||
+        key === 'tokens' ||
+        key === 'comments' ||
+        key === 'errors'
+      )
+        continue;
       const value = node[key];
       if (Array.isArray(value)) {
         for (const one of value) if (isNode(one)) open.push({ node: one, parent: node });
@@ -87,7 +103,12 @@ function pluginsFor(file: string): ParserPlugin[] {
 function nameOf(node: Node, parent: Node | undefined): string {
   for (const at of [node['id'], node['key'], parent?.['id'], parent?.['key'], parent?.['left']]) {
     if (!isNode(at)) continue;
-    const name = at.type === 'Identifier' ? at['name'] : at.type === 'MemberExpression' ? (at['property'] as Node)['name'] : (at['value'] ?? (at['id'] as Node | undefined)?.['name']);
+    const name =
+      at.type === 'Identifier'
+        ? at['name']
+        : at.type === 'MemberExpression'
+          ? (at['property'] as Node)['name']
+          : (at['value'] ?? (at['id'] as Node | undefined)?.['name']);
     if (typeof name === 'string' || typeof name === 'number') return String(name);
   }
   return '(nameless)';

@@ -13,21 +13,45 @@ export function reportText(packages: readonly PackageReport[], all: Counts, root
   const rows = shown.map((one) => [one.name, whole(one.files), whole(one.lines), whole(one.functions), longestOf(one)]);
   if (rest.length > 0) {
     const sum = (of: (one: PackageReport) => number): string => whole(rest.reduce((total, one) => total + of(one), 0));
-    rows.push([`${rest.length} more`, sum((one) => one.files), sum((one) => one.lines), sum((one) => one.functions), '']);
+    rows.push([
+      `${rest.length} more`,
+      sum((one) => one.files),
+      sum((one) => one.lines),
+      sum((one) => one.functions),
+      '',
+    ]);
   }
   rows.push([`all ${packages.length}`, whole(all.files), whole(all.lines), whole(all.functions), longestOf(all)]);
   const imports = Object.entries(all.imports).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  const licences = [...groupCount(packages.map(({ licence }) => licence))].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  const licences = [...groupCount(packages.map(({ licence }) => licence))].sort(
+    (a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1),
+  );
   const parts = [
     table(['package', 'files', 'lines', 'functions', 'longest function'], rows, [28, 6, 9, 9, 22]),
     longestText(all, root),
-    table(['imported most', 'by files'], imports.slice(0, importsShown).map(([name, times]) => [name, whole(times)]), [28, 8]),
-    table(['licence', 'packages'], licences.map(([name, times]) => [name, whole(times)]), [28, 8]),
+    table(
+      ['imported most', 'by files'],
+      imports.slice(0, importsShown).map(([name, times]) => [name, whole(times)]),
+      [28, 8],
+    ),
+    table(
+      ['licence', 'packages'],
+      licences.map(([name, times]) => [name, whole(times)]),
+      [28, 8],
+    ),
   ];
   if (all.problems.length > 0) {
-    const told = all.problems.slice(0, 5).map((problem) => `  ${clip(problem.replace(`${root}/`, '').replaceAll('\n', ' '), 77)}`);
+    const told = all.problems
+      .slice(0, 5)
+      .map((problem) => `  ${clip(problem.replace(`${root}/`, '').replaceAll('\n', ' '), 77)}`);
     const more = all.problems.length > told.length ? [`  and ${all.problems.length - told.length} more`] : [];
-    parts.push([`${all.problems.length} ${all.problems.length === 1 ? 'file is' : 'files are'} no program:`, ...told, ...more].join('\n'));
+    parts.push(
+      [
+        `${all.problems.length} ${all.problems.length === 1 ? 'file is' : 'files are'} no program:`,
+        ...told,
+        ...more,
+      ].join('\n'),
+    );
   }
   return parts.join('\n\n');
 }
@@ -57,7 +81,9 @@ function table(head: readonly string[], rows: readonly (readonly string[])[], wi
       })
       .join(' ')
       .trimEnd();
-  return [line(head), line(widths.slice(0, head.length).map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+  return [line(head), line(widths.slice(0, head.length).map((width) => '-'.repeat(width))), ...rows.map(line)].join(
+    '\n',
+  );
 }
 
 function clip(text: string, width: number): string {

@@ -45,7 +45,10 @@ export async function packagesOf(listing: string, root: string): Promise<Package
   for (let at = 0; at < paths.length; at += 64) {
     const portion = await Promise.all(
       paths.slice(at, at + 64).map(async (path) => {
-        const [folder, { size, mtimeMs }] = await Promise.all([packageFolder(dirname(path), root, folders), stat(path)]);
+        const [folder, { size, mtimeMs }] = await Promise.all([
+          packageFolder(dirname(path), root, folders),
+          stat(path),
+        ]);
         return { folder, file: { path, bytes: size, modifiedMs: mtimeMs } };
       }),
     );
@@ -56,7 +59,13 @@ export async function packagesOf(listing: string, root: string): Promise<Package
     }
   }
   const found = await Promise.all(
-    [...files].map(async ([folder, members]): Promise<Package> => ({ folder, ...(await manifestOf(folder, root)), chunks: chunksOf(members) })),
+    [...files].map(
+      async ([folder, members]): Promise<Package> => ({
+        folder,
+        ...(await manifestOf(folder, root)),
+        chunks: chunksOf(members),
+      }),
+    ),
   );
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -84,7 +93,8 @@ export function add(parts: readonly Counts[]): Counts {
   let longest: LongestFunction | undefined;
   for (const part of parts) {
     for (const [name, times] of Object.entries(part.imports)) imports.set(name, (imports.get(name) ?? 0) + times);
-    if (part.longest !== undefined && (longest === undefined || part.longest.lines > longest.lines)) longest = part.longest;
+    if (part.longest !== undefined && (longest === undefined || part.longest.lines > longest.lines))
+      longest = part.longest;
   }
   const sum = (of: (part: Counts) => number): number => parts.reduce((total, part) => total + of(part), 0);
   return {

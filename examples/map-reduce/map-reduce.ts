@@ -1,7 +1,8 @@
 // The most frequent words of some texts: `map-reduce.ts [URL or file …]`. Without any it counts its own two files.
 // Functions go by reference here: workers import tasks.ts, so it may use whatever it likes.
-import { apps, asCompleted, load } from 'chervil';
+
 import { pathToFileURL } from 'node:url';
+import { apps, asCompleted, load } from 'chervil';
 import type * as tasks from './tasks.ts';
 
 const { count, merge } = apps<typeof tasks>(new URL('./tasks.ts', import.meta.url));
@@ -15,5 +16,9 @@ for await (const part of asCompleted(parts)) {
   if (!part.ok) console.error(`task ${part.future.id}: ${part.error.code}`);
 }
 
-const top = merge(parts).map((all) => Object.entries(all).sort((a, b) => b[1] - a[1]).slice(0, 10));
+const top = merge(parts).map((all) =>
+  Object.entries(all)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 10),
+);
 console.table(await top);

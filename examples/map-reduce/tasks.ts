@@ -12,6 +12,7 @@ export async function count(url: string): Promise<Record<string, number>> {
 /** The counts of all parts together. */
 export function merge(parts: Record<string, number>[]): Record<string, number> {
   const all = new Map<string, number>();
-  for (const part of parts) for (const [word, times] of Object.entries(part)) all.set(word, (all.get(word) ?? 0) + times);
+  for (const part of parts)
+    for (const [word, times] of Object.entries(part)) all.set(word, (all.get(word) ?? 0) + times);
   return Object.fromEntries(all);
 }

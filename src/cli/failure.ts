@@ -27,7 +27,8 @@ export function describeFailure(thrown: unknown): string {
   parts.push(...shown.slice(0, mostFrames).map(({ text }) => `    ${text}`));
   const cause = causeOf(thrown);
   if (cause !== undefined) parts.push(`Caused by ${describeFailure(cause)}`);
-  if (thrown instanceof AggregateError) parts.push(...thrown.errors.slice(0, 5).map((one, index) => `[${index}] ${describeFailure(one)}`));
+  if (thrown instanceof AggregateError)
+    parts.push(...thrown.errors.slice(0, 5).map((one, index) => `[${index}] ${describeFailure(one)}`));
   return parts.filter((part) => part !== '').join('\n');
 }
 
@@ -48,10 +49,17 @@ interface Frame {
 function framesOf(stack: string): Frame[] {
   const frames: Frame[] = [];
   for (const text of stack.split('\n')) {
-    const match = /^\s*at (?:.*\()?((?:file:\/\/)?\/.*?):(\d+):(\d+)\)?$/.exec(text) ?? /^()((?:file:\/\/)?\/\S*?\.\w+):(\d+)$/.exec(text);
+    const match =
+      /^\s*at (?:.*\()?((?:file:\/\/)?\/.*?):(\d+):(\d+)\)?$/.exec(text) ??
+      /^()((?:file:\/\/)?\/\S*?\.\w+):(\d+)$/.exec(text);
     if (match === null) continue;
     const place = match[1] as string;
-    frames.push({ text: text.trim(), path: place.startsWith('file:') ? pathOf(place) : place, line: Number(match[2]), column: Number(match[3]) });
+    frames.push({
+      text: text.trim(),
+      path: place.startsWith('file:') ? pathOf(place) : place,
+      line: Number(match[2]),
+      column: Number(match[3]),
+    });
   }
   return frames;
 }
@@ -84,7 +92,8 @@ function excerpt({ path, line, column }: Frame): string {
   for (let number = from; number <= to; number++) {
     const text = (lines[number - 1] as string).slice(0, 160);
     shown.push(`${number === line ? '>' : ' '} ${String(number).padStart(width)} | ${text}`.trimEnd());
-    if (number === line && column <= 160) shown.push(`  ${' '.repeat(width)} | ${text.slice(0, column - 1).replaceAll(/[^\t]/g, ' ')}^`);
+    if (number === line && column <= 160)
+      shown.push(`  ${' '.repeat(width)} | ${text.slice(0, column - 1).replaceAll(/[^\t]/g, ' ')}^`);
   }
   return shown.join('\n');
 }

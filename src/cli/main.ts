@@ -35,25 +35,50 @@ function commands(rest: readonly string[]): Command {
     .usage('FILE [options] [--] [arguments of the program]')
     .argument('<file>', 'the program; all that is not an option of chervil is handed to it')
     .argument('[args...]')
-    .option('--config <file>', "a module whose export `default` or `config` is used where the program's load() says nothing")
-    .option('--progress', 'tell how far it is, on stderr: a live line on a terminal, a line every few seconds elsewhere (default)')
+    .option(
+      '--config <file>',
+      "a module whose export `default` or `config` is used where the program's load() says nothing",
+    )
+    .option(
+      '--progress',
+      'tell how far it is, on stderr: a live line on a terminal, a line every few seconds elsewhere (default)',
+    )
     .option('--no-progress', 'tell nothing')
     .option('--echo', 'show what the bodies of apps print, with the name of their task')
     .allowUnknownOption()
-    .addHelpText('after', '\nExit code: 0 if the program returned and every task that nobody handled succeeded; 1 otherwise; 130 after Ctrl-C.')
-    .action(async (file: string, args: string[], options: { config?: string; progress?: boolean; echo?: boolean }, command: Command) => {
-      const isAsked = command.getOptionValueSource('progress') === 'cli';
-      const progress = options.progress === false ? 'off' : isAsked ? 'on' : 'auto';
-      await run(file, [...args, ...rest], { config: options.config, progress, echo: options.echo ?? false });
-    });
+    .addHelpText(
+      'after',
+      '\nExit code: 0 if the program returned and every task that nobody handled succeeded; 1 otherwise; 130 after Ctrl-C.',
+    )
+    .action(
+      async (
+        file: string,
+        args: string[],
+        options: { config?: string; progress?: boolean; echo?: boolean },
+        command: Command,
+      ) => {
+        const isAsked = command.getOptionValueSource('progress') === 'cli';
+        const progress = options.progress === false ? 'off' : isAsked ? 'on' : 'auto';
+        await run(file, [...args, ...rest], { config: options.config, progress, echo: options.echo ?? false });
+      },
+    );
 
   program
     .command('perf')
     .description('measure an executor with tasks that do nothing')
-    .option('--config <name>', "'inline', 'threads', 'htex', or a module whose export `default` or `config` is a configuration", 'threads')
-    .option('--iterate <mode>', "'estimate': grow to a size that takes --time; 'exponential': double until it takes --time; or sizes, such as 1000,10000")
+    .option(
+      '--config <name>',
+      "'inline', 'threads', 'htex', or a module whose export `default` or `config` is a configuration",
+      'threads',
+    )
+    .option(
+      '--iterate <mode>',
+      "'estimate': grow to a size that takes --time; 'exponential': double until it takes --time; or sizes, such as 1000,10000",
+    )
     .addOption(new Option('--time <seconds>', 'how long the largest size should take').default(10).argParser(positive))
-    .addOption(new Option('--argsize <bytes>', 'give each call an argument of so many bytes').default(0).argParser(count))
+    .addOption(
+      new Option('--argsize <bytes>', 'give each call an argument of so many bytes').default(0).argParser(count),
+    )
     .addOption(new Option('--latency <n>', 'n tasks, one at a time: p50, p90 and p99').argParser(count))
     .addOption(new Option('--pending <n>', 'bytes of memory that each of n waiting tasks takes').argParser(count))
     .option('--json', 'print one JSON object a line, and nothing else')
@@ -68,7 +93,8 @@ function commands(rest: readonly string[]): Command {
 
 function count(text: string): number {
   const number = Number(text.replaceAll('_', ''));
-  if (!Number.isSafeInteger(number) || number < 0 || text.trim() === '') throw new InvalidArgumentError('It must be a whole number from 0 up.');
+  if (!Number.isSafeInteger(number) || number < 0 || text.trim() === '')
+    throw new InvalidArgumentError('It must be a whole number from 0 up.');
   return number;
 }
 
@@ -79,5 +105,6 @@ function positive(text: string): number {
 }
 
 function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version;
 }

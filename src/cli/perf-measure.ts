@@ -56,7 +56,11 @@ export async function measureBatch(noop: Noop, tasks: number, argBytes: number):
 }
 
 /** One batch; every result is checked. */
-export async function runs(noop: Noop, tasks: number, argBytes: number): Promise<{ submitMs: number; totalMs: number }> {
+export async function runs(
+  noop: Noop,
+  tasks: number,
+  argBytes: number,
+): Promise<{ submitMs: number; totalMs: number }> {
   const payload = payloadOf(argBytes);
   const futures: Future<number>[] = new Array(tasks);
   const start = performance.now();
@@ -82,7 +86,8 @@ export async function measureLatency(noop: Noop, tasks: number, argBytes: number
   const seconds = (performance.now() - start) / 1_000;
   const cpu = (cpuMicros() - cpuBefore) / tasks;
   took.sort();
-  const percentile = (share: number): number | null => (tasks === 0 ? null : rounded(took[Math.min(tasks - 1, Math.floor(tasks * share))] as number));
+  const percentile = (share: number): number | null =>
+    tasks === 0 ? null : rounded(took[Math.min(tasks - 1, Math.floor(tasks * share))] as number);
   return {
     ...nothing,
     tasks,

@@ -11,7 +11,15 @@ import { load } from '../load/load.ts';
 import type { Run } from '../load/run.ts';
 import { CommandError } from './command-error.ts';
 import { configFrom } from './config-file.ts';
-import { measureBatch, measureLatency, measurePending, type Measured, type Measurement, type Noop, runs } from './perf-measure.ts';
+import {
+  type Measured,
+  type Measurement,
+  measureBatch,
+  measureLatency,
+  measurePending,
+  type Noop,
+  runs,
+} from './perf-measure.ts';
 
 export interface PerfOptions {
   readonly config: string;
@@ -51,7 +59,8 @@ export async function perf(options: PerfOptions): Promise<void> {
     if (pending !== undefined) tell(executor, await measurePending(noop, pending));
     if (latency !== undefined) tell(executor, await measureLatency(noop, latency, argsize));
     if (options.iterate !== undefined || (latency === undefined && pending === undefined)) {
-      for await (const measured of curve(sizes, time, (tasks) => measureBatch(noop, tasks, argsize))) tell(executor, measured);
+      for await (const measured of curve(sizes, time, (tasks) => measureBatch(noop, tasks, argsize)))
+        tell(executor, measured);
     }
   } finally {
     await run.close();
@@ -60,7 +69,11 @@ export async function perf(options: PerfOptions): Promise<void> {
 
 type Sizes = 'estimate' | 'exponential' | readonly number[];
 /** Ever more tasks, until they take as long as was asked for. The first size says little, so there are two at least. */
-export async function* curve(sizes: Sizes, seconds: number, measure: (tasks: number) => Promise<Measured>): AsyncGenerator<Measured> {
+export async function* curve(
+  sizes: Sizes,
+  seconds: number,
+  measure: (tasks: number) => Promise<Measured>,
+): AsyncGenerator<Measured> {
   if (typeof sizes !== 'string') {
     for (const tasks of sizes) yield await measure(tasks);
     return;
@@ -80,7 +93,9 @@ function sizesOf(mode: string): Sizes {
   if (mode === 'estimate' || mode === 'exponential') return mode;
   const sizes = mode.split(',').map((size) => (/^\s*[\d_]+\s*$/.test(size) ? Number(size.replaceAll('_', '')) : 0));
   if (sizes.some((size) => !Number.isSafeInteger(size) || size < 1)) {
-    throw new CommandError(`--iterate takes 'estimate', 'exponential', or numbers of tasks such as 1000,10000, not '${mode}'`);
+    throw new CommandError(
+      `--iterate takes 'estimate', 'exponential', or numbers of tasks such as 1000,10000, not '${mode}'`,
+    );
   }
   return sizes;
 }
@@ -93,7 +108,9 @@ async function configOf(name: string, scratch: string): Promise<Config> {
     case 'threads':
       return { ...quiet, executors: [threads()] };
     case 'htex':
-      throw new CommandError("the executor 'htex' is not part of this version; --config takes inline, threads, or the path of a config module");
+      throw new CommandError(
+        "the executor 'htex' is not part of this version; --config takes inline, threads, or the path of a config module",
+      );
     default:
       return { ...quiet, ...(await (await configFrom(name))()) };
   }
@@ -107,8 +124,18 @@ function header(executor: string, { argsize, time }: PerfOptions): string {
 
 function line(measured: Measurement): string {
   const { tasks, submitSeconds, seconds, tasksPerSecond, cpuMicrosPerTask, p50Ms, p99Ms, bytesPerPending } = measured;
-  const cell = (value: number | null, digits: number): string => (value === null ? '-' : value.toFixed(digits)).padStart(12);
-  const cells = [cell(tasks, 0), cell(submitSeconds, 3), cell(seconds, 3), cell(tasksPerSecond, 0), cell(cpuMicrosPerTask, 1), cell(p50Ms, 3), cell(p99Ms, 3), cell(bytesPerPending, 0)];
+  const cell = (value: number | null, digits: number): string =>
+    (value === null ? '-' : value.toFixed(digits)).padStart(12);
+  const cells = [
+    cell(tasks, 0),
+    cell(submitSeconds, 3),
+    cell(seconds, 3),
+    cell(tasksPerSecond, 0),
+    cell(cpuMicrosPerTask, 1),
+    cell(p50Ms, 3),
+    cell(p99Ms, 3),
+    cell(bytesPerPending, 0),
+  ];
   return `${cells.join('')}\n`;
 }
 

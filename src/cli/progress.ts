@@ -64,7 +64,9 @@ export class Progress {
     if (memoized > 0) parts.push(`${number(memoized)} of them remembered`);
     if (failed > 0) parts.push(`${number(failed)} failed`);
     const took = showDuration(performance.now() - this.#startedAt);
-    process.stderr.write(`chervil: ${number(total)} ${total === 1 ? 'task' : 'tasks'} in ${took}: ${parts.join(', ')}\n`);
+    process.stderr.write(
+      `chervil: ${number(total)} ${total === 1 ? 'task' : 'tasks'} in ${took}: ${parts.join(', ')}\n`,
+    );
   }
 
   #tell(): void {
@@ -92,14 +94,16 @@ export class Progress {
     if (failed > 0) parts.push(`${number(failed)} failed`);
     if (memoized > 0) parts.push(`${number(memoized)} remembered`);
     if (perSecond > 0) parts.push(`${perSecond < 10 ? perSecond.toFixed(1) : number(Math.round(perSecond))}/s`);
-    if (perSecond > 0 && live > 0) parts.push(`ETA ${showDuration(Math.ceil(live / perSecond) * 1_000).replace('.0', '')}`);
+    if (perSecond > 0 && live > 0)
+      parts.push(`ETA ${showDuration(Math.ceil(live / perSecond) * 1_000).replace('.0', '')}`);
     return parts.join(', ');
   }
 
   #rate(done: number): number {
     const at = performance.now();
     this.#samples.push({ at, done });
-    while (this.#samples.length > 2 && at - (this.#samples[0] as Sample).at > Math.max(windowMs, plainMs * 2)) this.#samples.shift();
+    while (this.#samples.length > 2 && at - (this.#samples[0] as Sample).at > Math.max(windowMs, plainMs * 2))
+      this.#samples.shift();
     const first = this.#samples[0] as Sample;
     const passedMs = at - first.at;
     return passedMs > 0 ? ((done - first.done) / passedMs) * 1_000 : (done / Math.max(1, at - this.#startedAt)) * 1_000;
@@ -117,7 +121,9 @@ class LiveLine {
   readonly #undo: (() => void)[] = [];
   readonly #writeError: Write;
   #shown = '';
+  /** The program's own line on the screen is not over yet. */
   #isMidLine = false;
+  #isDrawn = false;
 
   constructor() {
     this.#writeError = process.stderr.write.bind(process.stderr) as Write;
@@ -125,10 +131,10 @@ class LiveLine {
       if (!stream.isTTY) continue;
       const { write } = stream;
       stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
-        if (this.#shown !== '') this.#writeError('\r\x1b[K');
+        this.#erase();
         const isTaken = Reflect.apply(write, stream, [chunk, ...rest]) as boolean;
         if (chunk.length > 0) this.#isMidLine = typeof chunk === 'string' ? !chunk.endsWith('\n') : chunk.at(-1) !== 10;
-        if (this.#shown !== '' && !this.#isMidLine) this.#writeError(this.#shown);
+        this.#draw();
         return isTaken;
       }) as Write;
       this.#undo.push(() => {
@@ -141,13 +147,24 @@ class LiveLine {
     const width = process.stderr.columns || 80;
     const line = `chervil: ${text}`;
     this.#shown = line.length < width ? line : `${line.slice(0, width - 2)}…`;
-    // A line of the program's that is not over yet stays as it is; this one comes back with its end.
-    if (!this.#isMidLine) this.#writeError(`\r\x1b[K${this.#shown}`);
+    this.#draw();
   }
 
   end(): void {
-    if (this.#shown !== '' && !this.#isMidLine) this.#writeError('\r\x1b[K');
+    this.#erase();
     this.#shown = '';
     for (const one of this.#undo) one();
+  }
+
+  /** A line of the program's that is not over yet stays as it is; this one comes back with its end. */
+  #draw(): void {
+    if (this.#isMidLine || this.#shown === '') return;
+    this.#writeError(`\r\x1b[K${this.#shown}`);
+    this.#isDrawn = true;
+  }
+
+  #erase(): void {
+    if (this.#isDrawn) this.#writeError('\r\x1b[K');
+    this.#isDrawn = false;
   }
 }

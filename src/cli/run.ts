@@ -57,7 +57,9 @@ export async function run(given: string, args: readonly string[], options: RunOp
     progress.finish();
     if (interrupted.includes(process.exitCode) || isEnding) return;
     if (!hasReturned && !process.exitCode) {
-      process.stderr.write(`chervil: ${file} never came to its end: it awaits something at its top that nothing will settle\n`);
+      process.stderr.write(
+        `chervil: ${file} never came to its end: it awaits something at its top that nothing will settle\n`,
+      );
       process.exitCode = 1;
     }
     if (!process.exitCode && runs.some(hasUnseenFailures)) process.exitCode = 1;
@@ -84,7 +86,9 @@ function programFile(given: string): string {
   try {
     isFile = statSync(file).isFile();
   } catch {
-    throw new CommandError(`there is no file ${file}; chervil run takes the path of a program, from the current directory`);
+    throw new CommandError(
+      `there is no file ${file}; chervil run takes the path of a program, from the current directory`,
+    );
   }
   if (!isFile) throw new CommandError(`${file} is a directory; chervil run takes the path of a program`);
   return file;
@@ -103,7 +107,12 @@ function hasUnseenFailures(run: Run): boolean {
 
 /** CANCELLED, or a consequence of it. */
 function isCancellation(thrown: unknown): boolean {
-  const { code, rootCause, error, suppressed } = (thrown ?? {}) as { code?: unknown; rootCause?: unknown; error?: unknown; suppressed?: unknown };
+  const { code, rootCause, error, suppressed } = (thrown ?? {}) as {
+    code?: unknown;
+    rootCause?: unknown;
+    error?: unknown;
+    suppressed?: unknown;
+  };
   if (suppressed !== undefined) return isCancellation(error) && isCancellation(suppressed);
   return code === 'CANCELLED' || code === 'CLOSED' || (rootCause !== undefined && isCancellation(rootCause));
 }

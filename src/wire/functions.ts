@@ -113,7 +113,8 @@ function makeFunction(source: FunctionByValue): CallableFunction | Promise<Calla
     values.set(key, await importName(imported));
   });
   // What such a body imports when it is called is not seen here.
-  if (!isNative && Object.values(source.functions).some(({ code }) => /\bimport\s*\(.*\.[cm]?tsx?\b/.test(code))) imports.push(registerTypeScript());
+  if (!isNative && Object.values(source.functions).some(({ code }) => /\bimport\s*\(.*\.[cm]?tsx?\b/.test(code)))
+    imports.push(registerTypeScript());
   if (!(captures instanceof Promise) && imports.length === 0) return assemble(source, captures, values);
   return Promise.all([captures, ...imports]).then(([captures]) => assemble(source, captures, values));
 }

@@ -11,7 +11,8 @@ import { Script } from 'node:vm';
 import { isMainThread } from 'node:worker_threads';
 
 /** Whether this Node.js runs TypeScript, `await using` too, without help. */
-export const isNative: boolean = Boolean((process.features as { typescript?: unknown }).typescript) && canParse('{ using nothing = null; }');
+export const isNative: boolean =
+  Boolean((process.features as { typescript?: unknown }).typescript) && canParse('{ using nothing = null; }');
 
 /**
  * Imports with `load`, after whatever is needed to import TypeScript was done.
@@ -88,7 +89,10 @@ export async function resolve(
 }
 
 function isModuleWithoutType(path: string): boolean {
-  return !hasType(dirname(path)) && /^\s*(?:import\b(?!\s*\()|export\b|(?:const\s.*=\s*)?await\b)/m.test(readFileSync(path, 'utf8'));
+  return (
+    !hasType(dirname(path)) &&
+    /^\s*(?:import\b(?!\s*\()|export\b|(?:const\s.*=\s*)?await\b)/m.test(readFileSync(path, 'utf8'))
+  );
 }
 
 /** Whether the nearest package.json has a "type". */
