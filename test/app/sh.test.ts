@@ -203,6 +203,16 @@ describe('sh: what is refused at once', () => {
     });
   }
 
+  test('the compiler refuses most of them', () => {
+    const name: string | undefined = [][0];
+    // @ts-expect-error: it may be undefined
+    assert.throws(() => sh`echo ${name}`);
+    // @ts-expect-error: an object is no word
+    assert.throws(() => sh`echo ${{ a: 1 }}`);
+    // @ts-expect-error: a promise is no word
+    assert.throws(() => sh`echo ${Promise.resolve('a')}`);
+  });
+
   test('a call without a template is refused', () => {
     const call = sh as unknown as (text: string) => Command;
     assert.throws(() => call('ls'), /write sh`…`, or sh.raw/);

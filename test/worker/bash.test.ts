@@ -20,6 +20,7 @@ import { endProcesses, findMarked, signalGroup } from '#src/base/processes.js';
 import { DeadlineError } from '#src/task/errors.js';
 import type { Answer, StreamTarget } from '#src/task/ports.js';
 import { type CommandOptions, runCommand } from '#src/worker/bash.js';
+import { startError } from '#src/worker/bash-start.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'chervil-bash-'));
 const mark = `test-bash-${process.pid}`;
@@ -300,6 +301,21 @@ describe('where a command runs', () => {
     assert.deepEqual([error.remote.name, error.remote.code], ['CommandStartError', 'E2BIG']);
     assert.match(error.message, /environment is too long/);
   });
+});
+
+describe('a bash that cannot be started', () => {
+  for (const [code, message] of [
+    ['EAGAIN', /no more processes \(EAGAIN\)/],
+    ['EMFILE', /too many open files \(EMFILE\)/],
+    ['ENOMEM', /no memory for another process/],
+    ['EPERM', /because of EPERM/],
+  ] as const) {
+    test(`${code} says what to try`, () => {
+      const error = startError(Object.assign(new Error(`because of ${code}`), { code }), 'true', undefined);
+      assert.ok(error.code === 'APP_ERROR' && error.remote.code === code);
+      assert.match(error.message, message);
+    });
+  }
 });
 
 // Three that listen to SIGTERM or not, in the group and outside of it; `ready` appears when all of them run.
