@@ -71,6 +71,13 @@ const inherited = new Set(
   }),
 );
 
+/** A reaper ignores signals as the first thing that it does; then it only waits. */
+const hasBegun = (pid: number): Promise<void> =>
+  until('the reaper ignores signals and waits', () => {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    return /^SigIgn:\s+0*[1-9a-f]/m.test(status) && /^State:\s+S/m.test(status);
+  });
+
 /** A program that starts a reaper and runs commands: see the fixture. */
 async function parent(
   mark: string,
@@ -211,10 +218,7 @@ describe('the reaper', () => {
     const reaper = startReaper(newMark());
     const { pid, ended } = sleeper();
     registerGroup(reaper.fd, pid);
-    if (isLinux)
-      await until('the reaper ignores signals', () =>
-        /SigIgn:\s+0*[1-9a-f]/.test(readFileSync(`/proc/${reaper.pid}/status`, 'latin1')),
-      );
+    if (isLinux) await hasBegun(reaper.pid);
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(reaper.pid, signal);
     await reaper.close();
     assert.equal(await ended, 'SIGKILL');
@@ -222,9 +226,9 @@ describe('the reaper', () => {
 
   test('is in a session of its own, and has nothing of ours but the pipe and the table', linuxOnly, async () => {
     const reaper = startReaper(newMark());
+    await hasBegun(reaper.pid);
     const own = /\) \S \d+ (\d+) (\d+)/.exec(readFileSync(`/proc/${reaper.pid}/stat`, 'latin1'));
     assert.deepEqual([Number(own?.[1]), Number(own?.[2])], [reaper.pid, reaper.pid]);
-    await until('it has begun', () => readlinkSync(`/proc/${reaper.pid}/cwd`) === '/');
     const more = descriptorsOf(reaper.pid).filter((name) => name !== '/dev/null');
     assert.equal(more.length, 2, more.join(' '));
     assert.match(more.join(' '), /socket:/);

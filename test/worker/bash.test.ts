@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { on } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -425,28 +426,31 @@ describe('ending a command', () => {
 });
 
 describe('in a worker thread', () => {
-  const thread = (command: string): Worker => {
+  interface Message {
+    readonly group?: number;
+    readonly code?: string;
+  }
+  const thread = (command: string): { worker: Worker; next: () => Promise<Message> } => {
     const files = { stdout: undefined, stderr: undefined, outputs: [] };
     const workerData = { command, files, timeoutMs: 0, mark, taskId: ++taskId, tryNumber: 0 };
-    return new Worker(new URL('../fixtures/processes/thread.js', import.meta.url), { workerData });
+    const worker = new Worker(new URL('../fixtures/processes/thread.js', import.meta.url), { workerData });
+    // Keeps messages that come before somebody asks for them.
+    const messages = on(worker, 'message');
+    return { worker, next: async () => (await messages.next()).value[0] };
   };
-  const next = (worker: Worker) =>
-    new Promise<{ group?: number; code?: string }>((resolve, reject) =>
-      worker.once('message', resolve).once('error', reject),
-    );
 
   test('commands run there as everywhere', async () => {
-    const worker = thread('exit 4');
-    const started = await next(worker);
+    const { worker, next } = thread('exit 4');
+    const started = await next();
     assert.ok((started.group ?? 0) > 1);
-    assert.deepEqual(await next(worker), { code: 'BASH_EXIT' });
+    assert.deepEqual(await next(), { code: 'BASH_EXIT' });
     await worker.terminate();
   });
 
   test('what a terminated thread leaves behind is ended by whoever was told its group', async () => {
     const ready = place('ready');
-    const worker = thread(family(ready));
-    const { group } = await next(worker);
+    const { worker, next } = thread(family(ready));
+    const { group } = await next();
     assert.ok(group !== undefined);
     await until('the command runs', () => existsSync(ready));
     await worker.terminate();
@@ -458,7 +462,7 @@ describe('in a worker thread', () => {
 
   test('… and the mark alone finds it, if the group was never told', { skip: !isLinux }, async () => {
     const ready = place('ready');
-    const worker = thread(family(ready));
+    const { worker } = thread(family(ready));
     await until('the command runs', () => existsSync(ready));
     await worker.terminate();
     const marks = { CHERVIL_RUN: mark, CHERVIL_TASK: `${taskId}.0` };
