@@ -75,7 +75,9 @@ const inherited = new Set(
 const hasBegun = (pid: number): Promise<void> =>
   until('the reaper ignores signals and waits', () => {
     const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    return /^SigIgn:\s+0*[1-9a-f]/m.test(status) && /^State:\s+S/m.test(status);
+    const ignored = Number.parseInt(/^SigIgn:\s+(\w+)/m.exec(status)?.[1] ?? '0', 16);
+    const hangupAndTerm = 0x4001;
+    return (ignored & hangupAndTerm) === hangupAndTerm && /^State:\s+S/m.test(status);
   });
 
 /** A program that starts a reaper and runs commands: see the fixture. */

@@ -101,14 +101,18 @@ describe('how a command ends', () => {
 
   test('a script that is too long for an argument runs all the same, and leaves no file', async () => {
     const stdout = append(place('long'));
+    const before = process.env['TMPDIR'];
+    process.env['TMPDIR'] = directory;
     const filling = 'é'.repeat(200_000);
     const answer = await run(`x='${filling}'\necho "\${#x} $0"; exit 3`, { stdout, environment: { LC_ALL: 'C' } });
     assert.ok(!answer.ok && answer.error.code === 'BASH_EXIT' && answer.error.exitCode === 3);
     assert.equal(readFileSync(stdout.path, 'utf8'), '400000 /bin/bash\n');
     assert.deepEqual(
-      readdirSync(tmpdir()).filter((name) => /^chervil-.*\.sh$/.test(name)),
+      readdirSync(directory).filter((name) => /^chervil-.*\.sh$/.test(name)),
       [],
     );
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
   });
 
   test('what a function returned and is no command is refused', async () => {
