@@ -130,7 +130,9 @@ export class DeadlineError extends ChervilError {
 export class CancelledError extends ChervilError {
   override readonly name = 'CancelledError';
   readonly code = 'CANCELLED';
-  constructor(reason?: unknown) {
+  constructor(given?: unknown) {
+    // One such error may be the reason for many tasks, and each has its own.
+    const reason = given instanceof CancelledError ? given.cause : given;
     const why = reason instanceof Error ? reason.message : reason === undefined ? '' : String(reason);
     super(
       why ? `The task was cancelled: ${why}` : 'The task was cancelled.',
@@ -342,6 +344,17 @@ export class RetryPolicyError extends ChervilError {
   }
 }
 
+/** An elaborator threw, or said something that it cannot say. Chervil's own do neither: this is about one from the configuration. */
+export class ElaboratorError extends ChervilError {
+  override readonly name = 'ElaboratorError';
+  readonly code = 'ELABORATOR';
+  readonly elaborator: string;
+  constructor(elaborator: string, problem: string, cause?: unknown) {
+    super(`The elaborator '${elaborator}' went wrong: ${problem}`, cause === undefined ? {} : { cause });
+    this.elaborator = elaborator;
+  }
+}
+
 /** Something that a call asks for and its executor cannot do. */
 export class UnsupportedError extends ChervilError {
   override readonly name = 'UnsupportedError';
@@ -372,6 +385,7 @@ export type TaskError =
   | MemoKeyError
   | MemoCycleError
   | RetryPolicyError
+  | ElaboratorError
   | UnsupportedError;
 
 /** One thing that is wrong with a configuration. */

@@ -6,7 +6,7 @@ import { JoinError, JoinResultError } from '../../task/errors.ts';
 import { Countdown, ForeignCell, TaskFuture } from '../../task/future.ts';
 import { fail, type Outcome, succeed } from '../../task/outcome.ts';
 import { isThenable } from '../arguments.ts';
-import type { Kernel } from '../kernel.ts';
+import { endedWith, type Kernel } from '../kernel.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 import { failuresOf } from './dependencies.ts';
@@ -33,7 +33,8 @@ export function join(kernel: Kernel): Elaborator {
       const joined = task.notes?.joins ?? begin(kernel, task, outcome.value);
       if (joined instanceof JoinResultError) return { do: 'answer', outcome: fail(joined) };
       const open = joined.filter((cell) => !cell.isSettled);
-      if (open.length > 0) return { do: 'wait', for: open.length === 1 ? (open[0] as Cell) : new Countdown(open, false) };
+      if (open.length > 0)
+        return { do: 'wait', for: open.length === 1 ? (open[0] as Cell) : new Countdown(open, false) };
       return { do: 'answer', outcome: gatherOutcome(joined, Array.isArray(outcome.value)) };
     },
   };
@@ -74,5 +75,7 @@ function gatherOutcome(cells: readonly Cell[], isList: boolean): Outcome {
 
 /** What the body of an interrupted join submitted serves nobody any more. */
 function cancelChildren(kernel: Kernel, task: Task): void {
-  for (const child of [...(task.notes?.children ?? [])]) kernel.cancel(child, `task ${task.id} (${task.app}), which called it, was ended`);
+  const children = [...(task.notes?.children ?? [])];
+  for (const child of children) child.observe();
+  kernel.cancelEach(children, endedWith(task));
 }

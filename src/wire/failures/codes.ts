@@ -77,6 +77,7 @@ const rows = {
   CANCELLED: { details: nothing, make: () => new CancelledError() },
   DEPENDENCY: 'as text',
   JOIN: 'as text',
+  ELABORATOR: 'as text',
   JOIN_RESULT: { details: nothing, make: () => new JoinResultError() },
   WORKER_LOST: {
     details: ({ worker, host, exitCode, signal, reason, stderrTail }) => ({
