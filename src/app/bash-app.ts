@@ -1,9 +1,9 @@
 // bashApp(): a function that gives a shell command, as an app.
 import { readFile } from 'node:fs/promises';
 import type { Task } from '../kernel/task.ts';
+import type { Command } from '../task/command.ts';
 import { File, Output } from '../task/file.ts';
 import { derive, type Future, TaskFuture } from '../task/future.ts';
-import type { Command } from '../task/command.ts';
 import { bodyOf, checkFunction, makeApp } from './app.ts';
 import { submit } from './call.ts';
 import type { BashApp, BashFuture, BashOptions, StreamText } from './types.ts';
@@ -57,7 +57,8 @@ class CommandFuture extends TaskFuture<number> implements BashFuture<Record<stri
     };
     for (const [index, arg] of this.#args.entries()) {
       add(String(index), arg);
-      if (typeof arg === 'object' && arg !== null && !(arg instanceof File)) for (const [key, value] of Object.entries(arg)) add(key, value);
+      if (typeof arg === 'object' && arg !== null && !(arg instanceof File))
+        for (const [key, value] of Object.entries(arg)) add(key, value);
     }
     this.#outputs = outputs;
     return outputs;

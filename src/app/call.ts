@@ -1,6 +1,7 @@
 // What every kind of app does when it is called: finds the run, looks through the arguments, and makes a task of the call.
-import { gather, withoutFutures } from '../kernel/arguments.ts';
+
 import type { AppRecord } from '../kernel/app-record.ts';
+import { gather, withoutFutures } from '../kernel/arguments.ts';
 import { currentScope, type Scope } from '../kernel/current.ts';
 import type { Task } from '../kernel/task.ts';
 import { NoRunError } from '../task/errors.ts';

@@ -5,7 +5,10 @@ import { submit } from './call.ts';
 import type { App, AppOptions, Joined } from './types.ts';
 
 /** Options of a join app: its body runs in this process, so there is no executor to choose, and no try to limit. */
-export type JoinOptions<Args extends readonly unknown[] = readonly unknown[]> = Omit<AppOptions<Args>, 'executors' | 'timeout' | 'resources'>;
+export type JoinOptions<Args extends readonly unknown[] = readonly unknown[]> = Omit<
+  AppOptions<Args>,
+  'executors' | 'timeout' | 'resources'
+>;
 
 /**
  * Makes a join app: its body runs in this process, calls other apps, and returns a future or a list of futures; the task's
@@ -20,9 +23,12 @@ export function joinApp<Args extends readonly unknown[], Returned extends Joinab
   options: JoinOptions<NoInfer<Args>> = {},
 ): App<Args, Joined<Returned>> {
   checkFunction(body, 'joinApp');
-  return makeApp<App<Args, Joined<Returned>>>(bodyOf('join', body, options), options as object, (record, args) => new TaskFuture(submit(record, args).task));
+  return makeApp<App<Args, Joined<Returned>>>(
+    bodyOf('join', body, options),
+    options as object,
+    (record, args) => new TaskFuture(submit(record, args).task),
+  );
 }
 
 /** What the body of a join app may return: futures, or promises. */
 export type Joinable = PromiseLike<unknown> | readonly PromiseLike<unknown>[];
-

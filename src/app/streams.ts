@@ -18,7 +18,9 @@ export type Completed<Value> =
  *   else console.error(done.error.code);
  * }
  */
-export async function* asCompleted<Value>(futures: Iterable<Future<Value>>): AsyncGenerator<Completed<Value>, void, undefined> {
+export async function* asCompleted<Value>(
+  futures: Iterable<Future<Value>>,
+): AsyncGenerator<Completed<Value>, void, undefined> {
   const queue = new Arrivals<Completed<Value>>();
   let left = 0;
   for (const future of futures) {
@@ -120,8 +122,10 @@ export function stream<Element, Value>(
   options: StreamOptions = {},
 ): AsyncGenerator<Value | Completed<Value>, void, undefined> {
   const { ahead = 1000, ordered = true, onError = 'throw' } = options;
-  if (!Number.isInteger(ahead) || ahead < 1) throw new AppDefinitionError(`stream() needs 'ahead' as a whole number from 1 up, not ${String(ahead)}.`);
-  if (onError !== 'throw' && onError !== 'yield') throw new AppDefinitionError(`stream() needs 'onError' as 'throw' or 'yield', not ${String(onError)}.`);
+  if (!Number.isInteger(ahead) || ahead < 1)
+    throw new AppDefinitionError(`stream() needs 'ahead' as a whole number from 1 up, not ${String(ahead)}.`);
+  if (onError !== 'throw' && onError !== 'yield')
+    throw new AppDefinitionError(`stream() needs 'onError' as 'throw' or 'yield', not ${String(onError)}.`);
   return generate(app, source, ahead, ordered, onError);
 }
 

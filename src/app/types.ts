@@ -28,7 +28,11 @@ type Leaf =
 /** What may be passed where a `Value` is wanted: the value, a future of it, or, at any depth, futures of its parts. */
 export type Arg<Value> = Value | PromiseLike<Value> | Nested<Value>;
 
-type Nested<Value> = Value extends Leaf ? Value : Value extends object ? { [Key in keyof Value]: Arg<Value[Key]> } : Value;
+type Nested<Value> = Value extends Leaf
+  ? Value
+  : Value extends object
+    ? { [Key in keyof Value]: Arg<Value[Key]> }
+    : Value;
 
 /** The parameters of an app, by those of its function. */
 export type ArgsOf<Args extends readonly unknown[]> = { [Index in keyof Args]: Arg<Args[Index]> };
@@ -109,7 +113,11 @@ export interface StreamText extends PromiseLike<string> {
 }
 
 type OutputKeys<Value> = { [Key in keyof Value]-?: Value[Key] extends Output ? Key : never }[keyof Value];
-type UnionToIntersection<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
+type UnionToIntersection<Union> = (Union extends unknown ? (one: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
 type OutputsOfArg<Value> = Value extends Leaf | readonly unknown[]
   ? // biome-ignore lint/complexity/noBannedTypes: nothing to add
     {}
@@ -119,12 +127,13 @@ type OutputsOfArg<Value> = Value extends Leaf | readonly unknown[]
       {};
 
 /** The outputs of a call: one for each property of an argument, or argument by position, whose type is `Output`. */
-export type OutputsOf<Args extends readonly unknown[]> = UnionToIntersection<
-  | OutputsOfArg<Args[number]>
-  | { readonly [Index in Exclude<OutputKeys<Args>, keyof readonly unknown[]>]: Future<File> }
-> extends infer All
-  ? { readonly [Key in keyof All]: All[Key] }
-  : never;
+export type OutputsOf<Args extends readonly unknown[]> =
+  UnionToIntersection<
+    | OutputsOfArg<Args[number]>
+    | { readonly [Index in Exclude<OutputKeys<Args>, keyof (readonly unknown[])>]: Future<File> }
+  > extends infer All
+    ? { readonly [Key in keyof All]: All[Key] }
+    : never;
 
 /** The future of a bash app: 0 when the command succeeded. */
 export interface BashFuture<Outputs> extends Future<number> {

@@ -18,6 +18,7 @@ import {
   ExecutorFailedError,
   type TaskError,
   UnknownExecutorError,
+  withoutStack,
 } from '../task/errors.ts';
 import { Failure, fail, type Outcome, Success, succeed } from '../task/outcome.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
@@ -384,7 +385,7 @@ export class Kernel {
 
   /** Settles a task as cancelled, with what its body submitted if it is a join. */
   cancel(task: Task, reason: unknown): boolean {
-    return this.interrupt(task, fail(new CancelledError(reason)));
+    return this.interrupt(task, fail(withoutStack(() => new CancelledError(reason))));
   }
 
   /** Cancels many: each because of `reason`, none because of another. */

@@ -6,7 +6,7 @@ import type { Task } from '#src/kernel/task.js';
 import type { Waitable, Waiter } from '#src/task/cell.js';
 import { type Outcome, succeed } from '#src/task/outcome.js';
 import { boom, FakeExecutor } from '../support/executor.ts';
-import { appRecord, errorOf, futureOf, joinRecord, TestKernel, testKernel, valueOf } from '../support/kernel.ts';
+import { appRecord, errorOf, futureOf, joinRecord, resultOf, TestKernel, testKernel } from '../support/kernel.ts';
 
 /** Something to wait for that a test settles. */
 class Gate implements Waitable {
@@ -61,7 +61,7 @@ test('a task passes its elaborators in order, down to its executor and up again'
   const task = world.call();
   world.executor.give(1);
   assert.deepEqual(seen, ['> a', '> b', '> c', 'executor', '< c', '< b', '< a']);
-  assert.equal(valueOf(task), 1);
+  assert.equal(resultOf(task), 1);
   assert.deepEqual(world.statesOf(task), ['pending', 'launched', 'exec_done']);
   world.nothingElse();
 });
@@ -96,7 +96,7 @@ test('one that answers on the way down turns the task round, and does not leave 
   const world = await inPath(recorder(seen, 'a'), answers, recorder(seen, 'c'));
   const task = world.call();
   assert.deepEqual(seen, ['> a', '> b', '< a']);
-  assert.equal(valueOf(task), 'known');
+  assert.equal(resultOf(task), 'known');
   assert.equal(world.executor.given.length, 0);
   world.nothingElse();
 });
@@ -112,7 +112,7 @@ test('one that answers on the way up replaces the outcome for those above', asyn
   const world = await inPath(watch, rescue);
   const task = world.call();
   world.executor.fail();
-  assert.equal(valueOf(task), 'rescued');
+  assert.equal(resultOf(task), 'rescued');
   assert.deepEqual(outcomes, ['rescued']);
   world.nothingElse();
 });
@@ -144,7 +144,7 @@ test('one that waits on the way up is left again with the same outcome', async (
   world.executor.give(7);
   assert.equal(task.isSettled, false);
   gate.open();
-  assert.equal(valueOf(task), 7);
+  assert.equal(resultOf(task), 7);
   assert.equal(outcomes.length, 2);
   assert.equal(outcomes[0], outcomes[1]);
   world.nothingElse();
@@ -303,7 +303,7 @@ test('a second answer for a try is counted and dropped, also while the next try 
   world.executor.host.answer(first, { ok: true, value: 'late' });
   assert.equal(task.isSettled, false);
   world.executor.give('right');
-  assert.equal(valueOf(task), 'right');
+  assert.equal(resultOf(task), 'right');
   world.nothingElse({ lateAnswers: 1 });
 });
 
@@ -446,7 +446,7 @@ test('a listener that throws is logged, and disturbs no task', async () => {
   });
   const task = world.call();
   world.executor.give(1);
-  assert.equal(valueOf(task), 1);
+  assert.equal(resultOf(task), 1);
   assert.equal(world.lines.length, 3);
   assert.match(world.lines[0] as string, /^error a listener .*bad listener/);
 });
@@ -477,8 +477,8 @@ test('an executor that throws in stop is logged, and the task is cancelled all t
 test('an executor that answers within submit is heard', async () => {
   const world = await inPath();
   world.executor.onSubmit = (attempt) => world.executor.give(attempt.taskId, attempt);
-  assert.equal(valueOf(world.call()), 0);
-  assert.equal(valueOf(world.call()), 1);
+  assert.equal(resultOf(world.call()), 0);
+  assert.equal(resultOf(world.call()), 1);
   world.nothingElse();
 });
 
@@ -488,7 +488,7 @@ test('20,000 tries on an executor that answers at once need no stack', async () 
   );
   const world = await testKernel({ path: [again, toExecutor], watched: false });
   world.executor.onSubmit = (attempt) => world.executor.give(attempt.tryNumber, attempt);
-  assert.equal(valueOf(world.call()), 20_000);
+  assert.equal(resultOf(world.call()), 20_000);
   world.nothingElse();
 });
 
@@ -503,7 +503,7 @@ test('a chain of 100,000 tasks needs no stack, whichever way it settles', async 
     if (ends === 'well') world.executor.give(1);
     else if (ends === 'badly') world.executor.fail();
     else first.cancel('no more');
-    if (ends === 'well') assert.equal(valueOf(last), 100_000);
+    if (ends === 'well') assert.equal(resultOf(last), 100_000);
     else assert.equal(errorOf(last).code, 'DEPENDENCY');
     world.nothingElse();
   }

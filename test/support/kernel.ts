@@ -167,7 +167,7 @@ export function futureOf<Value = unknown>(task: Task): TaskFuture<Value> {
 }
 
 /** The value of a settled task. */
-export function valueOf(task: Task): unknown {
+export function resultOf(task: Task): unknown {
   assert(task.outcome, `task ${task.id} is not settled: ${task.describe()}`);
   assert(task.outcome.ok, `task ${task.id} failed: ${task.outcome.ok ? '' : String(task.outcome.error)}`);
   return task.outcome.value;

@@ -1,5 +1,5 @@
 // observe: outermost. Tells a failure which task it is about, and remembers failed tasks that nobody has looked at.
-import type { TaskError } from '../../task/errors.ts';
+import { CancelledError, DependencyError, type TaskError } from '../../task/errors.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 
@@ -31,18 +31,29 @@ export function observe(ledger: FailureLedger): () => Elaborator {
     leave(task, outcome) {
       if (!outcome.ok) {
         tellWhere(outcome.error as TaskError, task);
-        if (!task.isObserved) ledger.add(task);
+        if (!task.isObserved && !isWanted(outcome.error)) ledger.add(task);
       }
       return go;
     },
   });
 }
 
+/** That a task was cancelled is what somebody wanted, and so is what follows from it: no news at the end of the run. */
+function isWanted(error: unknown): boolean {
+  const root = error instanceof DependencyError ? error.rootCause : error;
+  return root instanceof CancelledError;
+}
+
 /** A failure that several tasks share tells of the first. */
 function tellWhere(error: TaskError, task: Task): void {
   if (error.task !== undefined || !Object.isExtensible(error)) return;
   const executor = task.executor?.label;
-  error.task = { taskId: task.id, app: task.app, tries: task.tryNumber + 1, ...(executor === undefined ? {} : { executor }) };
+  error.task = {
+    taskId: task.id,
+    app: task.app,
+    tries: task.tryNumber + 1,
+    ...(executor === undefined ? {} : { executor }),
+  };
   const { message, stack } = error;
   error.message = `Task ${task.id} (${task.app}): ${message}`;
   if (stack?.includes(message)) error.stack = stack.replace(message, () => error.message);
