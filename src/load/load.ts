@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { moduleHash } from '../wire/functions.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
 import { identityOf } from '../app/capture.ts';
+import { Problems, show } from '../app/check.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
 import { milliseconds, systemClock } from '../base/time.ts';
 import { LogFile } from '../base/log-file.ts';
@@ -58,26 +59,34 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
   checkConfig(own);
   const config = await mergedWithCommandLine(own);
   checkConfig(config);
+  checkLoadOptions(options);
   const { signal, ambient = true } = options;
-  if (ambient && ambientKernel() !== undefined) {
+  if (ambient && (isLoading || ambientKernel() !== undefined)) {
     throw new AlreadyLoadedError(
       'A run is loaded already. Close it first (`await run.close()`, or let its `await using` scope end), or load this one beside it: load(config, { ambient: false }), and call apps in run.enter(() => …).',
     );
   }
   const executors = config.executors ?? [threads()];
-  executors.forEach((executor, index) => {
-    if (!used.has(executor)) return;
-    const problem = `'${executor.label}' was loaded before, and an executor serves one run only; make a new one`;
-    throw new ConfigError('The configuration', [{ path: `executors[${index}]`, problem }]);
-  });
-  for (const executor of executors) used.add(executor);
+  refuseUsed(executors);
+  if (ambient) isLoading = true;
+  try {
+    return await start(config, executors, signal, ambient);
+  } finally {
+    if (ambient) isLoading = false;
+  }
+}
 
+/** An ambient run is being loaded: another is refused meanwhile. */
+let isLoading = false;
+
+async function start(config: Config, executors: readonly Executor[], signal: AbortSignal | undefined, ambient: boolean): Promise<Run> {
   const base = resolve(config.runDir ?? 'runinfo');
   const { path: directory } = createRunDirectory(base);
   const log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
   const undo: (() => void | Promise<void>)[] = [];
+  let memoStore: MemoStore | undefined;
   try {
-    const memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
+    memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
     const ledger = new FailureLedger();
     const run = randomUUID();
     const kernel = new Kernel({
@@ -95,14 +104,11 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
       mark: run,
       log: log.write,
     });
-    // Before the executors start, so that a second load() that comes meanwhile is refused.
+    // What was started once is used up; before that, a load() that failed can be repeated.
+    refuseUsed(executors);
+    for (const executor of executors) used.add(executor);
+    await kernel.start();
     if (ambient) setAmbient(kernel);
-    try {
-      await kernel.start();
-    } catch (error) {
-      if (ambient) setAmbient(undefined);
-      throw error;
-    }
     if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));
     undo.push(keepOutput(run, directory, config.echo ?? false));
     if (config.signals !== false) undo.push(watchSignals(kernel));
@@ -115,9 +121,32 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
     return loaded;
   } catch (error) {
     log.write('error', `load() failed: ${error instanceof Error ? error.stack : String(error)}`);
+    memoStore?.close();
+    for (const one of undo.reverse()) await one();
     log.file?.close();
     throw error;
   }
+}
+
+function refuseUsed(executors: readonly Executor[]): void {
+  executors.forEach((executor, index) => {
+    if (!used.has(executor)) return;
+    const problem = `'${executor.label}' was loaded before, and an executor serves one run only; make a new one`;
+    throw new ConfigError('The configuration', [{ path: `executors[${index}]`, problem }]);
+  });
+}
+
+function checkLoadOptions(options: unknown): void {
+  const problems = new Problems();
+  if (typeof options !== 'object' || options === null) {
+    problems.add('options', `expected { signal, ambient }, not ${show(options)}`);
+  } else {
+    const { signal, ambient } = options as Record<string, unknown>;
+    problems.unknownKeys(options, ['signal', 'ambient'], '');
+    if (signal !== undefined && !(signal instanceof AbortSignal)) problems.add('signal', `expected an AbortSignal, not ${show(signal)}`);
+    problems.oneOf(ambient, 'ambient', [true, false]);
+  }
+  problems.throwIfAny('The second argument of load()');
 }
 
 function planPath(

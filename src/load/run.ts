@@ -41,6 +41,8 @@ export interface RunParts {
   readonly undo: (() => void | Promise<void>)[];
 }
 
+const nagEveryMs = 10_000;
+
 /** A loaded run. `await using run = await load()` closes it at the end of the scope. */
 export class Run implements AsyncDisposable {
   /** Unique, also beyond this machine. */
@@ -50,7 +52,9 @@ export class Run implements AsyncDisposable {
   readonly #parts: RunParts;
   readonly #startedAt = Date.now();
   #closing: Promise<void> | undefined;
-  #isCancelled = false;
+  #isClosed = false;
+  #endNag = (): void => {};
+  readonly #streams = new Set<EventStream<TaskEvent>>();
 
   /** @internal */
   constructor(parts: RunParts) {
@@ -72,8 +76,9 @@ export class Run implements AsyncDisposable {
    * for await (const event of run.events()) if (event.state === 'failed') console.error(event.error?.message);
    */
   events(): RunEvents {
-    const stream = new EventStream<TaskEvent>((listener) => this.#parts.kernel.listen(listener));
-    this.#parts.undo.unshift(() => stream.end());
+    const stream = new EventStream<TaskEvent>((listener) => this.#parts.kernel.listen(listener), () => this.#streams.delete(stream));
+    if (this.#isClosed) stream.end();
+    else this.#streams.add(stream);
     return stream;
   }
 
@@ -84,7 +89,6 @@ export class Run implements AsyncDisposable {
 
   /** Cancels every task that is not settled. The run stays open. */
   cancel(reason?: unknown): void {
-    this.#isCancelled = true;
     this.#parts.kernel.cancelAll(reason ?? 'the run was cancelled');
   }
 
@@ -123,28 +127,52 @@ export class Run implements AsyncDisposable {
 
   async #close(exit: 'wait' | 'cancel'): Promise<void> {
     const { kernel, undo, log, memo } = this.#parts;
-    if (exit === 'cancel') kernel.cancelAll('the run was closed');
-    const nag = setInterval(() => {
-      const { live } = kernel;
-      const oldest = [...kernel.liveTasks()].slice(-3).map((task) => task.describe()).reverse();
-      process.stderr.write(`chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`);
-    }, 10_000);
+    if (exit === 'cancel') {
+      kernel.refuseCalls();
+      kernel.cancelAll('the run was closed');
+    }
+    this.#endNag = kernel.clock.after(nagEveryMs, () => this.#nag());
     try {
       await this.wait();
     } finally {
-      clearInterval(nag);
+      this.#endNag();
     }
-    await kernel.close();
-    this.#reportUnseen();
-    memo?.close();
-    this.#logSummary(log);
-    for (const one of undo.splice(0).reverse()) await one();
-    if (ambientKernel() === kernel) setAmbient(undefined);
-    log?.close();
+    const steps: (() => unknown)[] = [
+      () => kernel.close(),
+      () => this.#reportUnseen(),
+      () => memo?.close(),
+      () => this.#logSummary(log),
+      () => {
+        this.#isClosed = true;
+        for (const stream of [...this.#streams]) stream.end();
+      },
+      ...undo.splice(0).reverse(),
+      () => {
+        if (ambientKernel() === kernel) setAmbient(undefined);
+      },
+      () => log?.close(),
+    ];
+    const problems: unknown[] = [];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        // What one step leaves behind must not keep the others from tidying up.
+        problems.push(error);
+      }
+    }
+    if (problems.length > 0) throw problems.length === 1 ? problems[0] : new AggregateError(problems, 'The run did not close well.');
+  }
+
+  #nag(): void {
+    const { kernel } = this.#parts;
+    const { live } = kernel;
+    const oldest = [...kernel.liveTasks()].slice(-3).map((task) => task.describe()).reverse();
+    process.stderr.write(`chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`);
+    this.#endNag = kernel.clock.after(nagEveryMs, () => this.#nag());
   }
 
   #reportUnseen(): void {
-    if (this.#isCancelled) return;
     const { tasks, beyond } = this.#parts.ledger.unseen();
     if (tasks.length === 0) return;
     const count = tasks.length + beyond;
