@@ -42,11 +42,9 @@ test('a future is a promise: then, catch, finally, all, race, and awaited as oft
       done = true;
     });
     assert.equal(done, true);
-    assert.equal(await Promise.race([never(1), square(2)]), 4);
-    (await Promise.resolve(never(1).cancel())) satisfies boolean;
-    for (const one of [1]) assert.equal(await square(one), 1);
-  }).catch((error) => {
-    throw error;
+    const slow = never(1);
+    assert.equal(await Promise.race([slow, square(2)]), 4);
+    slow.cancel();
   });
 });
 
