@@ -185,7 +185,7 @@ abstract class PropagatedError extends ChervilError {
       root = root.rootCause;
     }
     const cause = root instanceof Error ? `${root.name}: ${root.message}` : String(root);
-    super(`${what}. The representative cause is via ${chain.join(' <- ')}: ${cause}`, { cause: root });
+    super(`${what}, by way of ${chain.join(' <- ')}: ${cause}`, { cause: root });
     this.failures = failures;
     this.rootCause = root;
     this.chain = chain;

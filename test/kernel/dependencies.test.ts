@@ -96,7 +96,7 @@ test('a promise that rejects fails the task with DEPENDENCY, and is never an unh
   assert(error.code === 'DEPENDENCY');
   assert.equal(error.rootCause, reason);
   assert.equal(error.cause, reason);
-  assert.match(error.message, /via a promise: Error: no network$/);
+  assert.match(error.message, /by way of a promise: Error: no network$/);
   assert.equal(world.executor.given.length, 0);
   world.nothingElse();
 });
@@ -119,7 +119,7 @@ test('a failed dependency fails what depends on it, with root cause and chain, s
   );
   assert.equal(
     error.message,
-    'Task 2 (simulate): A dependency failed. The representative cause is via task 1 <- task 0: AppError: Task 0 (simulate): RangeError: out of range',
+    'Task 2 (simulate): A dependency failed, by way of task 1 <- task 0: AppError: Task 0 (simulate): RangeError: out of range',
   );
   assert.deepEqual([second.state, third.state], ['dep_fail', 'dep_fail']);
   assert.equal(world.kernel.counts.dep_fail, 2);

@@ -80,7 +80,7 @@ test('all are waited for, and the error has every failure', async () => {
   );
   assert.match(
     error.message,
-    /^Task 0 \(fork\): A joined task failed\. The representative cause is via task 1 \(\+ others\): AppError: Task 1/,
+    /^Task 0 \(fork\): A joined task failed, by way of task 1 \(\+ others\): AppError: Task 1/,
   );
   assert.equal(join.state, 'failed');
   assert.equal(world.joins.given.length, 1, "the joined tasks' failures are not retried");

@@ -67,7 +67,10 @@ test('get and map give futures of parts, which make no task and can be arguments
     assert.equal(await square(found.get('peak')), 25);
     assert.equal(await square(found.map(({ power }) => power.length)), 4);
     assert.equal(run.summary().total, 3);
-    await assert.rejects(found.get('nothing' as 'peak'), { code: 'APP_ERROR', message: "TypeError: the value has no 'nothing'" });
+    await assert.rejects(found.get('nothing' as 'peak'), {
+      code: 'APP_ERROR',
+      message: "TypeError: the value has no 'nothing'",
+    });
     await assert.rejects(square(found.get('nothing' as 'peak')), { code: 'DEPENDENCY', message: /has no 'nothing'/ });
   });
 });
@@ -91,7 +94,8 @@ test('asCompleted yields futures as they settle, failures too', async () => {
   await inRun({}, async () => {
     const futures = [after(40), boom('x'), after(1)];
     const seen: string[] = [];
-    for await (const done of asCompleted(futures)) seen.push(`${done.future.id} ${done.ok ? done.value : done.error.code}`);
+    for await (const done of asCompleted(futures))
+      seen.push(`${done.future.id} ${done.ok ? done.value : done.error.code}`);
     assert.deepEqual(seen, ['1 APP_ERROR', '2 1', '0 40']);
     for await (const _ of asCompleted([])) assert.fail();
     let twice = 0;
@@ -140,7 +144,10 @@ test('a stream never has more than `ahead` calls under way or untaken, and alway
         assert(run.summary().live <= 50);
       }
       assert.equal(taken, 3000);
-      assert.equal(sum, Array.from({ length: 3000 }, (_, n) => n * n).reduce((a, b) => a + b));
+      assert.equal(
+        sum,
+        Array.from({ length: 3000 }, (_, n) => n * n).reduce((a, b) => a + b),
+      );
       assert(most <= 51 && most >= 50, `${most}`);
     });
   }
@@ -170,12 +177,16 @@ test('leaving a stream cancels what is under way, and ends its source', async ()
 test('a failed call ends a stream with its error, or is yielded, as asked', async () => {
   await inRun({}, async (run) => {
     const seen: number[] = [];
-    await assert.rejects(async () => {
-      for await (const n of stream(oddOnly, [1, 3, 4, 5, 7], { ahead: 2 })) seen.push(n);
-    }, { code: 'APP_ERROR', message: /even: 4/ });
+    await assert.rejects(
+      async () => {
+        for await (const n of stream(oddOnly, [1, 3, 4, 5, 7], { ahead: 2 })) seen.push(n);
+      },
+      { code: 'APP_ERROR', message: /even: 4/ },
+    );
     assert.deepEqual(seen, [1, 3]);
     const all: unknown[] = [];
-    for await (const done of stream(oddOnly, [1, 2, 3], { onError: 'yield' })) all.push(done.ok ? done.value : done.error.code);
+    for await (const done of stream(oddOnly, [1, 2, 3], { onError: 'yield' }))
+      all.push(done.ok ? done.value : done.error.code);
     assert.deepEqual(all, [1, 'APP_ERROR', 3]);
     await run.wait();
     assert.deepEqual(run.unseenFailures(), []);
@@ -236,8 +247,12 @@ test('what a source throws ends the stream, and cancels what is under way', asyn
 });
 
 test('wrong options of a stream are refused where it is made', () => {
-  for (const ahead of [0, -1, 1.5, Number.NaN]) assert.throws(() => stream(square, [], { ahead }), { code: 'APP_DEFINITION', message: /'ahead'/ });
-  assert.throws(() => stream(square, [], { onError: 'ignore' as 'throw' }), { code: 'APP_DEFINITION', message: /'onError'/ });
+  for (const ahead of [0, -1, 1.5, Number.NaN])
+    assert.throws(() => stream(square, [], { ahead }), { code: 'APP_DEFINITION', message: /'ahead'/ });
+  assert.throws(() => stream(square, [], { onError: 'ignore' as 'throw' }), {
+    code: 'APP_DEFINITION',
+    message: /'onError'/,
+  });
   assert.throws(() => stream(square, undefined as never), { code: 'APP_DEFINITION', message: /source/ });
 });
 
@@ -265,9 +280,15 @@ test('two readers that ask at once both get their event', async () => {
   const events = run.events();
   const both = Promise.all([events.next(), events.next()]);
   await square(1);
-  assert.deepEqual((await both).map(({ value }) => value.state), ['pending', 'launched']);
+  assert.deepEqual(
+    (await both).map(({ value }) => value.state),
+    ['pending', 'launched'],
+  );
   const ends = Promise.all([events.return?.(), events.next()]);
-  assert.deepEqual((await ends).map((one) => one?.done), [true, true]);
+  assert.deepEqual(
+    (await ends).map((one) => one?.done),
+    [true, true],
+  );
   await run.close();
 });
 

@@ -3,7 +3,18 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { app, AUTO_LOGNAME, bashApp, defineConfig, type Executor, inline, joinApp, load, sh, threads } from '#src/index.js';
+import {
+  AUTO_LOGNAME,
+  app,
+  bashApp,
+  defineConfig,
+  type Executor,
+  inline,
+  joinApp,
+  load,
+  sh,
+  threads,
+} from '#src/index.js';
 import { FakeExecutor } from '../support/executor.ts';
 import { freshDirectory, inRun, stderrOf, testRun } from '../support/run.ts';
 
@@ -14,7 +25,10 @@ const boom = app((what: string): number => {
 const sleep = app(() => new Promise<number>(() => {}));
 
 test('a call without load() says what to do', () => {
-  assert.throws(() => add(1, 2), { code: 'NO_RUN', message: /^add\(\) was called, but nothing is loaded.*await load\(\)/ });
+  assert.throws(() => add(1, 2), {
+    code: 'NO_RUN',
+    message: /^add\(\) was called, but nothing is loaded.*await load\(\)/,
+  });
 });
 
 test('a second ambient load() is refused while the first runs, also while it starts', async () => {
@@ -82,32 +96,29 @@ test('a wrong configuration says everything that is wrong with it, each by its p
     () => defineConfig(wrong as never),
     (error: { code: string; problems: { path: string }[]; message: string }) => {
       assert.equal(error.code, 'CONFIG');
-      assert.deepEqual(
-        error.problems.map(({ path }) => path).sort(),
-        [
-          'checkpoint.load',
-          'checkpoint.period',
-          'checkpoint.period',
-          'checkpoint.when',
-          'dependencies',
-          'elaborators[0].before',
-          'elaborators[0].make',
-          'executors[1].label',
-          'executors[2]',
-          'executors[3].label',
-          'exit',
-          'exitt',
-          'log',
-          'memo',
-          'nameLog',
-          'retry.budget',
-          'retry.cots',
-          'retry.delay',
-          'retry.losses',
-          'runDir',
-          'wrap[0]',
-        ],
-      );
+      assert.deepEqual(error.problems.map(({ path }) => path).sort(), [
+        'checkpoint.load',
+        'checkpoint.period',
+        'checkpoint.period',
+        'checkpoint.when',
+        'dependencies',
+        'elaborators[0].before',
+        'elaborators[0].make',
+        'executors[1].label',
+        'executors[2]',
+        'executors[3].label',
+        'exit',
+        'exitt',
+        'log',
+        'memo',
+        'nameLog',
+        'retry.budget',
+        'retry.cots',
+        'retry.delay',
+        'retry.losses',
+        'runDir',
+        'wrap[0]',
+      ]);
       assert.match(error.message, /exitt: unknown option; did you mean 'exit'\?/);
       assert.match(error.message, /retry\.cots: unknown option; did you mean 'cost'\?/);
       assert.match(error.message, /exit: expected 'wait' or 'cancel', not 'now'/);
@@ -123,7 +134,8 @@ test('load() refuses a wrong configuration and wrong options of its own, and sta
   const runDir = freshDirectory();
   await assert.rejects(load({ runDir }, { signal: 5, ambiant: true } as never), {
     code: 'CONFIG',
-    message: /2 problems:\n {2}ambiant: unknown option; did you mean 'ambient'\?\n {2}signal: expected an AbortSignal, not 5/,
+    message:
+      /2 problems:\n {2}ambiant: unknown option; did you mean 'ambient'\?\n {2}signal: expected an AbortSignal, not 5/,
   });
   assert.equal(existsSync(runDir), false);
 });
@@ -131,26 +143,41 @@ test('load() refuses a wrong configuration and wrong options of its own, and sta
 test('wrong options of an app are one error too, where the app is made', () => {
   assert.throws(() => app((n: number) => n, { timeout: 'soon', retry: -1, executors: [], memoo: true } as never), {
     code: 'CONFIG',
-    message: /4 problems:\n {2}memoo: unknown option; did you mean 'memo'\?\n {2}timeout: .*'soon'\n {2}retry: .*-1\n {2}executors: /,
+    message:
+      /4 problems:\n {2}memoo: unknown option; did you mean 'memo'\?\n {2}timeout: .*'soon'\n {2}retry: .*-1\n {2}executors: /,
   });
-  assert.throws(() => joinApp(() => [], { timeout: 5 } as never), { code: 'CONFIG', message: /timeout: join apps have none/ });
-  assert.throws(() => bashApp(() => sh`true`, { stdout: 'https://example.org/out', stderr: { path: '', mode: 'w' } } as never), {
+  assert.throws(() => joinApp(() => [], { timeout: 5 } as never), {
     code: 'CONFIG',
-    message: /stdout: expected a path or a file: URL.*\n {2}stderr.path: .*\n {2}stderr.mode: /,
+    message: /timeout: join apps have none/,
   });
+  assert.throws(
+    () => bashApp(() => sh`true`, { stdout: 'https://example.org/out', stderr: { path: '', mode: 'w' } } as never),
+    {
+      code: 'CONFIG',
+      message: /stdout: expected a path or a file: URL.*\n {2}stderr.path: .*\n {2}stderr.mode: /,
+    },
+  );
   assert.throws(() => app(5 as never), { code: 'APP_DEFINITION', message: /app\(\) needs a function, not number/ });
 });
 
 test('an executor serves one run only; one that never started can be loaded again', async () => {
   const executors = [inline()];
-  await assert.rejects(testRun({ executors, checkpoint: { load: [freshDirectory()] } }), { code: 'CHECKPOINT', message: /does not exist\. Check the path/ });
+  await assert.rejects(testRun({ executors, checkpoint: { load: [freshDirectory()] } }), {
+    code: 'CHECKPOINT',
+    message: /does not exist\. Check the path/,
+  });
   const run = await testRun({ executors });
   await run.close();
-  await assert.rejects(testRun({ executors }), { code: 'CONFIG', message: /executors\[0\]: 'inline' was loaded before/ });
+  await assert.rejects(testRun({ executors }), {
+    code: 'CONFIG',
+    message: /executors\[0\]: 'inline' was loaded before/,
+  });
 });
 
 test('when an executor cannot start, load() fails with its reason, and another can be loaded', async () => {
-  const bad: Executor = Object.assign(new FakeExecutor('bad'), { start: () => Promise.reject(new Error('no port is free')) });
+  const bad: Executor = Object.assign(new FakeExecutor('bad'), {
+    start: () => Promise.reject(new Error('no port is free')),
+  });
   await assert.rejects(testRun({ executors: [inline(), bad] }), /no port is free/);
   await inRun({}, async () => assert.equal(await add(1, 1), 2));
 });
@@ -158,7 +185,10 @@ test('when an executor cannot start, load() fails with its reason, and another c
 test('an unknown label is an error of the call, and nothing else is disturbed', async () => {
   await inRun({ executors: [inline(), threads({ label: 'cores', max: 1 })] }, async (run) => {
     const lost = add.with({ executors: ['cpu'] });
-    assert.throws(() => lost(1, 2), { code: 'UNKNOWN_EXECUTOR', message: /^add names the executor 'cpu', but this run has 'inline', 'cores'\./ });
+    assert.throws(() => lost(1, 2), {
+      code: 'UNKNOWN_EXECUTOR',
+      message: /^add names the executor 'cpu', but this run has 'inline', 'cores'\./,
+    });
     assert.equal(run.summary().total, 0);
     assert.equal(await add(1, 2), 3);
   });
@@ -204,7 +234,10 @@ test('failures that nobody looked at are named when the run closes, and never cr
     const cancelled = sleep();
     cancelled.cancel('on purpose');
     await run.wait();
-    assert.deepEqual(run.unseenFailures().map(({ id, app: name, error }) => [id, name, error.code]), [[0, 'boom', 'APP_ERROR']]);
+    assert.deepEqual(
+      run.unseenFailures().map(({ id, app: name, error }) => [id, name, error.code]),
+      [[0, 'boom', 'APP_ERROR']],
+    );
     await run.close();
   });
   assert.equal(text, 'chervil: 1 task failed and nobody looked:\n  Task 0 (boom): Error: unseen\n');
@@ -216,7 +249,10 @@ test('of many unseen failures the first five are named, and the rest is counted'
     for (let n = 0; n < 8; n++) boom(`number ${n}`);
     await run.close();
   });
-  assert.match(text, /^chervil: 8 tasks failed and nobody looked:\n(?: {2}Task \d \(boom\): Error: number \d\n){5} {2}and 3 more; see .*chervil\.log\n$/);
+  assert.match(
+    text,
+    /^chervil: 8 tasks failed and nobody looked:\n(?: {2}Task \d \(boom\): Error: number \d\n){5} {2}and 3 more; see .*chervil\.log\n$/,
+  );
 });
 
 test('the log of a run ends with a summary: tasks in every state', async () => {
@@ -292,11 +328,14 @@ test('files for output are named after the task; the config may name them itself
     assert.equal(await said.stdout, 'hello\n');
   });
   const directory = freshDirectory();
-  await inRun({ nameLog: ({ taskId, app: name, label, stream }) => join(directory, `${name}-${label}-${taskId}.${stream}`) }, async () => {
-    const said = say('hello');
-    assert.equal(basename(said.stdout.path as string), 'say-loud one-0.stdout');
-    assert.equal(await said.stdout, 'hello\n');
-  });
+  await inRun(
+    { nameLog: ({ taskId, app: name, label, stream }) => join(directory, `${name}-${label}-${taskId}.${stream}`) },
+    async () => {
+      const said = say('hello');
+      assert.equal(basename(said.stdout.path as string), 'say-loud one-0.stdout');
+      assert.equal(await said.stdout, 'hello\n');
+    },
+  );
 });
 
 test('what nameLog throws, the call throws; no task is made of it', async () => {
@@ -309,7 +348,10 @@ test('what nameLog throws, the call throws; no task is made of it', async () => 
     assert.equal(run.summary().total, 0);
   });
   await inRun({ nameLog: () => 7 as never }, async () => {
-    assert.throws(() => say('hello'), { code: 'APP_DEFINITION', message: /nameLog must give a path for the stdout of task 0 \(say\), not 7/ });
+    assert.throws(() => say('hello'), {
+      code: 'APP_DEFINITION',
+      message: /nameLog must give a path for the stdout of task 0 \(say\), not 7/,
+    });
   });
 });
 
@@ -318,5 +360,8 @@ test('a checkpoint that is no checkpoint is an error of load(), by its path', as
   const run = await testRun({ runDir: directory });
   await run.close();
   writeFileSync(join(directory, 'other.ckpt'), 'not a checkpoint at all');
-  await assert.rejects(testRun({ checkpoint: { load: [join(directory, 'other.ckpt')] } }), { code: 'CHECKPOINT', message: /other\.ckpt/ });
+  await assert.rejects(testRun({ checkpoint: { load: [join(directory, 'other.ckpt')] } }), {
+    code: 'CHECKPOINT',
+    message: /other\.ckpt/,
+  });
 });
