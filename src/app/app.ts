@@ -9,7 +9,7 @@ import { submit } from './call.ts';
 import { capture, describeSource } from './capture.ts';
 import { nameOf } from './name.ts';
 import { recordOf } from './options.ts';
-import type { App, AppOf, AppOptions, BashOptions } from './types.ts';
+import type { AppFunction, AppOf, AppOptions, BashOptions, ParametersOf, Returning } from './types.ts';
 
 // biome-ignore lint/complexity/noBannedTypes: any function of the user
 type AnyFunction = Function;
@@ -24,12 +24,12 @@ type AnyFunction = Function;
  * await using run = await load();
  * console.log(await add(add(1, 2), 3)); // 6
  */
-export function app<Args extends readonly unknown[], Value>(
-  run: (...args: Args) => Value,
-  options: AppOptions<NoInfer<Args>> = {},
-): App<Args, Awaited<Value>> {
+export function app<Run extends AppFunction>(
+  run: Run & Returning<Run, unknown>,
+  options: AppOptions<ParametersOf<Run>> = {},
+): AppOf<Run> {
   checkFunction(run, 'app');
-  return makeApp<App<Args, Awaited<Value>>>(
+  return makeApp<AppOf<Run>>(
     bodyOf('function', run, options),
     options,
     (record, args) => new TaskFuture(submit(record, args).task),

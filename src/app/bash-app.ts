@@ -6,7 +6,7 @@ import { File, Output } from '../task/file.ts';
 import { derive, type Future, TaskFuture } from '../task/future.ts';
 import { bodyOf, checkFunction, makeApp } from './app.ts';
 import { submit } from './call.ts';
-import type { BashApp, BashFuture, BashOptions, StreamText } from './types.ts';
+import type { AppFunction, BashApp, BashFuture, BashOptions, ParametersOf, Returning, StreamText } from './types.ts';
 
 /**
  * Makes a bash app: the function runs where the task runs, gives a command as sh`…`, and the command runs under /bin/bash.
@@ -18,12 +18,12 @@ import type { BashApp, BashFuture, BashOptions, StreamText } from './types.ts';
  * const sorted = sort({ from: file('numbers.txt'), to: output('sorted.txt') });
  * await sorted.outputs.to;
  */
-export function bashApp<Args extends readonly unknown[]>(
-  command: (...args: Args) => Command | string | Promise<Command | string>,
-  options: BashOptions<NoInfer<Args>> = {},
-): BashApp<Args> {
+export function bashApp<Run extends AppFunction>(
+  command: Run & Returning<Run, Command | string | Promise<Command | string>>,
+  options: BashOptions<ParametersOf<Run>> = {},
+): BashApp<ParametersOf<Run>> {
   checkFunction(command, 'bashApp');
-  return makeApp<BashApp<Args>>(bodyOf('bash', command, options), options, (record, args) => {
+  return makeApp<BashApp<ParametersOf<Run>>>(bodyOf('bash', command, options), options, (record, args) => {
     const { task } = submit(record, args);
     return new CommandFuture(task, args) as unknown as Future<unknown>;
   });

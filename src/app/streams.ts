@@ -18,14 +18,14 @@ export type Completed<Value> =
  *   else console.error(done.error.code);
  * }
  */
-export async function* asCompleted<Value>(
-  futures: Iterable<Future<Value>>,
-): AsyncGenerator<Completed<Value>, void, undefined> {
-  const queue = new Arrivals<Completed<Value>>();
+export async function* asCompleted<One extends Future<unknown>>(
+  futures: Iterable<One>,
+): AsyncGenerator<Completed<Awaited<One>>, void, undefined> {
+  const queue = new Arrivals<Completed<Awaited<One>>>();
   let left = 0;
   for (const future of futures) {
     left++;
-    whenSettled(future, (completed) => queue.push(completed));
+    whenSettled(future as unknown as Future<Awaited<One>>, (completed) => queue.push(completed));
   }
   for (; left > 0; left--) yield queue.hasAny ? queue.take() : await queue.next();
 }
@@ -125,7 +125,8 @@ export function stream<Element, Value>(
   options: StreamOptions = {},
 ): AsyncGenerator<Value | Completed<Value>, void, undefined> {
   const { ahead = 1000, ordered = true, onError = 'throw' } = options;
-  if (typeof source !== 'object' && typeof source !== 'string') throw new AppDefinitionError(`stream() needs a source that can be iterated, not ${String(source)}.`);
+  if (typeof source !== 'object' && typeof source !== 'string')
+    throw new AppDefinitionError(`stream() needs a source that can be iterated, not ${String(source)}.`);
   if (!Number.isInteger(ahead) || ahead < 1)
     throw new AppDefinitionError(`stream() needs 'ahead' as a whole number from 1 up, not ${String(ahead)}.`);
   if (onError !== 'throw' && onError !== 'yield')

@@ -97,14 +97,32 @@ type RestArgs<Args extends readonly unknown[]> = Args extends readonly [unknown?
 /** The app of a function. */
 export type AppOf<Run> = Run extends (...args: infer Args) => infer Value ? App<Args, Awaited<Value>> : never;
 
-/** What a join app's body may return: a future, or a list of them (or, from an async body, any value). */
+/**
+ * The function that an app is made of. The constraint is so wide that it says nothing about parameters: a parameter with a
+ * default value then has the type of that, and one without a type takes nothing.
+ */
+// biome-ignore lint/complexity/noBannedTypes: see above
+export type AppFunction = Function;
+
+/** `Run`, if it returns what it must; otherwise what it should be, which it is not. */
+export type Returning<Run, Wanted> = Run extends (...args: never[]) => Wanted ? Run : (...args: never[]) => Wanted;
+
+/** The parameters of a function. */
+export type ParametersOf<Run> = Run extends (...args: infer Args) => unknown ? Args : never;
+
+/** The value of a join app, by what its body returns: a future, or a list of them (or, from an async body, any value). */
 export type Joined<Returned> = Returned extends readonly unknown[]
-  ? { -readonly [Index in keyof Returned]: Awaited<Returned[Index]> }
-  : Awaited<Returned> extends readonly unknown[]
-    ? Returned extends Future<infer Value>
-      ? Value
-      : { -readonly [Index in keyof Awaited<Returned>]: Awaited<Awaited<Returned>[Index]> }
-    : Awaited<Returned>;
+  ? Each<Returned>
+  : Returned extends Future<infer Value>
+    ? Value
+    : Awaited<Returned> extends infer Given extends readonly unknown[]
+      ? Each<Given>
+      : Awaited<Returned>;
+
+/** What a join app is of its body. */
+export type JoinAppOf<Run> = Run extends (...args: infer Args) => infer Returned ? App<Args, Joined<Returned>> : never;
+
+type Each<List extends readonly unknown[]> = { -readonly [Index in keyof List]: Awaited<List[Index]> };
 
 /** Output of a command: its text once the task is done, and its file at once. */
 export interface StreamText extends PromiseLike<string> {

@@ -1,11 +1,11 @@
 // inline: runs bodies in this process, in the one thread that it has. For debugging, for tests, and for apps that only wait.
 // What may cross, and how it arrives, is as with any other executor: values are copied, closures are refused.
 import { hostname } from 'node:os';
-import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
 import type { TaskError } from '../task/errors.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
 import { copyValue } from '../wire/copy.ts';
-import { type Job, Run, stoppedError, asTaskError } from '../worker/runner.ts';
 import { CommandReaper } from '../worker/groups.ts';
+import { asTaskError, type Job, Run, stoppedError } from '../worker/runner.ts';
 
 export interface InlineOptions<Label extends string = string> {
   /** Unique among the executors. @default 'inline' */
@@ -15,7 +15,9 @@ export interface InlineOptions<Label extends string = string> {
 }
 
 /** An executor that runs bodies in this process. A body that computes without end cannot be stopped here: use threads() for such. */
-export function inline<const Label extends string = 'inline'>(options: InlineOptions<Label> = {}): Executor & { readonly label: Label } {
+export function inline<const Label extends string = 'inline'>(
+  options: InlineOptions<Label> = {},
+): Executor & { readonly label: NoInfer<Label> } {
   return new InlineExecutor(options.label ?? ('inline' as Label), options.max ?? 100);
 }
 
@@ -127,7 +129,12 @@ class InlineExecutor<Label extends string> implements Executor {
 const dropped = Symbol('dropped');
 
 function copyAnswer(answer: Answer): Answer {
-  if (!answer.ok || ((typeof answer.value !== 'object' || answer.value === null) && typeof answer.value !== 'function' && typeof answer.value !== 'symbol')) {
+  if (
+    !answer.ok ||
+    ((typeof answer.value !== 'object' || answer.value === null) &&
+      typeof answer.value !== 'function' &&
+      typeof answer.value !== 'symbol')
+  ) {
     return answer;
   }
   try {

@@ -2,13 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { moduleHash } from '../wire/functions.ts';
-import { fromBytes, toBytes } from '../wire/values.ts';
 import { identityOf } from '../app/capture.ts';
 import { Problems, show } from '../app/check.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
-import { milliseconds, systemClock } from '../base/time.ts';
 import { LogFile } from '../base/log-file.ts';
+import { milliseconds, systemClock } from '../base/time.ts';
 import { threads } from '../executors/threads.ts';
 import { ambientKernel, setAmbient } from '../kernel/current.ts';
 import { cancel } from '../kernel/elaborators/cancel.ts';
@@ -33,6 +31,8 @@ import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
 import type { Executor, FunctionSource } from '../task/ports.ts';
 import { commandLine, mergedWithCommandLine } from './command-line.ts';
+import { moduleHash } from '../wire/functions.ts';
+import { fromBytes, toBytes } from '../wire/values.ts';
 import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
 import { openRunLog, type RunLog, stateLine } from './log.ts';
 import { Run } from './run.ts';
@@ -79,7 +79,12 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
 /** An ambient run is being loaded: another is refused meanwhile. */
 let isLoading = false;
 
-async function start(config: Config, executors: readonly Executor[], signal: AbortSignal | undefined, ambient: boolean): Promise<Run> {
+async function start(
+  config: Config,
+  executors: readonly Executor[],
+  signal: AbortSignal | undefined,
+  ambient: boolean,
+): Promise<Run> {
   const base = resolve(config.runDir ?? 'runinfo');
   const { path: directory } = createRunDirectory(base);
   const log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
@@ -112,10 +117,21 @@ async function start(config: Config, executors: readonly Executor[], signal: Abo
     if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));
     undo.push(keepOutput(run, directory, config.echo ?? false));
     if (config.signals !== false) undo.push(watchSignals(kernel));
-    log.write('info', `run ${run} in ${directory}, executors ${executors.map((executor) => executor.label).join(', ')}, node ${process.version}, pid ${process.pid}`);
+    log.write(
+      'info',
+      `run ${run} in ${directory}, executors ${executors.map((executor) => executor.label).join(', ')}, node ${process.version}, pid ${process.pid}`,
+    );
     channels.run.publish({ run, what: 'started', directory, time: Date.now() });
     undo.push(() => channels.run.publish({ run, what: 'closed', directory, time: Date.now() }));
-    const loaded = new Run({ kernel, directory, exit: config.exit ?? 'wait', ledger, memo: memoStore, log: log.file, undo });
+    const loaded = new Run({
+      kernel,
+      directory,
+      exit: config.exit ?? 'wait',
+      ledger,
+      memo: memoStore,
+      log: log.file,
+      undo,
+    });
     undo.push(closeBeforeExit(loaded));
     commandLine()?.onLoaded?.(loaded);
     return loaded;
@@ -143,7 +159,8 @@ function checkLoadOptions(options: unknown): void {
   } else {
     const { signal, ambient } = options as Record<string, unknown>;
     problems.unknownKeys(options, ['signal', 'ambient'], '');
-    if (signal !== undefined && !(signal instanceof AbortSignal)) problems.add('signal', `expected an AbortSignal, not ${show(signal)}`);
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      problems.add('signal', `expected an AbortSignal, not ${show(signal)}`);
     problems.oneOf(ambient, 'ambient', [true, false]);
   }
   problems.throwIfAny('The second argument of load()');
@@ -185,7 +202,10 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
   if (checkpoint !== undefined && checkpoint.load !== 'none') {
     index = await loadCheckpoints(checkpoint.load ?? 'all', base);
     const { records, files: count, lostBytes } = index.report;
-    log.write(lostBytes > 0 ? 'warn' : 'info', `checkpoint: ${records} results from ${count} files${lostBytes > 0 ? `; ${lostBytes} damaged bytes were passed over` : ''}`);
+    log.write(
+      lostBytes > 0 ? 'warn' : 'info',
+      `checkpoint: ${records} results from ${count} files${lostBytes > 0 ? `; ${lostBytes} damaged bytes were passed over` : ''}`,
+    );
   }
   const writer =
     checkpoint === undefined
@@ -196,7 +216,14 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
           ...(when === 'periodic' ? { periodMs: milliseconds(checkpoint.period ?? '30s') } : {}),
           onProblem: (problem) => log.write('error', `checkpoint: ${problem.message}`),
         });
-  return new MemoStore({ writer, waitsForDisk: when === 'task_exit', index, codec: { toBytes, fromBytes }, identityOf: sourceIdentity, log: log.write });
+  return new MemoStore({
+    writer,
+    waitsForDisk: when === 'task_exit',
+    index,
+    codec: { toBytes, fromBytes },
+    identityOf: sourceIdentity,
+    log: log.write,
+  });
 }
 
 /** Its text and captures, or its module's content: editing a function makes it another. */

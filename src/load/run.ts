@@ -1,11 +1,11 @@
 // A run: what load() gives. It holds the kernel and everything that was started for it, and ends all of that again.
 import { join } from 'node:path';
-import { LogFile } from '../base/log-file.ts';
+import type { LogFile } from '../base/log-file.ts';
 import { showDuration } from '../base/time.ts';
-import { setAmbient, withScope, ambientKernel } from '../kernel/current.ts';
+import { ambientKernel, setAmbient, withScope } from '../kernel/current.ts';
 import type { FailureLedger } from '../kernel/elaborators/observe.ts';
-import type { MemoStore } from '../kernel/memo/store.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { MemoStore } from '../kernel/memo/store.ts';
 import type { TaskEvent } from '../task/channels.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { StateCounts } from '../task/state.ts';
@@ -76,7 +76,10 @@ export class Run implements AsyncDisposable {
    * for await (const event of run.events()) if (event.state === 'failed') console.error(event.error?.message);
    */
   events(): RunEvents {
-    const stream = new EventStream<TaskEvent>((listener) => this.#parts.kernel.listen(listener), () => this.#streams.delete(stream));
+    const stream = new EventStream<TaskEvent>(
+      (listener) => this.#parts.kernel.listen(listener),
+      () => this.#streams.delete(stream),
+    );
     if (this.#isClosed) stream.end();
     else this.#streams.add(stream);
     return stream;
@@ -109,7 +112,13 @@ export class Run implements AsyncDisposable {
 
   /** Failed tasks whose future nobody has looked at up to now. */
   unseenFailures(): UnseenFailure[] {
-    return this.#parts.ledger.unseen().tasks.map((task) => ({ id: task.id, app: task.app, error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never) }));
+    return this.#parts.ledger
+      .unseen()
+      .tasks.map((task) => ({
+        id: task.id,
+        app: task.app,
+        error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never),
+      }));
   }
 
   /**
@@ -161,14 +170,20 @@ export class Run implements AsyncDisposable {
         problems.push(error);
       }
     }
-    if (problems.length > 0) throw problems.length === 1 ? problems[0] : new AggregateError(problems, 'The run did not close well.');
+    if (problems.length > 0)
+      throw problems.length === 1 ? problems[0] : new AggregateError(problems, 'The run did not close well.');
   }
 
   #nag(): void {
     const { kernel } = this.#parts;
     const { live } = kernel;
-    const oldest = [...kernel.liveTasks()].slice(-3).map((task) => task.describe()).reverse();
-    process.stderr.write(`chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`);
+    const oldest = [...kernel.liveTasks()]
+      .slice(-3)
+      .map((task) => task.describe())
+      .reverse();
+    process.stderr.write(
+      `chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`,
+    );
     this.#endNag = kernel.clock.after(nagEveryMs, () => this.#nag());
   }
 
@@ -180,15 +195,22 @@ export class Run implements AsyncDisposable {
       const error = task.outcome?.ok === false ? (task.outcome.error as TaskError) : undefined;
       return `  ${error?.shortMessage ?? `task ${task.id} (${task.app})`}`;
     });
-    const more = count > shown.length ? `\n  and ${count - shown.length} more; see ${join(this.directory, 'chervil.log')}` : '';
-    process.stderr.write(`chervil: ${count} ${count === 1 ? 'task' : 'tasks'} failed and nobody looked:\n${shown.join('\n')}${more}\n`);
-    for (const task of tasks) if (task.outcome?.ok === false) this.#parts.log?.write(`unseen failure: ${(task.outcome.error as TaskError).stack ?? ''}\n`);
+    const more =
+      count > shown.length ? `\n  and ${count - shown.length} more; see ${join(this.directory, 'chervil.log')}` : '';
+    process.stderr.write(
+      `chervil: ${count} ${count === 1 ? 'task' : 'tasks'} failed and nobody looked:\n${shown.join('\n')}${more}\n`,
+    );
+    for (const task of tasks)
+      if (task.outcome?.ok === false)
+        this.#parts.log?.write(`unseen failure: ${(task.outcome.error as TaskError).stack ?? ''}\n`);
   }
 
   #logSummary(log: LogFile | undefined): void {
     if (log === undefined) return;
     const { counts, lateAnswers, total } = this.#parts.kernel;
-    log.write(`${new Date().toISOString()} info summary of ${total} tasks after ${showDuration(Date.now() - this.#startedAt)}\n`);
+    log.write(
+      `${new Date().toISOString()} info summary of ${total} tasks after ${showDuration(Date.now() - this.#startedAt)}\n`,
+    );
     for (const [state, count] of Object.entries(counts)) log.write(`  tasks in state ${state}: ${count}\n`);
     if (lateAnswers > 0) log.write(`  answers that came too late: ${lateAnswers}\n`);
   }
