@@ -28,7 +28,8 @@ class InlineExecutor<Label extends string> implements Executor {
   #reaper: CommandReaper | undefined;
   #queue: (Attempt | undefined)[] = [];
   #head = 0;
-  #running = 0;
+  /** Tries that take a place. */
+  readonly #running = new Set<Attempt>();
   #isScheduled = false;
   readonly #place: Place = { host: hostname(), worker: 'inline' };
 
@@ -38,7 +39,7 @@ class InlineExecutor<Label extends string> implements Executor {
   }
 
   get load(): number {
-    return (this.#queue.length - this.#head + this.#running) / this.#max;
+    return (this.#queue.length - this.#head + this.#running.size) / this.#max;
   }
 
   async start(host: ExecutorHost): Promise<void> {
@@ -53,8 +54,14 @@ class InlineExecutor<Label extends string> implements Executor {
 
   stop(attempt: Attempt, reason: unknown): void {
     const { note } = attempt;
-    if (note instanceof Run) note.stop(stoppedError(reason));
-    else attempt.note = dropped;
+    if (!(note instanceof Run)) {
+      attempt.note = dropped;
+      return;
+    }
+    note.stop(stoppedError(reason));
+    // A body that does not listen may wait for ever: it must not take the place of others meanwhile.
+    this.#running.delete(attempt);
+    if (this.#head < this.#queue.length) this.#schedule();
   }
 
   async close(): Promise<void> {
@@ -62,7 +69,7 @@ class InlineExecutor<Label extends string> implements Executor {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#running >= this.#max) return;
+    if (this.#isScheduled || this.#running.size >= this.#max) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
@@ -73,7 +80,7 @@ class InlineExecutor<Label extends string> implements Executor {
   /** Runs what is queued, for a few milliseconds at most before it lets timers and sockets have their turn. */
   #runSome(): void {
     const until = performance.now() + 5;
-    while (this.#head < this.#queue.length && this.#running < this.#max) {
+    while (this.#head < this.#queue.length && this.#running.size < this.#max) {
       const attempt = this.#queue[this.#head] as Attempt;
       this.#queue[this.#head++] = undefined;
       if (attempt.note !== dropped) this.#run(attempt);
@@ -116,9 +123,9 @@ class InlineExecutor<Label extends string> implements Executor {
     });
     attempt.note = run;
     if (attempt.watched) host.report(attempt, 'running', this.#place);
-    this.#running++;
+    this.#running.add(attempt);
     run.start(body.source, body.local, (answer) => {
-      this.#running--;
+      this.#running.delete(attempt);
       if (attempt.watched) host.report(attempt, 'running_ended', this.#place);
       host.answer(attempt, copyAnswer(answer));
       if (this.#head < this.#queue.length) this.#schedule();

@@ -129,11 +129,16 @@ function settledValue(leaf: object): Value | undefined {
   return cell?.outcome?.ok ? new Value(cell.outcome.value) : undefined;
 }
 
-/** An argument as it is without the futures in it, to check the rest of it; nothing is left of a future itself. */
-export function withoutFutures(arg: unknown): unknown {
-  return rebuild(arg, (leaf) =>
-    leaf instanceof Foreign || TaskFuture.cellOf(leaf) !== undefined ? nothing : undefined,
-  );
+/**
+ * An argument as it is without the futures in it that are waited for, to check the rest of it; nothing is left of a future
+ * itself. One that a shallow search did not find stays.
+ */
+export function withoutFutures(arg: unknown, awaited: Cell | readonly Cell[]): unknown {
+  const cells = new Set([awaited].flat());
+  return rebuild(arg, (leaf) => {
+    const cell = leaf instanceof Foreign ? leaf.cell : TaskFuture.cellOf(leaf);
+    return cell !== undefined && cells.has(cell) ? nothing : undefined;
+  });
 }
 
 /** What {@link rebuild} puts in the place of a leaf; boxed where it may be `undefined`. */
