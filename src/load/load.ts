@@ -201,11 +201,11 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
   let index: Awaited<ReturnType<typeof loadCheckpoints>> | undefined;
   if (checkpoint !== undefined && checkpoint.load !== 'none') {
     index = await loadCheckpoints(checkpoint.load ?? 'all', base);
-    const { records, files: count, lostBytes } = index.report;
-    log.write(
-      lostBytes > 0 ? 'warn' : 'info',
-      `checkpoint: ${records} results from ${count} files${lostBytes > 0 ? `; ${lostBytes} damaged bytes were passed over` : ''}`,
-    );
+    const { records, files: read, lostBytes, problems } = index.report;
+    const from = `${records} ${records === 1 ? 'result' : 'results'} from ${read.length} ${read.length === 1 ? 'file' : 'files'}`;
+    if (lostBytes > 0) log.write('warn', `checkpoint: ${from}; ${lostBytes} damaged bytes were passed over`);
+    else log.write('info', `checkpoint: ${from}`);
+    for (const problem of problems) log.write('warn', `checkpoint: ${problem.message}`);
   }
   const writer =
     checkpoint === undefined

@@ -112,13 +112,11 @@ export class Run implements AsyncDisposable {
 
   /** Failed tasks whose future nobody has looked at up to now. */
   unseenFailures(): UnseenFailure[] {
-    return this.#parts.ledger
-      .unseen()
-      .tasks.map((task) => ({
-        id: task.id,
-        app: task.app,
-        error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never),
-      }));
+    return this.#parts.ledger.unseen().tasks.map((task) => ({
+      id: task.id,
+      app: task.app,
+      error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never),
+    }));
   }
 
   /**

@@ -61,10 +61,13 @@ test('a future deep in an argument is an error of the call when the search is sh
 });
 
 test('a result that cannot be sent fails the task, and is not tried again', async () => {
-  const odd = app(() => {
-    globalThis.counted['odd'] = (globalThis.counted['odd'] ?? 0) + 1;
-    return { inside: () => 1 };
-  }, { retry: 3 });
+  const odd = app(
+    () => {
+      globalThis.counted['odd'] = (globalThis.counted['odd'] ?? 0) + 1;
+      return { inside: () => 1 };
+    },
+    { retry: 3 },
+  );
   await inRun({}, async () => {
     await assert.rejects(odd(), { code: 'SERIALIZATION', message: /Cannot send the result.*\.inside/ });
     assert.equal(globalThis.counted['odd'], 1);
@@ -82,11 +85,20 @@ test('a function that cannot be sent is an error of its first call: the name, it
 });
 
 test('a module or export that is not there', async () => {
-  assert.throws(() => apps(new URL('./nowhere.ts', import.meta.url)), { code: 'FUNCTION_NOT_FOUND', message: /nowhere\.ts/ });
-  assert.throws(() => apps('./tasks.ts'), { code: 'APP_DEFINITION', message: /new URL\('\.\/tasks\.ts', import\.meta\.url\)/ });
+  assert.throws(() => apps(new URL('./nowhere.ts', import.meta.url)), {
+    code: 'FUNCTION_NOT_FOUND',
+    message: /nowhere\.ts/,
+  });
+  assert.throws(() => apps('./tasks.ts'), {
+    code: 'APP_DEFINITION',
+    message: /new URL\('\.\/tasks\.ts', import\.meta\.url\)/,
+  });
   const module = apps<{ nothing: () => number }>(new URL('../fixtures/functions/library.ts', import.meta.url));
   await inRun({ retry: 5 }, async (run) => {
-    await assert.rejects(module.nothing(), { code: 'FUNCTION_NOT_FOUND', message: /has no export "nothing". It exports default, double, / });
+    await assert.rejects(module.nothing(), {
+      code: 'FUNCTION_NOT_FOUND',
+      message: /has no export "nothing". It exports default, double, /,
+    });
     assert.equal(run.summary().total, 1);
   });
 });
@@ -94,7 +106,10 @@ test('a module or export that is not there', async () => {
 test('a file that is not there fails its task, and a URL that nothing can bring is an error of the call', async () => {
   const read = bashApp((from: ReturnType<typeof file>) => sh`cat ${from}`);
   await inRun({}, async () => {
-    await assert.rejects(read(file('no/such/readings.csv')), { code: 'FILE_NOT_FOUND', message: /no\/such\/readings\.csv, which does not exist/ });
+    await assert.rejects(read(file('no/such/readings.csv')), {
+      code: 'FILE_NOT_FOUND',
+      message: /no\/such\/readings\.csv, which does not exist/,
+    });
     assert.throws(() => read(file('https://example.org/numbers.txt')), { code: 'STAGING', message: /example\.org/ });
   });
 });
@@ -114,9 +129,19 @@ test('retries: a number, from the config, from the app; each try runs the body a
 test('a timeout limits each try of a body that waits, and costs a try; a deadline limits all', async () => {
   await inRun({}, async () => {
     const limited = never.with({ timeout: 10, retry: 2 });
-    await assert.rejects(limited(), { code: 'TIMEOUT', timeoutMs: 10, task: { taskId: 0, app: 'never', tries: 3, executor: 'inline' } });
-    await assert.rejects(never.with({ timeout: 20, retry: 1000, deadline: 50 })(), { code: 'DEADLINE', deadlineMs: 50 });
-    await assert.rejects(add.with({ deadline: 10 })(never.with({ deadline: 200 })(), 1), { code: 'DEADLINE', deadlineMs: 10 });
+    await assert.rejects(limited(), {
+      code: 'TIMEOUT',
+      timeoutMs: 10,
+      task: { taskId: 0, app: 'never', tries: 3, executor: 'inline' },
+    });
+    await assert.rejects(never.with({ timeout: 20, retry: 1000, deadline: 50 })(), {
+      code: 'DEADLINE',
+      deadlineMs: 50,
+    });
+    await assert.rejects(add.with({ deadline: 10 })(never.with({ deadline: 200 })(), 1), {
+      code: 'DEADLINE',
+      deadlineMs: 10,
+    });
   });
 });
 
@@ -129,7 +154,9 @@ test('many bodies that wait are cancelled, and those that come after them still 
   });
 });
 
-const fibonacci = joinApp((n: number): ReturnType<typeof add> => (n < 2 ? add(n, 0) : add(fibonacci(n - 1), fibonacci(n - 2))));
+const fibonacci = joinApp(
+  (n: number): ReturnType<typeof add> => (n < 2 ? add(n, 0) : add(fibonacci(n - 1), fibonacci(n - 2))),
+);
 
 test('recursion with joins: fibonacci', async () => {
   await inRun({}, async (run) => {
@@ -157,31 +184,52 @@ test('a join whose body gives something else says what it was', async () => {
   const wrong = joinApp((() => 42) as never);
   const mixed = joinApp((() => [add(1, 2), 'three']) as never);
   await inRun({ retry: 3 }, async () => {
-    await assert.rejects(wrong as never as () => Promise<void>, { code: 'JOIN_RESULT', message: /must return a future or a list of futures, but it returned 42\.$/ });
-    await assert.rejects(mixed as never as () => Promise<void>, { code: 'JOIN_RESULT', message: /element 1 of its list is 'three'/ });
+    await assert.rejects(wrong as never as () => Promise<void>, {
+      code: 'JOIN_RESULT',
+      message: /must return a future or a list of futures, but it returned 42\.$/,
+    });
+    await assert.rejects(mixed as never as () => Promise<void>, {
+      code: 'JOIN_RESULT',
+      message: /element 1 of its list is 'three'/,
+    });
   });
 });
 
 test('the failures of joined tasks are all told, and not retried; the failure of the body is', async () => {
   globalThis.counted = {};
-  const both = joinApp(() => {
-    globalThis.counted['both'] = (globalThis.counted['both'] ?? 0) + 1;
-    return [countAndFail('a'), add(1, 2), countAndFail('b')];
-  }, { retry: 3 });
-  const awaits = joinApp(async () => {
-    globalThis.counted['awaits'] = (globalThis.counted['awaits'] ?? 0) + 1;
-    return (await countAndFail('c')) + 1;
-  }, { retry: 3 });
-  const second = joinApp(() => {
-    globalThis.counted['second'] = (globalThis.counted['second'] ?? 0) + 1;
-    if (globalThis.counted['second'] < 2) throw new Error('first time');
-    return add(1, 2);
-  }, { retry: 3 });
+  const both = joinApp(
+    () => {
+      globalThis.counted['both'] = (globalThis.counted['both'] ?? 0) + 1;
+      return [countAndFail('a'), add(1, 2), countAndFail('b')];
+    },
+    { retry: 3 },
+  );
+  const awaits = joinApp(
+    async () => {
+      globalThis.counted['awaits'] = (globalThis.counted['awaits'] ?? 0) + 1;
+      return (await countAndFail('c')) + 1;
+    },
+    { retry: 3 },
+  );
+  const second = joinApp(
+    () => {
+      globalThis.counted['second'] = (globalThis.counted['second'] ?? 0) + 1;
+      if (globalThis.counted['second'] < 2) throw new Error('first time');
+      return add(1, 2);
+    },
+    { retry: 3 },
+  );
   await inRun({}, async () => {
     await assert.rejects(both(), (error: { code: string; failures: { description: string }[]; message: string }) => {
       assert.equal(error.code, 'JOIN');
-      assert.deepEqual(error.failures.map(({ description }) => description), ['task 1', 'task 3']);
-      assert.match(error.message, /^Task 0 \(both\): A joined task failed, by way of task 1 \(\+ others\): AppError: Task 1 \(countAndFail\): Error: failure 1$/);
+      assert.deepEqual(
+        error.failures.map(({ description }) => description),
+        ['task 1', 'task 3'],
+      );
+      assert.match(
+        error.message,
+        /^Task 0 \(both\): A joined task failed, by way of task 1 \(\+ others\): AppError: Task 1 \(countAndFail\): Error: failure 1$/,
+      );
       return true;
     });
     await assert.rejects(awaits(), { code: 'JOIN' });
