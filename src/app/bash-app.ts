@@ -81,7 +81,6 @@ class TaskText implements StreamText {
     return this.#task.files?.[this.#stream]?.path;
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: awaiting it gives the text
   then<Fulfilled = string, Rejected = never>(
     onFulfilled?: ((text: string) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((error: unknown) => Rejected | PromiseLike<Rejected>) | null,

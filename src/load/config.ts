@@ -152,7 +152,7 @@ function checkList(
 ): void {
   if (value === undefined) return;
   if (!Array.isArray(value)) problems.add(path, `expected a list, not ${show(value)}`);
-  else value.forEach((one, index) => check(one, `${path}[${index}]`));
+  else for (const [index, one] of value.entries()) check(one, `${path}[${index}]`);
 }
 
 function checkExecutors(value: unknown, problems: Problems): void {

@@ -65,7 +65,6 @@ export class TaskFuture<Value> implements Future<Value> {
     return 'Future';
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: a future is a promise
   then<Fulfilled = Value, Rejected = never>(
     onFulfilled?: ((value: Value) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,

@@ -64,7 +64,6 @@ test('arguments nested 100,000 deep need no stack', async () => {
 
 test('any promise will do, and other thenables', async () => {
   const world = await testKernel();
-  // biome-ignore lint/suspicious/noThenProperty: a foreign thenable
   const thenable = { then: (resolve: (value: number) => void) => resolve(3) };
   world.call(appRecord(), [Promise.resolve(1), [Promise.resolve(2)], thenable]);
   await turn();
@@ -76,7 +75,6 @@ test('any promise will do, and other thenables', async () => {
 test('a thenable that throws is a promise that failed', async () => {
   const world = await testKernel();
   const thenable = {
-    // biome-ignore lint/suspicious/noThenProperty: a foreign thenable
     then() {
       throw new Error('bad thenable');
     },

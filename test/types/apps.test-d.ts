@@ -48,7 +48,8 @@ shout('a');
 // @ts-expect-error there is one too many
 square(1, 2);
 // @ts-expect-error a future is not its value
-(await load(), square(2)) + 1;
+square(2) + 1;
+await load();
 same<Awaited<ReturnType<typeof shout>>, string>(true);
 
 // Futures at any depth.

@@ -103,8 +103,8 @@ const rows = {
     make: (details) => new ManagerLostError(details.text('manager'), details.text('host')),
   },
   EXECUTOR_FAILED: {
-    details: ({ executor }) => ({ executor }),
-    make: (details) => new ExecutorFailedError(details.text('executor'), ''),
+    details: ({ executor, problem }) => ({ executor, problem }),
+    make: (details) => new ExecutorFailedError(details.text('executor'), details.text('problem')),
   },
   SERIALIZATION: {
     details: ({ path }) => ({ path }),
