@@ -17,7 +17,7 @@ test('a try goes to the least loaded executor, the first of equals', async () =>
   const executors = three();
   const world = await testKernel({ executors });
   const loads = [0.5, 0.25, 0.25];
-  executors.forEach((executor, index) => Object.assign(executor, { load: loads[index] }));
+  for (const [index, executor] of executors.entries()) executor.load = loads[index] as number;
   world.call();
   assert.deepEqual(
     executors.map(({ running }) => running.size),
