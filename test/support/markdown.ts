@@ -22,6 +22,8 @@ export interface Program {
   readonly stdout: string | undefined;
   readonly stderr: string | undefined;
   readonly exitCode: number;
+  /** It leaves a failure that nobody looks at: `chervil run` ends with 1 then. */
+  readonly leavesFailure: boolean;
 }
 
 /** The fenced blocks of a page, in order. */
@@ -73,6 +75,7 @@ export function programsOf(markdown: string): Program[] {
       stdout,
       stderr,
       exitCode: Number(block.marks.get('exit') ?? 0),
+      leavesFailure: block.marks.has('unseen'),
     });
   });
   return programs;
