@@ -75,6 +75,16 @@ const surroundings: readonly { file: string; word: string; code: string }[] = [
     code: 'const square = app((n: number) => n * n); declare function numbers(): Iterable<number>;',
   },
   { file: 'app/app.ts', word: 'apps<', code: '// tasks.ts' },
+  {
+    file: 'testing/conformance.ts',
+    word: 'mine',
+    code: "declare function mine(options: { max: number }): import('chervil').Executor;",
+  },
+  {
+    file: 'testing/host.ts',
+    word: 'FakeHost',
+    code: "import assert from 'node:assert/strict'; import { attemptOf } from 'chervil/testing'; declare const executor: import('chervil').Executor, directory: string;",
+  },
 ];
 
 describe('types', () => {
