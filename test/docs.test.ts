@@ -14,7 +14,7 @@ import { anchorsOf, fits, linksOf, type Program, programsOf, tableUnder } from '
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const scratch = join(root, '.cache', `docs-${process.pid}`);
 const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...markdownIn('docs')];
-const hasTesting = existsSync(join(root, 'dist/testing/index.js'));
+const hasTesting = existsSync(join(root, 'src/testing/index.ts'));
 const text = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 /** Where a program of the guide stands while it is tried, with what belongs to it. */
