@@ -29,5 +29,5 @@ export function threads<const Label extends string = 'threads'>(options: Threads
     if (!['label', 'max', 'memoryMegabytes'].includes(key)) problems.push({ path: key, problem: 'unknown option; there are label, max, memoryMegabytes' });
   }
   if (problems.length > 0) throw new ConfigError('threads()', problems);
-  return new ThreadPool({ label, max, memoryMegabytes }) as unknown as Executor & { readonly label: Label };
+  return new ThreadPool({ label: label as Label, max, memoryMegabytes });
 }

@@ -44,6 +44,9 @@ export class Run implements TaskFacts {
   #isBodyRunning = false;
   #stopCommand: ((error: TaskError) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Answers; set from `start` on. */
+  #finish: ((answer: Answer) => void) | undefined;
+  #hasBegun = false;
 
   constructor(job: Job, host: RunnerHost) {
     this.job = job;
@@ -80,6 +83,8 @@ export class Run implements TaskFacts {
   /** Ends a command's process group; tells a body that listens. */
   stop(error: TaskError): void {
     if (this.#isOver) return;
+    // What it needs is being loaded still: the body never runs.
+    if (!this.#hasBegun) this.#finish?.({ ok: false, error });
     this.#stopCommand?.(error);
     this.#controller?.abort(error);
   }
@@ -95,6 +100,7 @@ export class Run implements TaskFacts {
       if (this.#timer !== undefined) clearTimeout(this.#timer);
       done(answer);
     };
+    this.#finish = finish;
     const failed = (thrown: unknown): void => finish({ ok: false, error: asTaskError(thrown) });
     const call = (body: AnyFunction, wrappers: readonly AnyFunction[]): void => {
       let value: unknown;
@@ -138,6 +144,7 @@ export class Run implements TaskFacts {
   }
 
   #call(body: AnyFunction, wrappers: readonly AnyFunction[]): unknown {
+    this.#hasBegun = true;
     const { args } = this.job;
     const here = meeting();
     const before = here.current;
