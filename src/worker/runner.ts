@@ -230,5 +230,11 @@ export function stoppedError(reason: unknown): TaskError {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return typeof (value as { then?: unknown }).then === 'function';
+  } catch {
+    // Reading it throws: it is no promise, and is refused as a result.
+    return false;
+  }
 }
