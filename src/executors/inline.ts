@@ -165,7 +165,7 @@ class InlineExecutor<Label extends string> implements Executor {
       { taskId, tryNumber, app: body.name, kind: isBash ? 'bash' : 'function', args, wrappers, files, timeoutMs },
       {
         mark: host.mark,
-        reaperFd: isBash ? this.#reaper?.fd : undefined,
+        reaperFd: isBash ? this.#reaperFd() : undefined,
         log: (_, message) => host.output(attempt, 'stderr', `${message}\n`),
       },
     );
@@ -176,6 +176,16 @@ class InlineExecutor<Label extends string> implements Executor {
       run.start(body.source, body.local, (answer) => this.#onAnswer(attempt, note, answer));
     } catch (thrown) {
       this.#answer(attempt, note, { ok: false, error: asTaskError(thrown) });
+    }
+  }
+
+  /** `undefined` where none can be started, as then no command can either. */
+  #reaperFd(): number | undefined {
+    try {
+      return this.#reaper?.fd;
+    } catch (thrown) {
+      this.#host?.log('warn', `commands run unwatched: ${String(thrown)}`);
+      return undefined;
     }
   }
 

@@ -68,6 +68,15 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     return this.#reaper as CommandReaper;
   }
 
+  reaperFd(): number | undefined {
+    try {
+      return this.reaper.fd;
+    } catch (thrown) {
+      this.log('warn', `commands run unwatched: ${String(thrown)}`);
+      return undefined;
+    }
+  }
+
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
     this.#reaper = new CommandReaper(host.mark);

@@ -32,6 +32,8 @@ import { Slots, slotCount } from './slots.ts';
 export interface ThreadOwner {
   readonly mark: string;
   readonly reaper: CommandReaper;
+  /** Descriptor of the reaper; `undefined` where none can be started, as then no command can either. */
+  reaperFd(): number | undefined;
   readonly memoryMegabytes: number | undefined;
   /** @param tookMs of the body; `undefined` when that is not known */
   onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void;
@@ -110,8 +112,7 @@ export class Thread {
     });
     this.ended = new Promise((resolve) => {
       this.#worker.on('exit', (exitCode) => {
-        this.#onExit(exitCode);
-        resolve();
+        void this.#onExit(exitCode).then(resolve);
       });
     });
     this.#rest();
@@ -164,7 +165,7 @@ export class Thread {
     let reaperFd: number | undefined;
     if (!this.#hasReaper && functions?.some(({ kind }) => kind === 'bash')) {
       this.#hasReaper = true;
-      reaperFd = this.#owner.reaper.fd;
+      reaperFd = this.#owner.reaperFd();
     }
     const message: JobsMessage = { jobs: this.#jobs, functions, reaperFd };
     this.#jobs = [];
@@ -371,7 +372,8 @@ export class Thread {
     await this.ended;
   }
 
-  #onExit(exitCode: number): void {
+  /** @returns when its commands are gone too */
+  async #onExit(exitCode: number): Promise<void> {
     const wasKilled = this.#state === 'ends';
     if (!wasKilled) this.#owner.onLeft(this);
     this.#drain();
@@ -380,7 +382,7 @@ export class Thread {
     this.#limits.end();
     this.#port.close();
     // What ran when it ended, or ran commands for it.
-    for (const { group, attempt } of this.#groups.values()) this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber);
+    const commands = [...this.#groups.values()].map(({ group, attempt }) => this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber));
     this.#groups.clear();
     const error = wasKilled ? undefined : this.#lossOf(exitCode);
     for (let slot = 0; slot < slotCount; slot++) {
@@ -392,6 +394,7 @@ export class Thread {
     }
     this.#onIdle?.();
     if (!this.#slots.wasAlive && !wasKilled) this.#owner.onStillborn(this.#uncaught);
+    await Promise.all(commands);
   }
 
   #lossOf(exitCode: number): WorkerLostError {
