@@ -20,10 +20,14 @@ export interface InlineOptions<Label extends string = string> {
  * @example
  * await using run = await load({ executors: [inline()] });
  */
-export function inline<const Label extends string = 'inline'>(options: InlineOptions<Label> = {}): Executor & { readonly label: Label } {
+export function inline<const Label extends string = 'inline'>(
+  options: InlineOptions<Label> = {},
+): Executor & { readonly label: Label } {
   const { label = 'inline' as Label, max = 100 } = options;
   if (!Number.isInteger(max) || max < 1) {
-    throw new ConfigError('inline()', [{ path: 'max', problem: `expected a whole number from 1 up, not ${String(max)}` }]);
+    throw new ConfigError('inline()', [
+      { path: 'max', problem: `expected a whole number from 1 up, not ${String(max)}` },
+    ]);
   }
   return new InlineExecutor(label, max);
 }
@@ -218,7 +222,9 @@ function copyResult(value: unknown): Answer | Promise<Answer> {
   const failed = (thrown: unknown): Answer => ({ ok: false, error: asTaskError(thrown) as TaskError });
   try {
     const copy = copyValue(value, 'the result');
-    return copy instanceof Promise ? copy.then((ready): Answer => ({ ok: true, value: ready }), failed) : { ok: true, value: copy };
+    return copy instanceof Promise
+      ? copy.then((ready): Answer => ({ ok: true, value: ready }), failed)
+      : { ok: true, value: copy };
   } catch (thrown) {
     return failed(thrown);
   }

@@ -29,7 +29,11 @@ let lastTask = 0;
  * attemptOf((n: number) => n + 1, [1]);
  * attemptOf(referenceTo(new URL('./tasks.ts', import.meta.url), 'count'), ['a.txt'], { timeoutMs: 1_000 });
  */
-export function attemptOf(body: CallableFunction | FunctionByReference, args: readonly unknown[] = [], options: AttemptOptions = {}): Attempt {
+export function attemptOf(
+  body: CallableFunction | FunctionByReference,
+  args: readonly unknown[] = [],
+  options: AttemptOptions = {},
+): Attempt {
   return {
     taskId: options.taskId ?? ++lastTask,
     tryNumber: options.tryNumber ?? 0,

@@ -1,7 +1,7 @@
 // Bodies of the conformance suite that are sent by reference.
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { task } from '../inside.ts';
-import { assertSame, valueOf } from './value-table.ts';
+import { assertSame, madeOf } from './value-table.ts';
 
 export function add(a: number, b: number): number {
   return a + b;
@@ -16,12 +16,12 @@ export const notAFunction = 7;
 
 /** Makes a value of the table where the task runs. */
 export function give(expression: string): unknown {
-  return valueOf(expression);
+  return madeOf(expression);
 }
 
 /** Compares what arrived with a value of the table, where the task runs. */
 export function take(value: unknown, expression: string): string {
-  assertSame(value, valueOf(expression));
+  assertSame(value, madeOf(expression));
   return 'the same';
 }
 

@@ -57,5 +57,6 @@ export function conformance(options: ConformanceOptions): void {
     supports: { kill: true, crash: true, memory: false, bash: true, output: true, ...options.supports },
     test: (title, body) => register(`${options.name}: ${title}`, body),
   };
-  for (const group of [testBodies, testValues, testFailures, testEnds, testLosses, testCommands, testRuns]) group(suite);
+  for (const group of [testBodies, testValues, testFailures, testEnds, testLosses, testCommands, testRuns])
+    group(suite);
 }

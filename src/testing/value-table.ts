@@ -26,7 +26,12 @@ export function valueRows(): readonly ValueRow[] {
       const [what = '', example = '', crosses = '', arrives = ''] = line.slice(2, -2).split(' | ');
       const isCrossing = crosses.startsWith('yes');
       const same = arrives === '`the same`';
-      return { what, example: bare(example), crosses: isCrossing, arrives: isCrossing ? (same ? undefined : bare(arrives)) : arrives };
+      return {
+        what,
+        example: bare(example),
+        crosses: isCrossing,
+        arrives: isCrossing ? (same ? undefined : bare(arrives)) : arrives,
+      };
     });
 }
 
@@ -35,7 +40,7 @@ function bare(cell: string): string {
 }
 
 /** The value of an expression in the table. */
-export function valueOf(expression: string): unknown {
+export function madeOf(expression: string): unknown {
   const known = { file, output, Point, transferred, revoked, process, Buffer };
   return new Function(...Object.keys(known), `return (${expression});`)(...Object.values(known)) as unknown;
 }

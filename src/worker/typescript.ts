@@ -26,7 +26,10 @@ let pending: Promise<void> | undefined;
 
 /** Node has TypeScript itself, or its hooks reach every thread, so that the program's own loader is here already. */
 const isAble =
-  isMainThread || Boolean((process.features as { typescript?: unknown }).typescript) || ('registerHooks' in nodeModule && [...process.execArgv, process.env['NODE_OPTIONS']].some((one) => one?.includes('tsx')));
+  isMainThread ||
+  Boolean((process.features as { typescript?: unknown }).typescript) ||
+  ('registerHooks' in nodeModule &&
+    [...process.execArgv, process.env['NODE_OPTIONS']].some((one) => one?.includes('tsx')));
 
 function needsTypeScript(source: FunctionSource): boolean {
   if (source.by === 'reference') return isTypeScript(source.module);

@@ -49,27 +49,30 @@ test('quick tasks that wait behind a body that takes longer than ever are taken 
   }),
 );
 
-test('results of quick bodies are there while the next one takes long, and are not lost when that is ended', limit, () =>
-  onBench(
-    () => threads({ max: 1 }),
-    async ({ host, submit, stop, directory }) => {
-      const path = join(directory, 'runs');
-      const body = (path: string, n: number): unknown => {
-        process.getBuiltinModule('node:fs').appendFileSync(path, `${n} `);
-        while (n === 50);
-        return [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
-      };
-      const expected = (n: number): unknown => [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
-      for (let n = 100; n < 400; n++) await host.answered(submit(body, [path, n], { watched: false }));
-      const all = Array.from({ length: 80 }, (_, n) => submit(body, [path, n], { watched: false }));
-      for (let n = 0; n < 50; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
-      while (!readFileSync(path, 'utf8').includes(' 50 ')) await new Promise((resolve) => setImmediate(resolve));
-      stop(all[50] as (typeof all)[number]);
-      for (let n = 51; n < 80; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
-      const runs = readFileSync(path, 'utf8').trim().split(' ').map(Number);
-      assert.equal(new Set(runs).size, runs.length, 'no body ran twice');
-    },
-  ),
+test(
+  'results of quick bodies are there while the next one takes long, and are not lost when that is ended',
+  limit,
+  () =>
+    onBench(
+      () => threads({ max: 1 }),
+      async ({ host, submit, stop, directory }) => {
+        const path = join(directory, 'runs');
+        const body = (path: string, n: number): unknown => {
+          process.getBuiltinModule('node:fs').appendFileSync(path, `${n} `);
+          while (n === 50);
+          return [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
+        };
+        const expected = (n: number): unknown => [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
+        for (let n = 100; n < 400; n++) await host.answered(submit(body, [path, n], { watched: false }));
+        const all = Array.from({ length: 80 }, (_, n) => submit(body, [path, n], { watched: false }));
+        for (let n = 0; n < 50; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
+        while (!readFileSync(path, 'utf8').includes(' 50 ')) await new Promise((resolve) => setImmediate(resolve));
+        stop(all[50] as (typeof all)[number]);
+        for (let n = 51; n < 80; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
+        const runs = readFileSync(path, 'utf8').trim().split(' ').map(Number);
+        assert.equal(new Set(runs).size, runs.length, 'no body ran twice');
+      },
+    ),
 );
 
 test('a thread whose program cannot start makes its executor fail, and its tasks too', limit, () =>
@@ -98,7 +101,9 @@ test('a thread that takes too much memory says which limit it met', limit, () =>
 
 test('hundreds of functions, each by value, are kept apart', limit, () =>
   onBench(two, async ({ host, submit }) => {
-    const all = Array.from({ length: 300 }, (_, n) => submit(new Function('m', `return m + ${n}`) as CallableFunction, [1], { name: `f${n}` }));
+    const all = Array.from({ length: 300 }, (_, n) =>
+      submit(new Function('m', `return m + ${n}`) as CallableFunction, [1], { name: `f${n}` }),
+    );
     const answers = await Promise.all(all.map((attempt) => host.answered(attempt)));
     for (const [n, answer] of answers.entries()) {
       assert.deepEqual(answer, { ok: true, value: n + 1 });
@@ -112,7 +117,9 @@ test('what a body prints is there while it runs', limit, () =>
       console.log('before the loop');
       for (;;);
     });
-    await host.until(() => host.outputs.some(({ attempt, text }) => attempt === talkative && text === 'before the loop\n'));
+    await host.until(() =>
+      host.outputs.some(({ attempt, text }) => attempt === talkative && text === 'before the loop\n'),
+    );
     stop(talkative);
   }),
 );
@@ -189,11 +196,14 @@ test('a stopped task that a thread has in its queue is never run', limit, () =>
 );
 
 test('options that cannot be are refused, all at once', () => {
-  assert.throws(() => threads({ max: 0, memoryMegabytes: 1.5, threads: 4 } as object), (error: { problems: { path: string }[] }) => {
-    assert.deepEqual(
-      error.problems.map(({ path }) => path),
-      ['max', 'memoryMegabytes', 'threads'],
-    );
-    return true;
-  });
+  assert.throws(
+    () => threads({ max: 0, memoryMegabytes: 1.5, threads: 4 } as object),
+    (error: { problems: { path: string }[] }) => {
+      assert.deepEqual(
+        error.problems.map(({ path }) => path),
+        ['max', 'memoryMegabytes', 'threads'],
+      );
+      return true;
+    },
+  );
 });

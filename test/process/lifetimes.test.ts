@@ -96,10 +96,17 @@ describe('a program', { concurrency: 1, timeout: 120_000 }, () => {
 
   test('that is started many times at once has a run directory of its own each time', () =>
     onStage(async ({ start, directory }) => {
-      const all = await Promise.all(Array.from({ length: 4 }, () => start('lifetimes.ts', ['directory', directory]).ended));
+      const all = await Promise.all(
+        Array.from({ length: 4 }, () => start('lifetimes.ts', ['directory', directory]).ended),
+      );
       for (const { code, stderr } of all) assert.equal(code, 0, stderr);
       assert.equal(new Set(all.map(({ stdout }) => stdout)).size, 4);
-      assert.deepEqual(readdirSync(join(directory, 'runinfo')).filter((name) => /^\d+$/.test(name)).sort(), ['000', '001', '002', '003']);
+      assert.deepEqual(
+        readdirSync(join(directory, 'runinfo'))
+          .filter((name) => /^\d+$/.test(name))
+          .sort(),
+        ['000', '001', '002', '003'],
+      );
     }));
 
   test('whose disk takes no log says so once, and goes on', () =>

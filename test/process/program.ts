@@ -19,13 +19,19 @@ export interface Program {
 
 export interface Stage {
   readonly directory: string;
-  start(fixture: string, args: readonly string[], options?: { readonly cwd?: string; readonly flags?: readonly string[] }): Program;
+  start(
+    fixture: string,
+    args: readonly string[],
+    options?: { readonly cwd?: string; readonly flags?: readonly string[] },
+  ): Program;
   /** Asserts that nothing that was started is left. */
   nothingLeft(): Promise<void>;
 }
 
 /** TypeScript where Node has none of its own. */
-export const typescriptFlags = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', import.meta.resolve('tsx')];
+export const typescriptFlags = (process.features as { typescript?: unknown }).typescript
+  ? []
+  : ['--import', import.meta.resolve('tsx')];
 
 /** A directory, and programs started in it; whatever happens, nothing of them outlives the test. */
 export async function onStage(body: (stage: Stage) => Promise<void>): Promise<void> {
@@ -36,8 +42,14 @@ export async function onStage(body: (stage: Stage) => Promise<void>): Promise<vo
     await body({
       directory,
       start(fixture, args, { cwd = directory, flags = typescriptFlags } = {}) {
-        const path = fixture.includes('/') ? fixture : fileURLToPath(new URL(`../fixtures/programs/${fixture}`, import.meta.url));
-        const child = spawn(process.execPath, [...flags, path, ...args], { cwd, env: { ...environment, ...marks }, stdio: ['ignore', 'pipe', 'pipe'] });
+        const path = fixture.includes('/')
+          ? fixture
+          : fileURLToPath(new URL(`../fixtures/programs/${fixture}`, import.meta.url));
+        const child = spawn(process.execPath, [...flags, path, ...args], {
+          cwd,
+          env: { ...environment, ...marks },
+          stdio: ['ignore', 'pipe', 'pipe'],
+        });
         const output = { stdout: '', stderr: '' };
         for (const stream of ['stdout', 'stderr'] as const) {
           child[stream]?.setEncoding('utf8').on('data', (text: string) => {
@@ -51,7 +63,12 @@ export async function onStage(body: (stage: Stage) => Promise<void>): Promise<vo
           async printed(text) {
             while (!output.stdout.includes(text) && !output.stderr.includes(text)) {
               assert.equal(child.exitCode, null, `it ended before it printed ${text}: ${output.stderr}`);
-              await Promise.race([...[child.stdout, child.stderr].map((stream) => new Promise((resolve) => stream?.once('data', resolve))), new Promise((resolve) => child.once('close', resolve))]);
+              await Promise.race([
+                ...[child.stdout, child.stderr].map(
+                  (stream) => new Promise((resolve) => stream?.once('data', resolve)),
+                ),
+                new Promise((resolve) => child.once('close', resolve)),
+              ]);
             }
           },
         };

@@ -36,7 +36,14 @@ interface Known extends FunctionEntry {
 }
 
 const functions: (Known | undefined)[] = [];
-const noExtra: JobExtra = { tryNumber: 0, timeoutMs: 0, watched: false, files: undefined, wrappers: [], isEncoded: false };
+const noExtra: JobExtra = {
+  tryNumber: 0,
+  timeoutMs: 0,
+  watched: false,
+  files: undefined,
+  wrappers: [],
+  isEncoded: false,
+};
 let queue: unknown[] = [];
 let head = 0;
 /** What runs: its slot, and its run once that has begun. */
@@ -71,7 +78,8 @@ function onMessage(message: ToThread): void {
     onStop(message.stop, message.error);
     return;
   }
-  for (const entry of message.functions ?? []) functions[entry.index] = { ...entry, loaded: undefined, runs: 0, slowestMs: 0 };
+  for (const entry of message.functions ?? [])
+    functions[entry.index] = { ...entry, loaded: undefined, runs: 0, slowestMs: 0 };
   reaperFd = message.reaperFd ?? reaperFd;
   if (head === queue.length) {
     queue = message.jobs as unknown[];
@@ -129,7 +137,8 @@ function begin(at: number): void {
   if (extra.watched) results.push(slot, resultKind.began, undefined, 0);
   if (!isQuick || results.length >= mostGathered) flush();
 
-  const fail = (thrown: unknown): void => finish(known, slot, resultKind.failure, failureToData(asTaskError(thrown)), threadTime() - startedAt);
+  const fail = (thrown: unknown): void =>
+    finish(known, slot, resultKind.failure, failureToData(asTaskError(thrown)), threadTime() - startedAt);
   const run = (decoded: readonly unknown[]): void => {
     const job: Job = {
       taskId,
@@ -151,8 +160,12 @@ function begin(at: number): void {
     here.start(known.source, known.loaded, (answer) => end(known, slot, here, answer, threadTime() - startedAt));
   };
   try {
-    const preparing = known.loaded === undefined || extra.wrappers.length > 0 ? prepareTypeScript([known.source, ...extra.wrappers]) : undefined;
-    const loaded = known.loaded ?? (preparing ? preparing.then(() => loadFunction(known.source)) : loadFunction(known.source));
+    const preparing =
+      known.loaded === undefined || extra.wrappers.length > 0
+        ? prepareTypeScript([known.source, ...extra.wrappers])
+        : undefined;
+    const loaded =
+      known.loaded ?? (preparing ? preparing.then(() => loadFunction(known.source)) : loadFunction(known.source));
     const decoded = extra.isEncoded ? decodeValue(args) : args;
     if (loaded instanceof Promise || decoded instanceof Promise || preparing !== undefined) {
       Promise.all([loaded, decoded, preparing]).then(([made, ready]) => {
@@ -213,7 +226,14 @@ function flushLast(slot: number, tookMs: number): void {
   try {
     flush();
   } catch (thrown) {
-    gathered.splice(-resultStride, resultStride, slot, resultKind.failure, failureToData(asTaskError(cloneFailure(thrown, 'the result'))), tookMs);
+    gathered.splice(
+      -resultStride,
+      resultStride,
+      slot,
+      resultKind.failure,
+      failureToData(asTaskError(cloneFailure(thrown, 'the result'))),
+      tookMs,
+    );
     send({ results: gathered, output: printed });
   }
 }

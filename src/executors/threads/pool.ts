@@ -12,8 +12,6 @@ import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { type KnownFunction, KnownFunctions } from './known.ts';
 import { Holding, Thread, type ThreadOwner } from './thread.ts';
 
-export type { KnownFunction } from './known.ts';
-
 export interface ThreadPoolOptions<Label extends string> {
   readonly label: Label;
   readonly max: number | undefined;
@@ -120,7 +118,8 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
       const known = this.#knownFor(attempt);
       if (known === undefined) continue;
       let thread = this.#roomiest(known.ahead);
-      if ((thread === undefined || thread.held > 0) && this.#threads.length < this.#max) thread = this.#startThread() ?? thread;
+      if ((thread === undefined || thread.held > 0) && this.#threads.length < this.#max)
+        thread = this.#startThread() ?? thread;
       if (thread === undefined) break;
       this.#fill(thread, known.ahead);
     }

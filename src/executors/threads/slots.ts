@@ -11,7 +11,18 @@ export const slotCount = 256;
 /** The longest text that is kept here, in UTF-16 units. */
 const textUnits = 40;
 
-const claim = { waiting: 0, running: 1, takenBack: 2, done: 3, undefined: 4, null: 5, true: 6, false: 7, number: 8, text: 9 } as const;
+const claim = {
+  waiting: 0,
+  running: 1,
+  takenBack: 2,
+  done: 3,
+  undefined: 4,
+  null: 5,
+  true: 6,
+  false: 7,
+  number: 8,
+  text: 9,
+} as const;
 
 const runningCell = slotCount;
 const aliveCell = slotCount + 1;

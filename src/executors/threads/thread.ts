@@ -4,28 +4,18 @@
 //     └──────────────(process.exit, a crash, out of memory)────────────────┘
 //
 // A thread is never ended while it could begin another body: what it has not begun is taken back first.
-import { hostname } from 'node:os';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { type TaskError, TimeoutError, WorkerLostError } from '../../task/errors.ts';
+import { type TaskError, TimeoutError } from '../../task/errors.ts';
 import type { Answer, Attempt } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
-import { checkValue, decodeValue, encodeValue } from '../../wire/values.ts';
+import { decodeValue } from '../../wire/values.ts';
 import type { CommandReaper } from '../../worker/groups.ts';
 import { asTaskError } from '../../worker/runner.ts';
+import type { KnownFunction } from './known.ts';
 import { Limits } from './limits.ts';
-import {
-  type FromThread,
-  type FunctionEntry,
-  type JobExtra,
-  type JobsMessage,
-  jobStride,
-  outputStride,
-  resultKind,
-  resultStride,
-  type ThreadData,
-  type ToThread,
-} from './messages.ts';
-import type { KnownFunction } from './pool.ts';
+import { endedOnPurpose, lossOf } from './loss.ts';
+import { type FromThread, outputStride, resultKind, resultStride, type ThreadData, type ToThread } from './messages.ts';
+import { Outbox } from './outbox.ts';
 import { Slots, slotCount } from './slots.ts';
 
 /** What the pool does for its threads. */
@@ -64,6 +54,13 @@ export class Holding {
 const graceMs = 50;
 const stoppingGraceMs = 2_000;
 
+/**
+ * A thread over its heap limit is given 16 MB more in which it can be ended in order; what does not fit there ends the whole process.
+ * With V8's own size for young objects (48 MB on Node 24) one collection can bring more than that at once.
+ * A single object beyond, such as a Map of millions that doubles its table, still can; nothing here can help that.
+ */
+const youngMegabytes = 32;
+
 export class Thread {
   readonly name: string;
   /** Resolves when it is gone, and everything that it held is answered or given back. */
@@ -74,7 +71,7 @@ export class Thread {
   readonly #slots = new Slots();
   readonly #held: (Attempt | undefined)[] = new Array(slotCount).fill(undefined);
   readonly #free: number[] = Array.from({ length: slotCount }, (_, index) => slotCount - 1 - index);
-  readonly #knows = new Set<number>();
+  readonly #outbox = new Outbox();
   /** Process groups of commands, by slot. */
   readonly #groups = new Map<number, { readonly group: number; readonly attempt: Attempt }>();
   /** Jobs that were asked to stop, and when they are ended if they do not. */
@@ -84,10 +81,7 @@ export class Thread {
     (attempt) => this.#onOverrun(attempt),
   );
   #state: 'works' | 'ends' | 'gone' = 'works';
-  #hasReaper = false;
   #isRefed = true;
-  #jobs: unknown[] = [];
-  #functions: FunctionEntry[] = [];
   #uncaught: Error | undefined;
   #onIdle: (() => void) | undefined;
   #closeReason: TaskError | undefined;
@@ -104,7 +98,10 @@ export class Thread {
       name,
       workerData: data,
       transferList: [port2],
-      ...(memoryMegabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMegabytes } }),
+      resourceLimits: {
+        maxYoungGenerationSizeMb: youngMegabytes,
+        ...(memoryMegabytes === undefined ? {} : { maxOldGenerationSizeMb: memoryMegabytes }),
+      },
     });
     port1.on('message', (message: FromThread) => this.#onMessage(message));
     this.#worker.on('error', (error) => {
@@ -130,65 +127,28 @@ export class Thread {
 
   /** Adds a job to the next message. Throws a SerializationError when its arguments cannot be sent. */
   add(attempt: Attempt, known: KnownFunction): void {
-    let args: unknown = attempt.args;
-    let isEncoded = false;
-    if (!attempt.plainArgs && checkValue(args, `an argument of ${attempt.body.name}()`) === 'encode') {
-      args = encodeValue(args, `an argument of ${attempt.body.name}()`);
-      isEncoded = true;
-    }
-    const { tryNumber, timeoutMs, watched, files, wrappers } = attempt;
-    let extra: JobExtra | undefined;
-    if (isEncoded || tryNumber > 0 || timeoutMs > 0 || watched || files !== undefined || wrappers.length > 0) {
-      extra = { tryNumber, timeoutMs, watched, files, wrappers, isEncoded };
-    }
-    if (!this.#knows.has(known.index)) {
-      this.#knows.add(known.index);
-      this.#functions.push({ index: known.index, source: known.source, app: known.app, kind: known.kind });
-    }
-    const slot = this.#free.pop() as number; // the pool gives no more than half of the slots
+    const slot = this.#free.at(-1) as number; // the pool gives no more than half of the slots
+    this.#outbox.add(attempt, known, slot);
+    this.#free.pop();
     this.#held[slot] = attempt;
     attempt.note = new Holding(this, slot);
     this.#slots.offer(slot);
-    this.#jobs.push(slot, known.index, attempt.taskId, args, extra);
-    if (timeoutMs > 0) this.#limits.add(attempt);
+    if (attempt.timeoutMs > 0) this.#limits.add(attempt);
   }
 
   /** Sends what was added. */
   send(): void {
-    if (this.#jobs.length === 0) return;
+    if (this.#outbox.isEmpty) return;
     if (!this.#isRefed) {
       this.#isRefed = true;
       this.#worker.ref();
       this.#port.ref();
     }
-    const functions = this.#functions.length > 0 ? this.#functions : undefined;
-    let reaperFd: number | undefined;
-    if (!this.#hasReaper && functions?.some(({ kind }) => kind === 'bash')) {
-      this.#hasReaper = true;
-      reaperFd = this.#owner.reaperFd();
-    }
-    const message: JobsMessage = { jobs: this.#jobs, functions, reaperFd };
-    this.#jobs = [];
-    this.#functions = [];
-    try {
-      this.#port.postMessage(message);
-    } catch {
-      this.#sendOneByOne(message);
-    }
-  }
-
-  /** One of the jobs cannot be cloned after all: each is sent by itself, and only that one fails. */
-  #sendOneByOne({ jobs, functions, reaperFd }: JobsMessage): void {
-    this.#post({ jobs: [], functions, reaperFd });
-    for (let at = 0; at < jobs.length; at += jobStride) {
-      const slot = jobs[at] as number;
-      try {
-        this.#post({ jobs: jobs.slice(at, at + jobStride), functions: undefined, reaperFd: undefined });
-      } catch (thrown) {
-        const attempt = this.#release(slot);
-        this.#free.push(slot);
-        if (attempt !== undefined) this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, undefined, this);
-      }
+    for (const { slot, thrown } of this.#outbox.send(this.#port, () => this.#owner.reaperFd())) {
+      const attempt = this.#release(slot);
+      this.#free.push(slot);
+      if (attempt !== undefined)
+        this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, undefined, this);
     }
     if (this.held === 0) this.#rest();
   }
@@ -201,7 +161,8 @@ export class Thread {
     if (output !== undefined) {
       for (let at = 0; at < output.length; at += outputStride) {
         const attempt = this.#held[output[at] as number];
-        if (attempt !== undefined) this.#owner.onOutput(attempt, output[at + 1] as 'stdout' | 'stderr', output[at + 2] as string);
+        if (attempt !== undefined)
+          this.#owner.onOutput(attempt, output[at + 1] as 'stdout' | 'stderr', output[at + 2] as string);
       }
     }
     if (group !== undefined) this.#onGroup(group[0], group[1]);
@@ -240,7 +201,8 @@ export class Thread {
 
   #decode(attempt: Attempt, data: unknown, tookMs: number): void {
     const answer = (value: unknown): void => this.#owner.onAnswer(attempt, { ok: true, value }, tookMs, this);
-    const fail = (thrown: unknown): void => this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, tookMs, this);
+    const fail = (thrown: unknown): void =>
+      this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, tookMs, this);
     let value: unknown;
     try {
       value = decodeValue(data);
@@ -309,14 +271,20 @@ export class Thread {
     }
     if (!this.#slots.isRunning(slot)) return; // its result is on the way
     this.#post({ stop: slot, error: failureToData(error) });
-    this.#stopping.set(attempt, setTimeout(() => this.#killIfRuns(slot, attempt), graceMs));
+    this.#stopping.set(
+      attempt,
+      setTimeout(() => this.#killIfRuns(slot, attempt), graceMs),
+    );
   }
 
   #extendGrace(slot: number): void {
     const attempt = this.#held[slot];
     if (attempt === undefined || !this.#stopping.has(attempt)) return;
     clearTimeout(this.#stopping.get(attempt));
-    this.#stopping.set(attempt, setTimeout(() => this.#killIfRuns(slot, attempt), stoppingGraceMs));
+    this.#stopping.set(
+      attempt,
+      setTimeout(() => this.#killIfRuns(slot, attempt), stoppingGraceMs),
+    );
   }
 
   #killIfRuns(slot: number, attempt: Attempt): boolean {
@@ -382,43 +350,22 @@ export class Thread {
     this.#limits.end();
     this.#port.close();
     // What ran when it ended, or ran commands for it.
-    const commands = [...this.#groups.values()].map(({ group, attempt }) => this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber));
+    const commands = [...this.#groups.values()].map(({ group, attempt }) =>
+      this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber),
+    );
     this.#groups.clear();
-    const error = wasKilled ? undefined : this.#lossOf(exitCode);
+    const how = { worker: this.name, exitCode, uncaught: this.#uncaught, memoryMegabytes: this.#owner.memoryMegabytes };
+    const error = wasKilled ? (this.#closeReason ?? endedOnPurpose(this.name)) : lossOf(how);
+    if (!wasKilled) this.#owner.log('warn', error.message);
     for (let slot = 0; slot < slotCount; slot++) {
       if (this.#held[slot] === undefined) continue;
       const isLost = this.#slots.wasBegun(slot);
       const attempt = this.#release(slot) as Attempt;
-      if (isLost) this.#owner.onAnswer(attempt, { ok: false, error: error ?? this.#closeReason ?? this.#endedError() }, undefined, this);
+      if (isLost) this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
       else this.#owner.onGivenBack([attempt]);
     }
     this.#onIdle?.();
     if (!this.#slots.wasAlive && !wasKilled) this.#owner.onStillborn(this.#uncaught);
     await Promise.all(commands);
-  }
-
-  #lossOf(exitCode: number): WorkerLostError {
-    const error = this.#uncaught;
-    const isMemory = (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    const limit = this.#owner.memoryMegabytes;
-    const detail = isMemory
-      ? `The thread's heap reached its limit${limit === undefined ? '' : ` of ${limit} MB`}; give threads() a larger memoryMegabytes, or the task less to hold.`
-      : error === undefined
-        ? 'The body called process.exit().'
-        : `Uncaught ${error.name}: ${error.message}`;
-    this.#owner.log('warn', `${this.name} ended with exit code ${exitCode}. ${detail}`);
-    return new WorkerLostError({
-      worker: this.name,
-      host: hostname(),
-      exitCode,
-      reason: isMemory ? 'memory' : error === undefined ? 'exit' : 'crash',
-      detail,
-      stderrTail: error !== undefined && !isMemory ? (error.stack ?? '') : '',
-    });
-  }
-
-  /** For a body that was ended on purpose: nobody waits for its answer, as a rule. */
-  #endedError(): WorkerLostError {
-    return new WorkerLostError({ worker: this.name, host: hostname(), reason: 'exit', detail: 'Its body was ended.' });
   }
 }

@@ -47,7 +47,12 @@ function tellWhere(error: TaskError, task: Task, mapStack: MapStack): void {
   if (error.task !== undefined || !Object.isExtensible(error)) return;
   mapStacks(error, mapStack);
   const executor = task.executor?.label;
-  error.task = { taskId: task.id, app: task.app, tries: task.tryNumber + 1, ...(executor === undefined ? {} : { executor }) };
+  error.task = {
+    taskId: task.id,
+    app: task.app,
+    tries: task.tryNumber + 1,
+    ...(executor === undefined ? {} : { executor }),
+  };
   const { message, stack } = error;
   error.message = `Task ${task.id} (${task.app}): ${message}`;
   if (stack?.includes(message)) error.stack = stack.replace(message, () => error.message);
@@ -69,7 +74,8 @@ function mapStacks(error: TaskError, mapStack: MapStack): void {
 }
 
 function mapOwnStack(error: unknown, mapStack: MapStack): void {
-  if (error instanceof Error && typeof error.stack === 'string' && Object.isExtensible(error)) error.stack = mapStack(error.stack);
+  if (error instanceof Error && typeof error.stack === 'string' && Object.isExtensible(error))
+    error.stack = mapStack(error.stack);
 }
 
 function mapRemote(remote: RemoteError, mapStack: MapStack, depth: number): void {

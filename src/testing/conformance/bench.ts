@@ -14,7 +14,11 @@ export interface Bench {
   /** Removed at the end. */
   readonly directory: string;
   /** Makes an attempt of a function (by value), or of a body in bodies.ts (by reference), and submits it. */
-  submit(body: CallableFunction | BodyName | FunctionByReference, args?: readonly unknown[], options?: AttemptOptions): Attempt;
+  submit(
+    body: CallableFunction | BodyName | FunctionByReference,
+    args?: readonly unknown[],
+    options?: AttemptOptions,
+  ): Attempt;
   /** Asks the executor to stop an attempt, whose answer is not waited for from then on. */
   stop(attempt: Attempt): void;
 }
@@ -54,7 +58,10 @@ export async function onBench(make: () => Executor, body: (bench: Bench) => Prom
   }
   for (const attempt of submitted) {
     const count = host.answersTo(attempt).length;
-    assert.ok(count === 1 || (count === 0 && stopped.has(attempt)), `task ${attempt.taskId} (${attempt.body.name}) was answered ${count} times`);
+    assert.ok(
+      count === 1 || (count === 0 && stopped.has(attempt)),
+      `task ${attempt.taskId} (${attempt.body.name}) was answered ${count} times`,
+    );
   }
   assert.equal(executor.load, 0, 'a closed executor holds nothing');
 }

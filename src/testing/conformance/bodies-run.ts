@@ -35,10 +35,25 @@ export function testBodies({ test, make, supports }: Suite): void {
 
   test('runs a thousand quick tasks, and mixes up none', () =>
     onBench(make, async ({ host, submit }) => {
-      const bodies = [(n: number) => n + 0.5, (n: number) => `text ${n}`, (n: number) => ({ n }), (n: number) => n % 2 === 0, async (n: number) => BigInt(n)];
-      const expected = [(n: number) => n + 0.5, (n: number) => `text ${n}`, (n: number) => ({ n }), (n: number) => n % 2 === 0, (n: number) => BigInt(n)];
-      const all = Array.from({ length: 1_000 }, (_, n) => submit(bodies[n % bodies.length] as CallableFunction, [n], { watched: false }));
-      for (const [n, attempt] of all.entries()) assert.deepEqual(await host.value(attempt), expected[n % expected.length]?.(n));
+      const bodies = [
+        (n: number) => n + 0.5,
+        (n: number) => `text ${n}`,
+        (n: number) => ({ n }),
+        (n: number) => n % 2 === 0,
+        async (n: number) => BigInt(n),
+      ];
+      const expected = [
+        (n: number) => n + 0.5,
+        (n: number) => `text ${n}`,
+        (n: number) => ({ n }),
+        (n: number) => n % 2 === 0,
+        (n: number) => BigInt(n),
+      ];
+      const all = Array.from({ length: 1_000 }, (_, n) =>
+        submit(bodies[n % bodies.length] as CallableFunction, [n], { watched: false }),
+      );
+      for (const [n, attempt] of all.entries())
+        assert.deepEqual(await host.value(attempt), expected[n % expected.length]?.(n));
     }));
 
   test('answers a quick task while a long one waits', () =>
@@ -88,7 +103,13 @@ export function testBodies({ test, make, supports }: Suite): void {
   test('tells a body about its task', () =>
     onBench(make, async ({ host, submit }) => {
       const attempt = submit('facts', [], { taskId: 41, tryNumber: 2, name: 'whoami' });
-      assert.deepEqual(await host.value(attempt), { id: 41, try: 2, app: 'whoami', isAborted: false, hasDirectory: true });
+      assert.deepEqual(await host.value(attempt), {
+        id: 41,
+        try: 2,
+        app: 'whoami',
+        isAborted: false,
+        hasDirectory: true,
+      });
       if (supports.output) {
         await host.until(() => host.outputs.some((one) => one.attempt === attempt && one.text.includes('noted')));
       }

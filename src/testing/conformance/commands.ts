@@ -18,7 +18,10 @@ export function testCommands({ test, make, supports }: Suite): void {
   test('a command writes its output to files, and gives 0', () =>
     onBench(make, async ({ host, submit, directory }) => {
       const files = filesIn(directory, ['made']);
-      const attempt = submit('command', [`echo said; echo complained >&2; echo x > ${files.outputs[0]}`], { kind: 'bash', files });
+      const attempt = submit('command', [`echo said; echo complained >&2; echo x > ${files.outputs[0]}`], {
+        kind: 'bash',
+        files,
+      });
       assert.equal(await host.value(attempt), 0);
       assert.equal(readFileSync(join(directory, 'out'), 'utf8'), 'said\n');
       assert.match(readFileSync(join(directory, 'err'), 'utf8'), /complained\n$/);
@@ -32,12 +35,16 @@ export function testCommands({ test, make, supports }: Suite): void {
         ['/', 126],
       ] as const;
       for (const [text, exitCode] of failing) {
-        const error = (await host.error(submit('command', [text], { kind: 'bash', files: filesIn(directory) }))) as BashExitError;
+        const error = (await host.error(
+          submit('command', [text], { kind: 'bash', files: filesIn(directory) }),
+        )) as BashExitError;
         assert.equal(error.code, 'BASH_EXIT');
         assert.equal(error.exitCode, exitCode);
         if (exitCode === 3) assert.match(error.stderrTail, /why/);
       }
-      const missing = await host.error(submit('command', ['true'], { kind: 'bash', files: filesIn(directory, ['never-made']) }));
+      const missing = await host.error(
+        submit('command', ['true'], { kind: 'bash', files: filesIn(directory, ['never-made']) }),
+      );
       assert.equal(missing.code, 'MISSING_OUTPUTS');
       const nothing = await host.error(submit('echo', [7], { kind: 'bash' }));
       assert.equal(nothing.code, 'BASH_NO_COMMAND');
@@ -61,7 +68,8 @@ export function testCommands({ test, make, supports }: Suite): void {
   test('a command that is stopped is ended with all that it started', () =>
     onBench(make, async ({ host, executor, submit, stop, directory }) => {
       const attempt = submit('command', [tree(directory)], { kind: 'bash' });
-      while (!(await fileText(directory, 'pids')).includes('done')) await new Promise((resolve) => setImmediate(resolve));
+      while (!(await fileText(directory, 'pids')).includes('done'))
+        await new Promise((resolve) => setImmediate(resolve));
       stop(attempt);
       assert.equal(await host.value(submit('add', [1, 2])), 3);
       await executor.close();
@@ -70,7 +78,13 @@ export function testCommands({ test, make, supports }: Suite): void {
 
   test('a command gets SIGTERM first, also when its executor is closed', () =>
     onBench(make, async ({ executor, submit, directory }) => {
-      submit('command', [`trap 'echo tidied > ${directory}/tidied; exit' TERM; echo up > ${directory}/up; while :; do sleep 0.01; done`], { kind: 'bash' });
+      submit(
+        'command',
+        [
+          `trap 'echo tidied > ${directory}/tidied; exit' TERM; echo up > ${directory}/up; while :; do sleep 0.01; done`,
+        ],
+        { kind: 'bash' },
+      );
       await fileText(directory, 'up');
       await executor.close();
       assert.equal(readFileSync(join(directory, 'tidied'), 'utf8'), 'tidied\n');

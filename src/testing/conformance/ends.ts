@@ -50,7 +50,9 @@ export function testEnds({ test, make, supports }: Suite): void {
       onBench(make, async ({ host, submit, directory, stop }) => {
         for (let round = 0; round < 5; round++) {
           const name = `round-${round}`;
-          const busy = submit('markAndSpin', [join(directory, `${name}-busy`)], { timeoutMs: round % 2 === 0 ? 60 : 0 });
+          const busy = submit('markAndSpin', [join(directory, `${name}-busy`)], {
+            timeoutMs: round % 2 === 0 ? 60 : 0,
+          });
           const write = async (path: string): Promise<void> => {
             const { appendFileSync } = await import('node:fs');
             appendFileSync(path, 'x');

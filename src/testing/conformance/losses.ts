@@ -5,7 +5,12 @@ import type { Suite } from '../conformance.ts';
 import { type BodyName, onBench } from './bench.ts';
 
 export function testLosses({ test, make, supports }: Suite): void {
-  const cases: { readonly title: string; readonly body: BodyName; readonly args: readonly unknown[]; readonly reason: WorkerLostError['reason'] }[] = [];
+  const cases: {
+    readonly title: string;
+    readonly body: BodyName;
+    readonly args: readonly unknown[];
+    readonly reason: WorkerLostError['reason'];
+  }[] = [];
   if (supports.crash) {
     cases.push(
       { title: 'a body that calls process.exit()', body: 'exit', args: [3], reason: 'exit' },
@@ -14,7 +19,8 @@ export function testLosses({ test, make, supports }: Suite): void {
       { title: 'a body that leaves a rejection to nobody', body: 'forgetRejection', args: [], reason: 'crash' },
     );
   }
-  if (supports.memory) cases.push({ title: 'a body that takes too much memory', body: 'eatMemory', args: [], reason: 'memory' });
+  if (supports.memory)
+    cases.push({ title: 'a body that takes too much memory', body: 'eatMemory', args: [], reason: 'memory' });
   for (const { title, body, args, reason } of cases) {
     test(`${title} is lost with its worker, and no other task is`, () =>
       onBench(make, async ({ host, submit }) => {

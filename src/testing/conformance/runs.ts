@@ -79,7 +79,10 @@ async function inRun(
   after: () => void = () => {},
 ): Promise<void> {
   const directory = temporary();
-  const run = await load({ ...config, executors: [make()], runDir: join(directory, 'runinfo'), signals: false }, { ambient: false });
+  const run = await load(
+    { ...config, executors: [make()], runDir: join(directory, 'runinfo'), signals: false },
+    { ambient: false },
+  );
   try {
     await run.enter(() => body(run, directory));
   } finally {

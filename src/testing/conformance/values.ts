@@ -1,7 +1,7 @@
 // Every row of docs/values.md, there and back.
 import assert from 'node:assert/strict';
 import type { Suite } from '../conformance.ts';
-import { assertSame, valueOf, valueRows } from '../value-table.ts';
+import { assertSame, madeOf, valueRows } from '../value-table.ts';
 import { type Bench, onBench } from './bench.ts';
 
 export function testValues({ test, make }: Suite): void {
@@ -11,12 +11,14 @@ export function testValues({ test, make }: Suite): void {
     onBench(make, async ({ host, submit }) => {
       for (const { what, example, crosses, arrives = example } of rows) {
         if (!crosses) continue;
-        const value = valueOf(example);
+        const value = madeOf(example);
         assert.equal(await host.value(submit('take', [value, arrives])).catch(explain(what)), 'the same');
-        assertSame(await host.value(submit('give', [example])).catch(explain(what)), valueOf(arrives));
+        assertSame(await host.value(submit('give', [example])).catch(explain(what)), madeOf(arrives));
         // Among others, as something more than the value itself may be needed to bring it.
-        const [first] = (await host.value(submit('echo', [[valueOf(example), { deep: [valueOf(example)] }]])).catch(explain(what))) as unknown[];
-        assertSame(first, valueOf(arrives));
+        const [first] = (await host
+          .value(submit('echo', [[madeOf(example), { deep: [madeOf(example)] }]]))
+          .catch(explain(what))) as unknown[];
+        assertSame(first, madeOf(arrives));
       }
     }));
 
@@ -24,7 +26,7 @@ export function testValues({ test, make }: Suite): void {
     onBench(make, async (bench) => {
       for (const { what, example, crosses, arrives = '' } of rows) {
         if (crosses) continue;
-        await assertRefused(bench, what, bench.submit('echo', [{ options: [0, valueOf(example)] }]), arrives);
+        await assertRefused(bench, what, bench.submit('echo', [{ options: [0, madeOf(example)] }]), arrives);
         // A promise is waited for, and what cannot even be made is an app that fails.
         if (what === 'promise') continue;
         await assertRefused(bench, what, bench.submit('give', [example]), arrives);
@@ -34,7 +36,12 @@ export function testValues({ test, make }: Suite): void {
     }));
 }
 
-async function assertRefused({ host }: Bench, what: string, attempt: Parameters<Bench['stop']>[0], text: string): Promise<void> {
+async function assertRefused(
+  { host }: Bench,
+  what: string,
+  attempt: Parameters<Bench['stop']>[0],
+  text: string,
+): Promise<void> {
   const answer = await host.answered(attempt);
   assert.ok(!answer.ok, `${what} crossed`);
   assert.equal(answer.error.code, 'SERIALIZATION', `${what}: ${answer.error.message}`);
