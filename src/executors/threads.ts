@@ -24,9 +24,13 @@ export function threads<const Label extends string = 'threads'>(
 ): Executor & { readonly label: Label } {
   const { label = 'threads', max, memoryMegabytes } = options;
   const problems = [];
-  for (const [path, value] of Object.entries({ max, memoryMegabytes })) {
-    if (value !== undefined && (!Number.isInteger(value) || value < 1))
-      problems.push({ path, problem: `expected a whole number from 1 up, not ${String(value)}` });
+  for (const [path, value, least] of [
+    ['max', max, 1],
+    ['memoryMegabytes', memoryMegabytes, leastMegabytes],
+  ] as const) {
+    if (value !== undefined && (!Number.isInteger(value) || value < least)) {
+      problems.push({ path, problem: `expected a whole number from ${least} up, not ${String(value)}` });
+    }
   }
   for (const key of Object.keys(options)) {
     if (!['label', 'max', 'memoryMegabytes'].includes(key))
@@ -35,3 +39,6 @@ export function threads<const Label extends string = 'threads'>(
   if (problems.length > 0) throw new ConfigError('threads()', problems);
   return new ThreadPool({ label: label as Label, max, memoryMegabytes });
 }
+
+/** With less some versions of Node cannot even start a thread, and end the whole process. */
+const leastMegabytes = 16;

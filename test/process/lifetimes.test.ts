@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isUp } from '../fixtures/programs/up.ts';
-import { onStage } from './program.ts';
+import { onStage, typescriptFlags } from './program.ts';
 
 describe('a program', { concurrency: 1, timeout: 120_000 }, () => {
   test('that forgets to close its run ends by itself', () =>
@@ -114,6 +114,17 @@ describe('a program', { concurrency: 1, timeout: 120_000 }, () => {
       const { code, stdout, stderr } = await start('lifetimes.ts', ['logless', directory]).ended;
       assert.deepEqual({ code, stdout }, { code: 0, stdout: '42\n' }, stderr);
       assert.equal(stderr.match(/cannot write .*chervil\.log/g)?.length, 1, stderr);
+    }));
+
+  test('whose threads cannot start is told so by each task, and ends', () =>
+    onStage(async ({ start, directory, nothingLeft }) => {
+      const text =
+        "import { isMainThread } from 'node:worker_threads'; if (!isMainThread) throw new Error('no threads here');";
+      const flags = [...typescriptFlags, '--import', `data:text/javascript,${encodeURIComponent(text)}`];
+      const { code, stderr } = await start('lifetimes.ts', ['forgets', directory], { flags }).ended;
+      assert.equal(code, 1);
+      assert.match(stderr, /Executor 'threads' cannot run tasks: its threads cannot be started: no threads here/);
+      await nothingLeft();
     }));
 
   test('finds the modules of its apps from any working directory', () =>
