@@ -22,7 +22,7 @@ export interface InlineOptions<Label extends string = string> {
  */
 export function inline<const Label extends string = 'inline'>(
   options: InlineOptions<Label> = {},
-): Executor & { readonly label: Label } {
+): Executor & { readonly label: NoInfer<Label> } {
   const { label = 'inline' as Label, max = 100 } = options;
   if (!Number.isInteger(max) || max < 1) {
     throw new ConfigError('inline()', [

@@ -21,7 +21,7 @@ export interface ThreadsOptions<Label extends string = string> {
  */
 export function threads<const Label extends string = 'threads'>(
   options: ThreadsOptions<Label> = {},
-): Executor & { readonly label: Label } {
+): Executor & { readonly label: NoInfer<Label> } {
   const { label = 'threads', max, memoryMegabytes } = options;
   const problems = [];
   for (const [path, value, least] of [

@@ -1,6 +1,6 @@
 // observe: outermost. Tells a failure which task it is about, gives its stacks the lines of the user's own files, and remembers
 // failed tasks that nobody has looked at.
-import type { RemoteError, TaskError } from '../../task/errors.ts';
+import { CancelledError, DependencyError, type RemoteError, type TaskError } from '../../task/errors.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 
@@ -35,11 +35,17 @@ export function observe(ledger: FailureLedger, mapStack: MapStack = (stack) => s
     leave(task, outcome) {
       if (!outcome.ok) {
         tellWhere(outcome.error as TaskError, task, mapStack);
-        if (!task.isObserved) ledger.add(task);
+        if (!task.isObserved && !isWanted(outcome.error)) ledger.add(task);
       }
       return go;
     },
   });
+}
+
+/** That a task was cancelled is what somebody wanted, and so is what follows from it: no news at the end of the run. */
+function isWanted(error: unknown): boolean {
+  const root = error instanceof DependencyError ? error.rootCause : error;
+  return root instanceof CancelledError;
 }
 
 /** A failure that several tasks share tells of the first. */
