@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { identityOf } from '../app/capture.ts';
+import { identityOf, mapStack } from '../app/capture.ts';
 import { Problems, show } from '../app/check.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
 import { LogFile } from '../base/log-file.ts';
@@ -174,7 +174,7 @@ function planPath(
   signal: AbortSignal | undefined,
 ): ElaboratorMaker[] {
   const own: Record<ElaboratorName, ElaboratorMaker | undefined> = {
-    observe: observe(ledger),
+    observe: observe(ledger, mapStack),
     cancel: cancel(signal),
     deadline,
     files: files(config.nameLog ?? logNamesIn(directory)),
