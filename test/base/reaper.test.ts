@@ -309,7 +309,9 @@ describe('when the program is gone', () => {
     const program = await parent(mark, 'wait', ['sleep 1000', 'sleep 1000']);
     for (const group of program.groups) {
       await until('it is no Node any more', () => !readlinkSync(`/proc/${group}/exe`).includes('node'));
-      assert.deepEqual(descriptorsOf(group, 3), []);
+      // A program that is just starting may have a file of its own open, such as its locale's.
+      const ours = descriptorsOf(group, 3).filter((name) => !name.startsWith('/usr/'));
+      assert.deepEqual(ours, []);
     }
     program.child.kill('SIGKILL');
     await until('the reaper ends', () => !isAlive(program.reaper));

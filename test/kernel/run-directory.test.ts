@@ -44,7 +44,7 @@ test('a base directory that cannot be written is a ConfigError', () => {
   writeFileSync(base, '');
   assert.throws(() => createRunDirectory(base), {
     code: 'CONFIG',
-    message: /runDirectory: no run directory can be made in .*a-file/,
+    message: /runDir: no run directory can be made in .*a-file/,
   });
 });
 
