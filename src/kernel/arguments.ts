@@ -35,7 +35,7 @@ interface Found {
 export function gather(args: readonly unknown[], deep: boolean): Gathered {
   let isPlain = true;
   for (const arg of args) {
-    if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function') {
+    if (!isPlainValue(arg)) {
       isPlain = false;
       break;
     }
@@ -54,6 +54,11 @@ export function gather(args: readonly unknown[], deep: boolean): Gathered {
     inputs: inputs.length > 0 ? inputs : undefined,
     outputs: outputs.length > 0 ? outputs : undefined,
   };
+}
+
+/** A primitive that crosses as it is: neither to be searched nor to be checked. */
+function isPlainValue(value: unknown): boolean {
+  return (typeof value !== 'object' || value === null) && typeof value !== 'function' && typeof value !== 'symbol';
 }
 
 /** Iterative: the arguments may be as deep as the user likes, and may hold themselves. */
@@ -103,7 +108,7 @@ export function substitute(args: readonly unknown[]): { args: readonly unknown[]
   const substituted = substituteFlat(args) ?? (rebuild(args, settledValue) as unknown[]);
   return {
     args: substituted,
-    isPlain: substituted.every((arg) => (typeof arg !== 'object' || arg === null) && typeof arg !== 'function'),
+    isPlain: substituted.every(isPlainValue),
   };
 }
 

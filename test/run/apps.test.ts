@@ -45,6 +45,7 @@ test('an argument that cannot be sent is an error of the call: which, where in i
       message: /^Cannot send argument 0 of identity\(\).*\.options\.callback: /,
     });
     assert.throws(() => identity([new Account()]), { code: 'SERIALIZATION', message: /Account/ });
+    assert.throws(() => identity(Symbol('s')), { code: 'SERIALIZATION', message: /argument 0 .*symbol/ });
     assert.throws(() => identity({ f: add(1, 2), bad: Symbol('s') }), { code: 'SERIALIZATION', message: /\.bad/ });
     assert.equal(run.summary().total, 1, 'only add() was called');
     assert.equal(await add(1, 2), 3, 'nothing else is disturbed');

@@ -44,13 +44,26 @@ export function originalPlace(place: SourcePlace): SourcePlace {
  * mapStack('Error: no\n    at f (file:///home/me/pi.ts#compiled:1:407)'); // '… at f (file:///home/me/pi.ts:12:9)'
  */
 export function mapStack(stack: string): string {
-  return stack.replace(
-    /([a-z]+:\/\/[^\s()]*?)#compiled:(\d+):(\d+)/g,
-    (_, url: string, line: string, column: string) => {
-      const original = originalPlace({ url, line: Number(line), column: Number(column) });
-      return `${original.url}:${original.line}:${original.column}`;
-    },
-  );
+  if (!stack.includes(compiledMark)) return stack;
+  // Word by word, as whitespace ends a URL: a search for URLs in all of it takes quadratic time on a long message.
+  return stack
+    .split(/(\s+)/)
+    .map((word) => (word.includes(compiledMark) ? mapWord(word) : word))
+    .join('');
+}
+
+/** Maps `(file:///home/me/pi.ts#compiled:1:407)`, with whatever stands around it. */
+function mapWord(word: string): string {
+  const scheme = word.search(/\w:\/\//);
+  if (scheme < 0) return word;
+  let start = scheme;
+  while (start > 0 && /[a-z]/.test(word[start - 1] as string)) start--;
+  const mark = word.indexOf(compiledMark, start);
+  const place = /^:(\d+):(\d+)/.exec(word.slice(mark + compiledMark.length));
+  if (mark < 0 || place === null) return word;
+  const original = originalPlace({ url: word.slice(start, mark), line: Number(place[1]), column: Number(place[2]) });
+  const rest = word.slice(mark + compiledMark.length + place[0].length);
+  return `${word.slice(0, start)}${original.url}:${original.line}:${original.column}${rest}`;
 }
 
 function readDataUrl(sourceMapUrl: string): SourceMap | undefined {
