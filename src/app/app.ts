@@ -85,7 +85,12 @@ function moduleUrl(url: URL | string): string {
 }
 
 export function checkFunction(run: unknown, maker: string): void {
-  if (typeof run === 'function') return;
+  if (typeof run === 'function') {
+    if (!/^class\b/.test(Function.prototype.toString.call(run))) return;
+    throw new AppDefinitionError(
+      `${maker}() needs a function, and ${run.name || 'this'} is a class: write ${maker}((x: number) => new ${run.name || 'It'}(x).result()).`,
+    );
+  }
   throw new AppDefinitionError(
     `${maker}() needs a function, not ${run === null ? 'null' : typeof run}: write ${maker}((x: number) => x + 1).`,
   );

@@ -4,7 +4,7 @@ import type { AppRecord } from '../kernel/app-record.ts';
 import { type Gathered, gather, withoutFutures } from '../kernel/arguments.ts';
 import { currentScope, type Scope } from '../kernel/current.ts';
 import type { Task } from '../kernel/task.ts';
-import { NoRunError } from '../task/errors.ts';
+import { ChervilError, NoRunError, SerializationError } from '../task/errors.ts';
 import type { Output } from '../task/file.ts';
 import { checkValue } from '../wire/values.ts';
 
@@ -20,7 +20,7 @@ const noOutputs: Submitted['outputs'] = [];
 export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
   const scope = currentScope() ?? noRun(record.name);
   const { kernel, parent } = scope;
-  const gathered = gather(args, kernel.searchesDeep);
+  const gathered = lookThrough(args, kernel.searchesDeep, record.name);
   if (record.body.kind !== 'join') {
     // Captured at the first call, here, so that what cannot be sent is refused where it was called.
     void record.body.source;
@@ -37,6 +37,17 @@ export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
     parent,
   });
   return { task, outputs };
+}
+
+/** Reading an argument can run code of the user's: a getter that throws says so as an argument that cannot be sent. */
+function lookThrough(args: readonly unknown[], deep: boolean, app: string): Gathered {
+  try {
+    return gather(args, deep);
+  } catch (error) {
+    if (error instanceof ChervilError) throw error;
+    const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new SerializationError(`the arguments of ${app}()`, `reading them threw ${what}. Pass plain data.`, error);
+  }
 }
 
 function checkArguments({ args, dependencies }: Gathered, app: string): void {

@@ -12,7 +12,7 @@ const knownToBash = [...known, 'stdout', 'stderr', 'label'];
 export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
   const problems = new Problems();
   if (typeof options !== 'object' || options === null) {
-    throw new ConfigError(`The options of ${body.name}`, [
+    throw new ConfigError(`App ${body.name}`, [
       { path: 'options', problem: `expected an object, not ${String(options)}` },
     ]);
   }
@@ -50,7 +50,7 @@ export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
         problems.add(key, 'join apps have none: their body runs in this process, and only calls other apps');
     }
   }
-  problems.throwIfAny(`The options of ${body.name}`);
+  problems.throwIfAny(`App ${body.name}`);
   return {
     name: body.name,
     body,

@@ -30,6 +30,7 @@ import { createRunDirectory } from '../kernel/run-directory.ts';
 import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
 import type { Executor, FunctionSource } from '../task/ports.ts';
+import { copyValue } from '../wire/copy.ts';
 import { moduleHash } from '../wire/functions.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
 import { commandLine, mergedWithCommandLine } from './command-line.ts';
@@ -220,7 +221,7 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
     writer,
     waitsForDisk: when === 'task_exit',
     index,
-    codec: { toBytes, fromBytes },
+    codec: { toBytes, fromBytes, copy: (value) => copyValue(value, 'a remembered result') },
     identityOf: sourceIdentity,
     log: log.write,
   });

@@ -289,8 +289,8 @@ export class SerializationError extends ChervilError {
   readonly code = 'SERIALIZATION';
   /** Where in the value: `argument 0 .options.callback`. */
   readonly path: string;
-  constructor(path: string, problem: string) {
-    super(`Cannot send ${path}: ${problem}`);
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`Cannot send ${path}: ${problem}`, cause === undefined ? {} : { cause });
     this.path = path;
   }
 }

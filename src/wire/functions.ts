@@ -238,7 +238,8 @@ function explainImport(module: string, from: string, error: unknown): string {
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
     return `Cannot import ${module}: this worker (Node.js ${process.versions.node}) cannot load such a file. Use .ts, .js or .mjs, or compile the module.`;
   }
-  return `${module} failed while it was imported: ${textOf(error)}`;
+  const name = error instanceof Error ? `${error.name}: ` : '';
+  return `${module} failed while it was imported: ${name}${textOf(error)}`;
 }
 
 function metaOf(url: string): Record<string, unknown> {

@@ -200,3 +200,12 @@ test('a recursion without end is found, when it is memoized', async () => {
     });
   });
 });
+
+test('a remembered result is a value of its own for every call: what one does to it, another does not see', async () => {
+  await inRun({}, async () => {
+    const list = app(() => [1], { memo: true });
+    (await list()).push(2);
+    (await list()).push(3);
+    assert.deepEqual(await list(), [1]);
+  });
+});

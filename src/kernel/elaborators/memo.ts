@@ -1,10 +1,11 @@
 // memo: answers a call that equals an earlier one. Equal calls in flight share one execution: they follow the key, not the
 // leader, so when the leader is cancelled, times out or is lost, the next of them leads.
-import type { Cell, Waitable, Waiter } from '../../task/cell.ts';
+import type { Cell } from '../../task/cell.ts';
 import { ChervilError, DependencyError, JoinError, MemoCycleError, type TaskError } from '../../task/errors.ts';
 import { fail, type Outcome } from '../../task/outcome.ts';
 import type { MemoStore } from '../memo/store.ts';
 import { type Elaborator, go } from '../path.ts';
+import { Signal } from '../signal.ts';
 import { Task } from '../task.ts';
 
 /** How the calls of a memoized app are told apart. */
@@ -24,7 +25,7 @@ export interface MemoOption {
 interface Flight {
   leader: Task;
   /** Those who wait, first come first. */
-  readonly followers: Map<Task, Turn>;
+  readonly followers: Map<Task, Signal>;
 }
 
 export function memo(store: MemoStore): () => Elaborator {
@@ -52,7 +53,7 @@ export function memo(store: MemoStore): () => Elaborator {
         if (wouldWaitForItself(flight.leader, task, flights)) {
           return { do: 'answer', outcome: fail(cycleError(task, flight.leader)) };
         }
-        const turn = new Turn();
+        const turn = new Signal();
         flight.followers.set(task, turn);
         return { do: 'wait', for: turn };
       },
@@ -139,23 +140,4 @@ function cycleError(task: Task, leader: Task): MemoCycleError {
   return new MemoCycleError(
     `${task.app}() was called with the arguments of task ${leader.id}, which is under way and waits for this very call: it would never end. Check what ends the recursion, or leave out memo.`,
   );
-}
-
-/** The turn of one who follows. */
-class Turn implements Waitable {
-  isSettled = false;
-  #waiter: Waiter | undefined;
-
-  attach(waiter: Waiter): void {
-    this.#waiter = waiter;
-  }
-
-  detach(): void {
-    this.#waiter = undefined;
-  }
-
-  come(): void {
-    this.isSettled = true;
-    this.#waiter?.onSettled(this);
-  }
 }

@@ -1,10 +1,11 @@
 // What a run remembers: in memory for this run, and, with a checkpoint, on disk for the next. The elaborator `memo` asks it.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import type { Waitable, Waiter } from '../../task/cell.ts';
+import type { Waitable } from '../../task/cell.ts';
 import { CheckpointError, MemoKeyError } from '../../task/errors.ts';
 import { type Outcome, succeed } from '../../task/outcome.ts';
 import type { ExecutorHost, FunctionSource } from '../../task/ports.ts';
+import { Signal } from '../signal.ts';
 import type { Task } from '../task.ts';
 import type { CheckpointWriter } from './checkpoint.ts';
 import type { Checkpoints } from './checkpoint-load.ts';
@@ -14,6 +15,8 @@ import { type FunctionIdentity, memoKey, memoKeyOf } from './key.ts';
 export interface ValueCodec {
   toBytes(value: unknown): Uint8Array;
   fromBytes(bytes: Uint8Array): unknown | Promise<unknown>;
+  /** A copy, as a value is copied that crosses. */
+  copy(value: unknown): unknown | Promise<unknown>;
 }
 
 export interface MemoStoreParts {
@@ -103,7 +106,7 @@ export class MemoStore {
   lookup(key: string): Outcome | undefined {
     const known = this.#remembered.get(key);
     if (known !== undefined) {
-      if (known.outputs.every((path) => existsSync(path))) return known.outcome;
+      if (known.outputs.every((path) => existsSync(path))) return this.#copyOf(known.outcome);
       this.#remembered.delete(key);
       return undefined;
     }
@@ -114,20 +117,33 @@ export class MemoStore {
       const value = codec.fromBytes(record.value);
       if (value instanceof Promise) return undefined;
       const outcome = succeed(value);
+      const own = this.#copyOf(outcome);
       this.#remembered.set(key, { outcome, outputs: record.outputs });
       // What this run uses again it also records again, so that the last checkpoint alone has all of it.
       writer?.reuse(key, () => record);
-      return outcome;
+      return own;
     } catch (error) {
       log('warn', `checkpoint: a result of ${record.app} cannot be read and is computed anew: ${String(error)}`);
       return undefined;
     }
   }
 
+  /** Every call gets a value of its own: what one does to it, another must not see. */
+  #copyOf(outcome: Outcome): Outcome {
+    if (!outcome.ok || typeof outcome.value !== 'object' || outcome.value === null) return outcome;
+    try {
+      const copy = this.#parts.codec.copy(outcome.value);
+      return copy instanceof Promise ? outcome : succeed(copy);
+    } catch {
+      // Only what a join gave can be something that does not cross; it is shared then.
+      return outcome;
+    }
+  }
+
   /** Remembers how a call ended. What is returned is done once the result is on disk, if it has to be. */
   remember(key: string, task: Task, outcome: Outcome): Waitable | undefined {
     const outputs = task.notes?.outputs ?? [];
-    this.#remembered.set(key, { outcome, outputs });
+    this.#remembered.set(key, { outcome: this.#copyOf(outcome), outputs });
     const { writer, codec, log, waitsForDisk } = this.#parts;
     if (!outcome.ok || writer === undefined) return undefined;
     let value: Uint8Array;
@@ -137,7 +153,7 @@ export class MemoStore {
       log('warn', `checkpoint: the result of task ${task.id} (${task.app}) cannot be written: ${String(error)}`);
       return undefined;
     }
-    const saved = waitsForDisk ? new Saved() : undefined;
+    const saved = waitsForDisk ? new Signal() : undefined;
     writer.add({ key, app: task.app, value, outputs }, () => saved?.come());
     return saved;
   }
@@ -153,24 +169,5 @@ export class MemoStore {
   close(): void {
     this.#parts.writer?.close();
     this.#parts.index?.close();
-  }
-}
-
-/** A record that is on its way to the disk. A write that fails is logged, and holds nobody up. */
-class Saved implements Waitable {
-  isSettled = false;
-  #waiter: Waiter | undefined;
-
-  attach(waiter: Waiter): void {
-    this.#waiter = waiter;
-  }
-
-  detach(): void {
-    this.#waiter = undefined;
-  }
-
-  come(): void {
-    this.isSettled = true;
-    this.#waiter?.onSettled(this);
   }
 }
