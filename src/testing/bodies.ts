@@ -1,6 +1,6 @@
 // Bodies of the conformance suite that are sent by reference.
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
-import { task } from '../inside.ts';
+import { task } from '../worker/task.ts';
 import { assertSame, madeOf } from './value-table.ts';
 
 export function add(a: number, b: number): number {

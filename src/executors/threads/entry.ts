@@ -6,7 +6,6 @@ import { failureFromData, failureToData } from '../../wire/failures.ts';
 import { loadFunction } from '../../wire/functions.ts';
 import { checkValue, cloneFailure, decodeValue, encodeValue } from '../../wire/values.ts';
 import { asTaskError, type Job, Run } from '../../worker/runner.ts';
-import { prepareTypeScript } from '../../worker/typescript.ts';
 import {
   type FromThread,
   type FunctionEntry,
@@ -160,15 +159,10 @@ function begin(at: number): void {
     here.start(known.source, known.loaded, (answer) => end(known, slot, here, answer, threadTime() - startedAt));
   };
   try {
-    const preparing =
-      known.loaded === undefined || extra.wrappers.length > 0
-        ? prepareTypeScript([known.source, ...extra.wrappers])
-        : undefined;
-    const loaded =
-      known.loaded ?? (preparing ? preparing.then(() => loadFunction(known.source)) : loadFunction(known.source));
+    const loaded = known.loaded ?? loadFunction(known.source);
     const decoded = extra.isEncoded ? decodeValue(args) : args;
-    if (loaded instanceof Promise || decoded instanceof Promise || preparing !== undefined) {
-      Promise.all([loaded, decoded, preparing]).then(([made, ready]) => {
+    if (loaded instanceof Promise || decoded instanceof Promise) {
+      Promise.all([loaded, decoded]).then(([made, ready]) => {
         known.loaded = made;
         run(ready as readonly unknown[]);
       }, fail);
