@@ -279,3 +279,23 @@ test('task logs go by ten thousand to a directory', async () => {
   assert.equal(of(9_999), join('/run', 'task_logs', '0000', 'task_9999_simulate.stderr'));
   assert.equal(of(123_456, 'a/../b'), join('/run', 'task_logs', '0012', 'task_123456_simulate_a-..-b.stderr'));
 });
+
+test('a class is refused where the app is made, and a getter that throws where the app is called', async () => {
+  class Point {}
+  // biome-ignore lint/suspicious/noExplicitAny: what the types refuse
+  assert.throws(() => app(Point as any), {
+    code: 'APP_DEFINITION',
+    message: /app\(\) needs a function, and Point is a class/,
+  });
+  await inRun({}, async () => {
+    const trap = {
+      get x(): number {
+        throw new Error('boo');
+      },
+    };
+    assert.throws(() => identity(trap), {
+      code: 'SERIALIZATION',
+      message: /Cannot send the arguments of identity\(\): reading them threw Error: boo/,
+    });
+  });
+});
