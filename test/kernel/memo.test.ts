@@ -18,7 +18,7 @@ const store = (): MemoStore =>
     writer: undefined,
     waitsForDisk: false,
     index: undefined,
-    codec: { toBytes: () => new Uint8Array(), fromBytes: () => undefined },
+    codec: { toBytes: () => new Uint8Array(), fromBytes: () => undefined, copy: (value: unknown) => value },
     identityOf: () => undefined,
     log: () => {},
   });

@@ -80,7 +80,7 @@ describe('functions by reference', () => {
     await assert.rejects(
       async () => loadFunction(byReference(fixture('broken.ts'), 'never')),
       (error: Error) => {
-        assert.match(error.message, /broken\.ts failed while it was imported: Error: no licence found$/);
+        assert.match(error.message, /broken\.ts failed while it was imported: RangeError: no licence found$/);
         assert.ok(error.cause instanceof RangeError);
         return true;
       },
