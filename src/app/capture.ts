@@ -3,8 +3,10 @@
 import { createHash } from 'node:crypto';
 import { serialize } from 'node:v8';
 import type { FunctionByValue, FunctionSource } from '../task/ports.ts';
+import { decodeValue } from '../wire/values.ts';
 import { type Collection, collect } from './capture/collect.ts';
 import { openInspection } from './capture/inspect.ts';
+import { findCallable, readScript } from './capture/script.ts';
 import { compiledMark } from './capture/source-map.ts';
 import { encodeCaptures } from './capture/value.ts';
 
@@ -39,13 +41,35 @@ export function capture(fn: CallableFunction): FunctionByValue {
 }
 
 /**
- * What of a function by value decides about its results: like `key`, without the lines where it stands. For memo keys:
- * moving a function in its file does not change it.
+ * The name of the variable that holds the app made of a nameless function, or undefined if that is not to be seen in its
+ * source.
+ * @example
+ * const inside = app((points: number) => points / 2); // declaredName of that arrow function is 'inside'
+ */
+export function declaredName(fn: CallableFunction): string | undefined {
+  const inspection = openInspection();
+  try {
+    const closure = inspection.closureOf(fn);
+    if (closure === undefined) return undefined;
+    const script = readScript(inspection.scriptText(closure.scriptId));
+    const callable = findCallable(script, closure, Function.prototype.toString.call(fn));
+    return callable && script.declaredNames.get(callable.node.start);
+  } catch {
+    return undefined; // A name is a comfort only; what is wrong with the source is told when it is sent.
+  } finally {
+    inspection.close();
+  }
+}
+
+/**
+ * What decides about the results of a function by value: its texts, and what they captured and import. For memo keys:
+ * unlike `key` it leaves out where the function stands, so that moving it in its file makes no other function of it.
+ * The same in every run of the same program.
  */
 export function identityOf(source: FunctionByValue): string {
-  const texts = Object.entries(source.functions).map(([key, { name, code, uses }]) => [key, name, code, uses]);
-  const imports = Object.entries(source.imports).map(([key, { module, export: name }]) => [key, module, name]);
-  return hash([source.main, texts, source.captures, imports]);
+  const { main, functions, captures, imports } = source;
+  const texts = Object.entries(functions).map(([key, { name, code, uses }]) => [key, name, code, uses]);
+  return hash([main, texts, captures, Object.entries(imports)]);
 }
 
 /**
@@ -58,11 +82,17 @@ export function describeSource(source: FunctionSource): string {
   if (source.by === 'reference') return `by reference, ${source.module}#${source.export}`;
   const texts = Object.values(source.functions);
   const bytes = texts.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);
-  const captures = Object.entries(source.captures).map(([name, value]) => `${name}: ${show(value)}`);
+  const captured = decodeValue(structuredClone(source.captures));
+  const captures = Object.entries(captured instanceof Promise ? {} : (captured as object)).map(
+    ([name, value]) => `${name}: ${show(value)}`,
+  );
   const helpers = Object.keys(source.functions).filter((name) => name !== source.main);
-  const imports = Object.entries(source.imports).map(([name, { module }]) => `${name} from ${module.replace(compiledMark, '')}`);
+  const imports = Object.entries(source.imports).map(
+    ([name, { module }]) => `${name} from ${module.replace(compiledMark, '')}`,
+  );
   return [
     `by value, ${bytes} bytes`,
+    captured instanceof Promise && 'with captures',
     captures.length > 0 && `captures { ${captures.join(', ')} }`,
     helpers.length > 0 && `with ${helpers.join(', ')}`,
     imports.length > 0 && `imports ${imports.join(', ')}`,
@@ -79,6 +109,11 @@ function hash(content: unknown): string {
 function show(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (value instanceof Map || value instanceof Set) return `${value.constructor.name}(${value.size})`;
-  const text = typeof value === 'object' && value !== null ? JSON.stringify(value) : typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text =
+    typeof value === 'object' && value !== null
+      ? JSON.stringify(value)
+      : typeof value === 'string'
+        ? JSON.stringify(value)
+        : String(value);
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }

@@ -101,7 +101,7 @@ export abstract class Cell implements Waitable {
     }
   }
 
-  /** The promise of it. Its rejection never counts as unhandled by itself: what is attached to it may. */
+  /** The promise of it. Whoever asks for it attaches to it at once: an unhandled rejection is then that of what was attached. */
   promise(): Promise<unknown> {
     this.observe();
     this.#promise ??= new Deferred(this.outcome);
@@ -120,7 +120,6 @@ class Deferred {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.promise.catch(ignore);
     if (outcome !== undefined) this.settle(outcome);
   }
 
@@ -131,5 +130,3 @@ class Deferred {
     this.#reject = undefined;
   }
 }
-
-function ignore(): void {}

@@ -43,8 +43,8 @@ export interface FunctionByValue {
   readonly main: string;
   /** It, and the functions and classes that it uses; each stands behind those that are needed to make it. */
   readonly functions: Readonly<Record<string, FunctionText>>;
-  /** Values that they captured (encoded, see wire/values). */
-  readonly captures: Readonly<Record<string, unknown>>;
+  /** A record of the values that they captured, encoded as one value (see wire/values): what they share stays shared. */
+  readonly captures: unknown;
   readonly imports: Readonly<Record<string, ImportedName>>;
 }
 

@@ -7,7 +7,14 @@ import { hostname } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compileFunction, constants } from 'node:vm';
 import { ChervilError, DeserializationError, FunctionNotFoundError } from '../task/errors.ts';
-import type { FunctionByReference, FunctionByValue, FunctionSource, FunctionText, ImportedName } from '../task/ports.ts';
+import type {
+  FunctionByReference,
+  FunctionByValue,
+  FunctionSource,
+  FunctionText,
+  ImportedName,
+} from '../task/ports.ts';
+import { decodeValue } from './values.ts';
 
 /** Property of an app's wrapper that holds the user's own function. */
 const appFunctionKey = Symbol.for('chervil.app.function');
@@ -50,7 +57,11 @@ export function moduleHash(url: string): string {
     path = fileURLToPath(url);
     ({ size, mtimeMs } = statSync(path));
   } catch (error) {
-    throw new FunctionNotFoundError(url, `Cannot read ${url}, whose text is part of a memo key: ${textOf(error)}`, error);
+    throw new FunctionNotFoundError(
+      url,
+      `Cannot read ${url}, whose text is part of a memo key: ${textOf(error)}`,
+      error,
+    );
   }
   const known = hashes.get(url);
   if (known && known.size === size && known.mtimeMs === mtimeMs) return known.hash;
@@ -72,7 +83,10 @@ async function importFunction({ module, export: name }: FunctionByReference): Pr
   }
   const value = found[name];
   if (typeof value !== 'function') {
-    throw new FunctionNotFoundError(module, `"${name}" of ${module} is no function but ${typeName(value)}. Export a function under that name.`);
+    throw new FunctionNotFoundError(
+      module,
+      `"${name}" of ${module} is no function but ${typeName(value)}. Export a function under that name.`,
+    );
   }
   const own: unknown = Reflect.get(value, appFunctionKey);
   return (typeof own === 'function' ? own : value) as CallableFunction;
@@ -88,19 +102,26 @@ interface Compiled {
 }
 
 function makeFunction(source: FunctionByValue): CallableFunction | Promise<CallableFunction> {
-  const values = new Map<string, unknown>([['__name', giveName]]);
-  for (const [key, value] of Object.entries(decodeCaptures(source.captures))) values.set(key, value);
-  const imports = Object.entries(source.imports);
-  if (imports.length === 0) return assemble(source, values);
-  return Promise.all(
-    imports.map(async ([key, imported]) => {
-      values.set(key, await importName(imported));
-    }),
-  ).then(() => assemble(source, values));
+  const values = new Map<string, unknown>([
+    ['__name', giveName],
+    ['__coverage', () => uncounted],
+  ]);
+  // A copy, because decoding uses the data up. Its values come later only if a class must be imported for them.
+  const captures = decodeValue(structuredClone(source.captures));
+  const imports = Object.entries(source.imports).map(async ([key, imported]) => {
+    values.set(key, await importName(imported));
+  });
+  if (!(captures instanceof Promise) && imports.length === 0) return assemble(source, captures, values);
+  return Promise.all([captures, ...imports]).then(([captures]) => assemble(source, captures, values));
 }
 
 /** Makes the functions in their order; whatever uses a later one is told of it as soon as that is made. */
-function assemble({ functions, main }: FunctionByValue, values: Map<string, unknown>): CallableFunction {
+function assemble(
+  { functions, main }: FunctionByValue,
+  captures: unknown,
+  values: Map<string, unknown>,
+): CallableFunction {
+  for (const [key, value] of Object.entries(captures as object)) values.set(key, value);
   const unfinished: { text: FunctionText; compiled: Compiled }[] = [];
   for (const [key, text] of Object.entries(functions)) {
     const compiled = compile(text, values);
@@ -122,18 +143,20 @@ function assemble({ functions, main }: FunctionByValue, values: Map<string, unkn
  */
 function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Compiled {
   const names = Object.keys(text.uses);
-  const setter = `(${names.map((_, index) => `$_${index}`).join(', ')}) => { ${names.map((name, index) => `${name} = $_${index};`).join(' ')} }`;
-  const before = `'use strict'; return [{ ${JSON.stringify(text.name || 'function')}: (`;
-  const isNamed = text.name !== '';
-  const prefix = isNamed ? before : `'use strict'; return [(`;
-  const code = isNamed ? `${prefix}${text.code}) }[${JSON.stringify(text.name)}], ${setter}];` : `${prefix}${text.code}), ${setter}];`;
+  const set = names.length > 0 ? `function () { [${names.join(', ')}] = arguments; }` : '() => {}';
+  // A member of a literal gives its name to an arrow function; parentheses keep a comment at the end harmless.
+  const [prefix, suffix] = text.name
+    ? [`{ ${JSON.stringify(text.name)}: (`, `\n) }[${JSON.stringify(text.name)}]`]
+    : ['(', '\n)'];
+  const before = `'use strict'; return [${prefix}`;
+  const code = `${before}${text.code}${suffix}, ${set}];`;
   const { url, line, column } = text.origin;
   silenceLoaderWarning();
   try {
     const make = compileFunction(code, names, {
       filename: url || 'chervil:function',
       lineOffset: line - 1,
-      columnOffset: column - 1 - prefix.length,
+      columnOffset: column - 1 - before.length,
       importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     });
     const keys = Object.values(text.uses);
@@ -141,7 +164,9 @@ function compile(text: FunctionText, values: ReadonlyMap<string, unknown>): Comp
     return { value, set, missing: new Set(keys.filter((key) => !values.has(key))) };
   } catch (error) {
     const where = url ? ` from ${url}:${line}` : '';
-    throw new DeserializationError(`Cannot make ${text.name || 'the function'}${where}: ${textOf(error)}`, { cause: error });
+    throw new DeserializationError(`Cannot make ${text.name || 'the function'}${where}: ${textOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -150,9 +175,14 @@ function giveName(target: object, name: string): object {
   return Object.defineProperty(target, 'name', { value: name, configurable: true });
 }
 
-function decodeCaptures(captures: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return structuredClone(captures);
-}
+/** Stands for the counters that coverage tools put into texts: any member is it again, and adding to it does nothing. */
+const uncounted: object = new Proxy(
+  {},
+  {
+    get: (_, key) => (key === Symbol.toPrimitive ? () => 0 : uncounted),
+    set: () => true,
+  },
+);
 
 /* Imports */
 
@@ -170,7 +200,10 @@ async function importName(imported: ImportedName): Promise<unknown> {
   const found = await importModule(imported);
   if (name === '*') return found;
   if (!Object.hasOwn(found, name)) {
-    throw new FunctionNotFoundError(module, `${module} has no export "${name}", which ${from} imports. It exports ${Object.keys(found).join(', ')}.`);
+    throw new FunctionNotFoundError(
+      module,
+      `${module} has no export "${name}", which ${from} imports. It exports ${Object.keys(found).join(', ')}.`,
+    );
   }
   return found[name];
 }
@@ -179,7 +212,7 @@ async function importName(imported: ImportedName): Promise<unknown> {
 async function importModule({ module, from, type }: ImportedName): Promise<Record<string, unknown>> {
   silenceLoaderWarning();
   const load = compileFunction('return (module, options) => import(module, options)', [], {
-    filename: from,
+    filename: `${from}#import`, // No part of that file: coverage tools must not take it for one.
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })() as (module: string, options?: object) => Promise<Record<string, unknown>>;
   try {
@@ -212,7 +245,13 @@ function metaOf(url: string): Record<string, unknown> {
     const found = createRequire(url).resolve(specifier);
     return found.startsWith('/') || /^[a-z]:\\/i.test(found) ? pathToFileURL(found).href : found;
   };
-  return { url, resolve, ...(path === undefined ? {} : { filename: path, dirname: fileURLToPath(new URL('.', url)).replace(/(.)[\\/]$/, '$1') }) };
+  return {
+    url,
+    resolve,
+    ...(path === undefined
+      ? {}
+      : { filename: path, dirname: fileURLToPath(new URL('.', url)).replace(/(.)[\\/]$/, '$1') }),
+  };
 }
 
 let isSilenced = false;

@@ -29,7 +29,7 @@ describe("Parsl's own submitter and pools", () => {
           cwd: directory,
           env: { ...process.env, [pathEntry]: `${dirname(python)}${delimiter}${process.env[pathEntry] ?? ''}` },
           stdio: ['ignore', 'pipe', 'inherit'],
-          timeout: 180_000,
+          timeout: 300_000,
         });
         let text = '';
         child.stdout.on('data', (chunk: Buffer) => {

@@ -67,7 +67,10 @@ async function prepare(wish: PythonWish): Promise<PythonEnvironment> {
     if (before !== undefined) return { missing: before };
     const missing = await build(folder, python, wish);
     if (missing === undefined) return { python };
-    await writeFile(failureFile(folder), JSON.stringify({ at: Date.now(), packages: wish.packages, missing }));
+    await writeFile(
+      failureFile(folder),
+      JSON.stringify({ at: Date.now(), base: baseInterpreter(), packages: wish.packages, missing }),
+    );
     return { missing };
   } finally {
     await release();
@@ -76,7 +79,7 @@ async function prepare(wish: PythonWish): Promise<PythonEnvironment> {
 
 /** The sentence about what is missing, or `undefined` when all went well. */
 async function build(folder: string, python: string, wish: PythonWish): Promise<string | undefined> {
-  const base = process.env['CHERVIL_PYTHON'] ?? 'python3';
+  const base = baseInterpreter();
   await rm(folder, { recursive: true, force: true });
   const made = await run(base, ['-m', 'venv', folder]);
   if (made !== undefined) return `No Python environment: ${base} -m venv failed (${made}).`;
@@ -99,6 +102,7 @@ async function build(folder: string, python: string, wish: PythonWish): Promise<
   return undefined;
 }
 
+const baseInterpreter = (): string => process.env['CHERVIL_PYTHON'] ?? 'python3';
 const completionFile = (folder: string): string => join(folder, 'packages.json');
 const failureFile = (folder: string): string => `${folder}.missing`;
 const packageList = (wish: PythonWish): string => `${JSON.stringify(wish.packages)}\n`;
@@ -110,9 +114,10 @@ async function isComplete(folder: string, wish: PythonWish): Promise<boolean> {
 async function rememberedFailure(folder: string, wish: PythonWish): Promise<string | undefined> {
   const text = await readText(failureFile(folder));
   if (text === undefined) return undefined;
-  const { at, packages, missing } = JSON.parse(text) as { at: number; packages: readonly string[]; missing: string };
-  const isFresh = Date.now() - at < failureIsRememberedMs && JSON.stringify(packages) === JSON.stringify(wish.packages);
-  return isFresh ? missing : undefined;
+  const failure = JSON.parse(text) as { at: number; base: string; packages: readonly string[]; missing: string };
+  const isSame =
+    failure.base === baseInterpreter() && JSON.stringify(failure.packages) === JSON.stringify(wish.packages);
+  return isSame && Date.now() - failure.at < failureIsRememberedMs ? failure.missing : undefined;
 }
 
 /** Takes the lock directory; the returned function gives it back. A lock whose process is gone is taken over. */
@@ -167,7 +172,7 @@ function run(command: string, commandArguments: readonly string[]): Promise<stri
     });
     child.once('close', (status, signal) => {
       clearTimeout(limit);
-      resolve(status === 0 ? undefined : (words.trim().split('\n').at(-1) ?? `ended with ${status ?? signal}`));
+      resolve(status === 0 ? undefined : words.trim().split('\n').at(-1) || `ended with ${status ?? signal}`);
     });
   });
 }

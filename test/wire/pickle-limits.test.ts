@@ -109,6 +109,27 @@ describe('limits of reading', () => {
   });
 });
 
+describe('a few bytes that ask for much', () => {
+  test('cannot have one list or text copied again and again by the spellings of protocol 2', () => {
+    const list = `](${'N'.repeat(1_000)}eq\x00`;
+    const set = 'c__builtin__\nset\nh\x00\x85R';
+    assert.ok(decode(latin(`\x80\x02${list}0${set}.`)).ok);
+    refused(latin(`\x80\x02${list}0(${set.repeat(100)}t.`), 'LIMIT', /again and again/);
+    const encoded = 'c_codecs\nencode\nh\x00X\x06\0\0\0latin1\x86R';
+    const text = `X\xe8\x03\0\0${'x'.repeat(1_000)}q\x00`;
+    assert.ok(decode(latin(`\x80\x02${text}0${encoded}.`)).ok);
+    refused(latin(`\x80\x02${text}0(${encoded.repeat(100)}t.`), 'LIMIT', /again and again/);
+  });
+
+  test('do not become a long pickle when written back: large ints, texts and byte strings are written once', () => {
+    for (const value of [2n ** 8_000n, 'x'.repeat(1_000), new Uint8Array(1_000)]) {
+      const many = Array.from({ length: 1_000 }, () => value);
+      assert.ok(encode(many).length < 5_000);
+      assert.deepStrictEqual(read(encode(many)), many);
+    }
+  });
+});
+
 describe('what data alone cannot give', () => {
   test('is refused with the reason: persistent ids, extension codes, out-of-band buffers, later protocols', () => {
     refused(latin('Pid\n.'), 'UNSUPPORTED', /persistent id/);

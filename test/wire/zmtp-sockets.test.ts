@@ -314,6 +314,35 @@ test('linger ends after its time when nobody takes the messages, and they are co
   assert.equal(dealer.refusal, 'closed');
 });
 
+test('a wait for unsent messages is cut short by closing again without linger', async (t) => {
+  const dealer = watchedSocket(t, 'dealer');
+  await dealer.bind(local);
+  dealer.send(frames('to nobody'));
+  const patient = dealer.close({ lingerMs: Number.POSITIVE_INFINITY });
+  await new Promise(setImmediate);
+  await within(dealer.close({ lingerMs: 0 }), 'the second close');
+  await within(patient, 'the first close');
+});
+
+test('a socket that is closed while it binds frees its port, also when somebody connected in that moment', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const router = watchedSocket(t, 'router');
+    const endpoint = await router.bind(local);
+    await router.close();
+    const again = watchedSocket(t, 'router');
+    const other = watchedSocket(t, 'dealer', { reconnect: { minMs: 1, maxMs: 1 } });
+    other.connect(endpoint);
+    const bound = again.bind(endpoint).catch((error: unknown) => error);
+    if (round % 2 === 0) await new Promise(setImmediate);
+    await within(again.close({ lingerMs: 0 }), 'the close');
+    await within(bound, 'the bind to end');
+    await other.close({ lingerMs: 0 });
+    const heir = watchedSocket(t, 'router');
+    await heir.bind(endpoint);
+    await heir.close();
+  }
+});
+
 test('a socket can be closed while it connects, while it shakes hands, and twice', async (t) => {
   const mute = createServer(() => undefined).listen(0, '127.0.0.1');
   t.after(() => mute.close());

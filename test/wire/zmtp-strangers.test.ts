@@ -136,7 +136,7 @@ test('a PING is answered with its context, also by a socket that sends none', as
 });
 
 test('with heartbeats a silent peer is dropped, and one that answers is kept', async (t) => {
-  const router = watchedSocket(t, 'router', { heartbeat: { intervalMs: 50, timeoutMs: 50, ttlMs: 1_000 } });
+  const router = watchedSocket(t, 'router', { heartbeat: { intervalMs: 20, timeoutMs: 1_000, ttlMs: 20_000 } });
   const endpoint = await router.bind(local);
   const alive = watchedSocket(t, 'dealer', { identity: 'alive' });
   alive.connect(endpoint);

@@ -19,7 +19,8 @@ export function importOf(variable: Variable, url: string): ImportedName | undefi
       ...(typeof type === 'string' ? { type } : {}),
     };
   }
-  if (declaration.type !== 'VariableDeclarator' || declaration.id.type !== 'Identifier' || !declaration.init) return undefined;
+  if (declaration.type !== 'VariableDeclarator' || declaration.id.type !== 'Identifier' || !declaration.init)
+    return undefined;
   const call = unwrap(declaration.init);
   if (call?.type !== 'CallExpression' || call.callee.type !== 'Identifier') return undefined;
   const [first] = call.arguments;

@@ -61,7 +61,10 @@ export function openInspection(): Inspection {
   return {
     closureOf(fn) {
       handOver.fn = fn;
-      const { result } = ask(session, 'Runtime.evaluate', { expression: `${handOverText}.fn`, objectGroup: handOverKey }) as {
+      const { result } = ask(session, 'Runtime.evaluate', {
+        expression: `${handOverText}.fn`,
+        objectGroup: handOverKey,
+      }) as {
         result: { objectId: string };
       };
       const { internalProperties = [] } = ask(session, 'Runtime.getProperties', {
@@ -79,7 +82,10 @@ export function openInspection(): Inspection {
         scriptId: location.scriptId,
         line: location.lineNumber,
         column: location.columnNumber,
-        scopes: handOver.scopes.map(({ description, object }) => ({ isGlobal: description === 'Global', values: object })),
+        scopes: handOver.scopes.map(({ description, object }) => ({
+          isGlobal: description === 'Global',
+          values: object,
+        })),
       };
     },
     scriptText(id) {

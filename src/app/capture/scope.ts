@@ -71,6 +71,8 @@ export interface Analysis {
   readonly references: readonly Reference[];
   readonly contexts: readonly Context[];
   readonly callables: readonly Callable[];
+  /** For functions given to a call: the variable or property that holds what the call gives. By the function's start. */
+  readonly declaredNames: ReadonlyMap<number, string>;
 }
 
 /**
@@ -83,10 +85,11 @@ export function analyse(program: Program, source: string): Analysis {
   const writes: { write: Write; name: string }[] = [];
   const contexts: Context[] = [];
   const callables: Callable[] = [];
+  const declaredNames = new Map<number, string>();
   visit(program, scopeOf(program, 'program', undefined));
   for (const reference of references) reference.variable = lookUp(reference.scope, reference.name);
   for (const { write, name } of writes) lookUp(write.scope, name)?.writes.push(write);
-  return { references, contexts, callables };
+  return { references, contexts, callables, declaredNames };
 
   function visit(node: AnyNode, scope: Scope): void {
     switch (node.type) {
@@ -134,7 +137,9 @@ export function analyse(program: Program, source: string): Analysis {
           visitPattern(declarator.id, scope, (name, start) => {
             declare(scope, name, kind, start, declarator, declarator.init != null);
           });
-          if (declarator.init) visit(declarator.init, scope);
+          if (!declarator.init) continue;
+          if (declarator.id.type === 'Identifier') nameArguments(declarator.init, declarator.id.name);
+          visit(declarator.init, scope);
         }
         return;
       case 'ImportDeclaration':
@@ -176,7 +181,10 @@ export function analyse(program: Program, source: string): Analysis {
         if (node.computed) visit(node.key, scope);
         if (node.method || node.kind !== 'init') {
           visitFunction(node.value as FunctionNode, scope, 'method', node.start, node.end);
-        } else visit(node.value, scope);
+        } else {
+          if (node.key.type === 'Identifier' && !node.computed) nameArguments(node.value, node.key.name);
+          visit(node.value, scope);
+        }
         return;
       case 'ForStatement': {
         const loop = scopeOf(node, 'loop', scope);
@@ -224,6 +232,16 @@ export function analyse(program: Program, source: string): Analysis {
     }
   }
 
+  /** In `const inside = app(fn, options).with(…)`, the name of `fn` is `inside`. */
+  function nameArguments(value: AnyNode, name: string): void {
+    let call = value;
+    while (call.type === 'CallExpression') {
+      for (const argument of call.arguments) if ('params' in argument) declaredNames.set(argument.start, name);
+      if (call.callee.type !== 'MemberExpression') return;
+      call = call.callee.object;
+    }
+  }
+
   function visitChildren(node: AnyNode, scope: Scope): void {
     for (const child of Object.values(node)) {
       if (Array.isArray(child)) {
@@ -267,7 +285,9 @@ export function analyse(program: Program, source: string): Analysis {
       }
       if (member.computed) visit(member.key, inner);
       if (member.type === 'MethodDefinition') {
-        const skip = member.static ? (/^static(?:\s|\/\*[^]*?\*\/|\/\/.*\n)*/.exec(source.slice(member.start))?.[0].length ?? 0) : 0;
+        const skip = member.static
+          ? (/^static(?:\s|\/\*[\s\S]*?\*\/|\/\/.*\n)*/.exec(source.slice(member.start))?.[0].length ?? 0)
+          : 0;
         visitFunction(member.value, inner, 'method', member.start + skip, member.end);
       } else if (member.value) {
         visit(member.value, scopeOf(member, member.static ? 'static' : 'field', inner));

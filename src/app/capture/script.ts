@@ -2,13 +2,12 @@
 // Called by collect.ts.
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Program, parse } from 'acorn';
+import { parse } from 'acorn';
 import type { Closure, ScriptText } from './inspect.ts';
 import { type Analysis, analyse, type Callable } from './scope.ts';
 import { keepSourceMap, originalPlace, type SourcePlace } from './source-map.ts';
 
 export interface Script extends Analysis, ScriptText {
-  readonly program: Program;
   /** True if positions in it must be mapped to be the user's. */
   readonly isCompiled: boolean;
   /** Offsets where lines begin. */
@@ -32,7 +31,7 @@ export function readScript(text: ScriptText): Script {
   const lineStarts = [0];
   for (let at = text.source.indexOf('\n'); at >= 0; at = text.source.indexOf('\n', at + 1)) lineStarts.push(at + 1);
   const isCompiled = keepSourceMap(text.url, text.sourceMapUrl);
-  const script = { ...text, ...analyse(program, text.source), program, isCompiled, lineStarts };
+  const script = { ...text, ...analyse(program, text.source), isCompiled, lineStarts };
   parsed.set(text.id, script);
   return script;
 }

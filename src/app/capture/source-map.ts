@@ -44,16 +44,20 @@ export function originalPlace(place: SourcePlace): SourcePlace {
  * mapStack('Error: no\n    at f (file:///home/me/pi.ts#compiled:1:407)'); // '… at f (file:///home/me/pi.ts:12:9)'
  */
 export function mapStack(stack: string): string {
-  return stack.replace(/([a-z]+:\/\/[^\s()]*?)#compiled:(\d+):(\d+)/g, (_, url: string, line: string, column: string) => {
-    const original = originalPlace({ url, line: Number(line), column: Number(column) });
-    return `${original.url}:${original.line}:${original.column}`;
-  });
+  return stack.replace(
+    /([a-z]+:\/\/[^\s()]*?)#compiled:(\d+):(\d+)/g,
+    (_, url: string, line: string, column: string) => {
+      const original = originalPlace({ url, line: Number(line), column: Number(column) });
+      return `${original.url}:${original.line}:${original.column}`;
+    },
+  );
 }
 
 function readDataUrl(sourceMapUrl: string): SourceMap | undefined {
   const match = /^data:application\/json[^,]*?(;base64)?,(.*)$/s.exec(sourceMapUrl);
   if (match === null) return undefined;
-  const text = match[1] === undefined ? decodeURIComponent(match[2] ?? '') : Buffer.from(match[2] ?? '', 'base64').toString();
+  const text =
+    match[1] === undefined ? decodeURIComponent(match[2] ?? '') : Buffer.from(match[2] ?? '', 'base64').toString();
   try {
     return new SourceMap(JSON.parse(text) as SourceMapPayload);
   } catch {

@@ -1,110 +1,54 @@
-// Captured values: what may be copied, and why the rest may not. The seam to wire/values: `encodeCaptures` alone would call it.
-// Called by collect.ts.
+// Captured values: which may be copied, and what stands in the way of the rest. The values that cross are those of
+// wire/values; on top of that, nothing live is copied (getters, promises of any kind), because a copy would be stale.
+// Called by collect.ts and capture.ts.
 import { types } from 'node:util';
+import { crossingOf } from '../../wire/values/check.ts';
+import { showPath } from '../../wire/values/path.ts';
+import { encodeValue } from '../../wire/values.ts';
 
 /** Why a value cannot be copied. */
 export interface ValueProblem {
-  /** Where inside of the value: `.hooks[0]`; empty for the value itself. */
+  /** Where, beginning with the given name: `config.hooks[0]`. */
   readonly path: string;
-  /** What is there: `instance of Socket`. */
-  readonly what: string;
-  readonly why: string;
+  /** What is the matter, and what to do instead. */
+  readonly problem: string;
 }
 
 /** The values of a function's variables as they are now, in the form in which they travel. */
-export function encodeCaptures(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return structuredClone(values);
+export function encodeCaptures(values: Readonly<Record<string, unknown>>): unknown {
+  return structuredClone(encodeValue(values, 'captured values'));
+}
+
+/** The first thing in a value that cannot be copied, or undefined if all of it can. */
+export function problemOf(value: unknown, name: string): ValueProblem | undefined {
+  const live = liveIn(value, name, new Set());
+  if (live) return live;
+  const crossing = crossingOf(value, true);
+  if (typeof crossing === 'string') return undefined;
+  return { path: showPath(name, crossing.steps).replace(' ', ''), problem: crossing.refusal.problem };
 }
 
 /** True for an object or array that only holds things together: `{ … }` or `[ … ]`. */
 export function isPlainHolder(value: unknown): value is Record<string, unknown> | unknown[] {
   if (typeof value !== 'object' || value === null || types.isProxy(value)) return false;
-  if (Array.isArray(value)) return Object.getPrototypeOf(value) === Array.prototype;
-  const prototype = Object.getPrototypeOf(value);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (Array.isArray(value)) return prototype === Array.prototype;
   return (prototype === Object.prototype || prototype === null) && !types.isModuleNamespaceObject(value);
 }
 
-/** The first thing in a value that cannot be copied, or undefined if all of it can. */
-export function problemOf(value: unknown, path = '', seen: Set<unknown> = new Set()): ValueProblem | undefined {
-  switch (typeof value) {
-    case 'function':
-      return { path, what: 'a function', why: 'a function inside of this value cannot be copied' };
-    case 'symbol':
-      return { path, what: 'a unique symbol', why: 'a copy would be another symbol; use Symbol.for()' };
-    case 'object':
-      break;
-    default:
-      return undefined;
-  }
-  if (value === null || seen.has(value)) return undefined;
+/** True if there are functions in a value, at any depth of plain objects and arrays. */
+export function holdsFunctions(value: unknown, seen: Set<unknown> = new Set()): boolean {
+  if (typeof value === 'function') return true;
+  if (!isPlainHolder(value) || seen.has(value)) return false;
   seen.add(value);
-  if (types.isProxy(value)) return { path, what: 'a Proxy', why: 'its handler cannot be copied' };
-  if (types.isPromise(value) || isThenable(value)) {
-    return { path, what: 'a promise', why: 'it settles in this process only; await it first, or pass the future as an argument' };
-  }
-  if (value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) {
-    return { path, what: `a ${value.constructor.name}`, why: 'it refers to objects of this process' };
-  }
-  if (isPlainHolder(value)) return problemOfMembers(value, path, seen);
-  if (types.isModuleNamespaceObject(value)) {
-    return { path, what: 'a module', why: 'use the name that the import statement gives it' };
-  }
-  if (types.isMap(value) && isExactly(value, Map)) {
-    let index = 0;
-    for (const [key, inner] of value) {
-      const problem = problemOf(key, `${path} key ${index}`, seen) ?? problemOf(inner, `${path}.get(${show(key)})`, seen);
-      if (problem) return problem;
-      index++;
-    }
-    return undefined;
-  }
-  if (types.isSet(value) && isExactly(value, Set)) {
-    let index = 0;
-    for (const inner of value) {
-      const problem = problemOf(inner, `${path} member ${index++}`, seen);
-      if (problem) return problem;
-    }
-    return undefined;
-  }
-  if (copiedWhole.some((type) => isExactly(value, type)) || (ArrayBuffer.isView(value) && isBuiltInView(value))) return undefined;
-  if (types.isNativeError(value) && builtInErrors.has(Object.getPrototypeOf(value))) return undefined;
-  const name = classNameOf(value);
-  return { path, what: name ? `instance of ${name}` : 'an object with its own prototype', why: 'it would lose its class and may hold state of this process' };
+  return Object.values(Object.getOwnPropertyDescriptors(value)).some((property) =>
+    holdsFunctions(property.value, seen),
+  );
 }
 
-// biome-ignore lint/complexity/noBannedTypes: constructors of several kinds
-const copiedWhole: readonly Function[] = [Date, RegExp, ArrayBuffer, SharedArrayBuffer, Boolean, Number, String, BigInt];
-const builtInErrors: ReadonlySet<unknown> = new Set(
-  [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map(({ prototype }) => prototype),
-);
-
-function problemOfMembers(holder: object, path: string, seen: Set<unknown>): ValueProblem | undefined {
-  for (const key of Reflect.ownKeys(holder)) {
-    const property = Object.getOwnPropertyDescriptor(holder, key);
-    if (property === undefined || (Array.isArray(holder) && key === 'length')) continue;
-    const inner = typeof key === 'symbol' ? `${path}[${String(key)}]` : `${path}${memberPath(key, Array.isArray(holder))}`;
-    if (typeof key === 'symbol') return { path: inner, what: 'a property with a symbol as its name', why: 'it would be lost' };
-    if (property.get || property.set) return { path: inner, what: 'a getter', why: 'a copy would have its value of now only; read it into a const' };
-    const problem = problemOf(property.value, inner, seen);
-    if (problem) return problem;
-  }
-  return undefined;
-}
-
-/** `.name`, `[3]` or `["odd name"]`. */
-export function memberPath(key: string, isArray: boolean): string {
-  if (isArray && /^\d+$/.test(key)) return `[${key}]`;
-  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
-}
-
-/** Class name of an object, or undefined. */
-function classNameOf(value: object): string | undefined {
-  const constructor: unknown = Object.getPrototypeOf(value)?.constructor;
-  return typeof constructor === 'function' && constructor.name !== '' ? constructor.name : undefined;
-}
-
-function isThenable(value: object): boolean {
-  // Getters are not called: they could do anything.
+/** True for what `await` would wait for. Getters are not called: they could do anything. */
+export function isThenable(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || types.isProxy(value)) return false;
   for (let holder: object | null = value; holder; holder = Object.getPrototypeOf(holder)) {
     const property = Object.getOwnPropertyDescriptor(holder, 'then');
     if (property) return typeof property.value === 'function';
@@ -112,15 +56,31 @@ function isThenable(value: object): boolean {
   return false;
 }
 
-function isExactly(value: object, type: { readonly prototype: unknown }): boolean {
-  return Object.getPrototypeOf(value) === type.prototype;
+/** `.name`, `[3]` or `["odd name"]`. */
+export function memberPath(key: string, isArray: boolean): string {
+  return showPath('', [isArray ? Number(key) : key]).trimStart();
 }
 
-function isBuiltInView(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === Buffer.prototype || Object.hasOwn(globalThis, prototype?.constructor?.name ?? '');
-}
+/** What is told of a getter. */
+export const getterProblem = 'it is a getter, and a copy would keep the value of now. Read it into a const first.';
 
-function show(key: unknown): string {
-  return typeof key === 'string' ? JSON.stringify(key) : typeof key === 'object' ? 'an object' : String(key);
+function liveIn(value: unknown, path: string, seen: Set<unknown>): ValueProblem | undefined {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return undefined;
+  seen.add(value);
+  if (types.isProxy(value)) {
+    return { path, problem: 'it is a Proxy, whose handler cannot be copied. Copy its data into a const first.' };
+  }
+  if (isThenable(value)) {
+    const problem =
+      'it is a promise or future, which settles in this process only. Pass it as an argument, or await it first.';
+    return { path, problem };
+  }
+  if (!isPlainHolder(value)) return undefined;
+  for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
+    const inner = `${path}${memberPath(key, Array.isArray(value) && key !== 'length')}`;
+    if (property.get || property.set) return { path: inner, problem: getterProblem };
+    const problem = liveIn(property.value, inner, seen);
+    if (problem) return problem;
+  }
+  return undefined;
 }

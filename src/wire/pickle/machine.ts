@@ -32,6 +32,7 @@ export class PickleMachine {
   /** Memo entries of pickles that number them with gaps. */
   sparseMemo: Map<number, PickleValue> | undefined;
   containers = 0;
+  copied = 0;
   globals = 0;
   /** Where the last call ended: a POP right there means that it was made for its effect. */
   callEnd = -1;
@@ -48,6 +49,7 @@ export class PickleMachine {
     this.fence = 0;
     this.memoCount = 0;
     this.containers = 0;
+    this.copied = 0;
     this.globals = 0;
     this.callEnd = -1;
     if (this.end > limits.maxBytes) throw overLimit('maxBytes', limits);
@@ -190,6 +192,13 @@ export class PickleMachine {
   countContainer(): void {
     if (++this.containers > this.limits.maxContainers) throw overLimit('maxContainers', this.limits);
   }
+
+  /** Counts what is copied out of a list or text. What a pickler writes is copied once at most, so never more than the input is long. */
+  readonly charge = (items: number): void => {
+    this.copied += items;
+    if (this.copied > this.end)
+      throw new PickleFault('LIMIT', 'the same list or text is turned into other data again and again');
+  };
 
   pushOwn(container: PickleValue): void {
     this.countContainer();

@@ -2,11 +2,14 @@
 import { PickleFault } from './limits.ts';
 import { isGlobal, type PickleValue, PyByteArray, PyFrozenSet, PyGlobal, PyObject, PySet, PyTuple } from './values.ts';
 
+/** Told before data is copied, since a few bytes can refer to the same large list or text again and again. Throws when it is too much. */
+export type Charge = (items: number) => void;
+
 /** REDUCE: `callee(*args)`. */
-export function callObject(callee: PickleValue, args: PickleValue): PickleValue {
+export function callObject(callee: PickleValue, args: PickleValue, charge: Charge): PickleValue {
   if (!(args instanceof PyTuple)) throw new PickleFault('MALFORMED', 'a call whose arguments are no tuple');
   checkCallee(callee);
-  return plainData(callee, args.items) ?? new PyObject('call', callee, args);
+  return plainData(callee, args.items, charge) ?? new PyObject('call', callee, args);
 }
 
 /** NEWOBJ and NEWOBJ_EX: `class.__new__(class, *args, **kwargs)`. */
@@ -52,10 +55,10 @@ function notAnObject(what: string): PickleFault {
 }
 
 /** bytes (protocols 0 to 2), sets (0 to 3) and bytearrays (0 to 4) are spelled as calls. */
-function plainData(callee: PickleValue, items: PickleValue[]): PickleValue | undefined {
+function plainData(callee: PickleValue, items: PickleValue[], charge: Charge): PickleValue | undefined {
   const [first, second] = items;
   if (isGlobal(callee, '_codecs', 'encode'))
-    return items.length === 2 && second === 'latin1' ? latin1(first) : undefined;
+    return items.length === 2 && second === 'latin1' ? latin1(first, charge) : undefined;
   if (!isGlobal(callee, 'builtins') || items.length > 2) return undefined;
   switch (callee.name) {
     case 'bytes':
@@ -63,20 +66,26 @@ function plainData(callee: PickleValue, items: PickleValue[]): PickleValue | und
     case 'bytearray': {
       if (items.length === 0) return new PyByteArray(new Uint8Array(0));
       if (items.length === 1 && first instanceof Uint8Array) return new PyByteArray(first);
-      const bytes = second === 'latin-1' ? latin1(first) : undefined;
+      const bytes = second === 'latin-1' ? latin1(first, charge) : undefined;
       return bytes && new PyByteArray(bytes);
     }
     case 'set':
-      return items.length === 1 && Array.isArray(first) ? new PySet([...first]) : undefined;
+      return items.length === 1 && Array.isArray(first) ? new PySet(copy(first, charge)) : undefined;
     case 'frozenset':
-      return items.length === 1 && Array.isArray(first) ? new PyFrozenSet([...first]) : undefined;
+      return items.length === 1 && Array.isArray(first) ? new PyFrozenSet(copy(first, charge)) : undefined;
     default:
       return undefined;
   }
 }
 
-function latin1(text: PickleValue | undefined): Uint8Array | undefined {
+function copy(items: PickleValue[], charge: Charge): PickleValue[] {
+  charge(items.length);
+  return [...items];
+}
+
+function latin1(text: PickleValue | undefined, charge: Charge): Uint8Array | undefined {
   if (typeof text !== 'string') return undefined;
+  charge(text.length);
   for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 255) return undefined;
   return new Uint8Array(Buffer.from(text, 'latin1'));
 }

@@ -82,7 +82,7 @@ export function runRare(machine: PickleMachine, opcode: number): void {
     case 0x52: {
       // REDUCE
       const args = machine.pop();
-      machine.pushOwn(callObject(machine.pop(), args));
+      machine.pushOwn(callObject(machine.pop(), args, machine.charge));
       machine.callEnd = machine.at;
       return;
     }

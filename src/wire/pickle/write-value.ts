@@ -15,8 +15,9 @@ import type { PickleWriter } from './writer.ts';
 
 /** Items between a MARK and its APPENDS, SETITEMS or ADDITEMS: so many does a reader hold on its stack. CPython takes 1000 too. */
 const batchItems = 1_000;
-/** Texts and byte strings from this length on are written once, however often they occur. */
-const sharedLength = 1_024;
+/** Texts and byte strings from this length on, and ints of as many bytes, are written once, however often they occur. */
+const sharedLength = 256;
+const sharedInt = 1n << BigInt(8 * sharedLength);
 /** Deeper than any honest value: only a tuple that contains itself gets there. */
 const deepest = 1_000_000;
 
@@ -46,8 +47,8 @@ type Open =
 export class ValueWriter {
   private readonly writer: PickleWriter;
   /** The first values written are few in most messages, and looking through them costs less than a Map. */
-  private readonly memo: (object | string | undefined)[] = new Array<undefined>(scannedMemo).fill(undefined);
-  private laterMemo: Map<object | string, number> | undefined;
+  private readonly memo: (object | string | bigint | undefined)[] = new Array<undefined>(scannedMemo).fill(undefined);
+  private laterMemo: Map<object | string | bigint, number> | undefined;
   private memoCount = 0;
   private readonly open: Open[] = [];
 
@@ -90,7 +91,11 @@ export class ValueWriter {
         writer.bool(value);
         return true;
       case 'bigint':
-        writer.int(value);
+        if (value < sharedInt && value > -sharedInt) writer.int(value);
+        else if (!this.recall(value)) {
+          writer.int(value);
+          this.memoize(value);
+        }
         return true;
       case 'object':
         if (value === null) writer.none();
@@ -254,7 +259,7 @@ export class ValueWriter {
     }
   }
 
-  private memoize(value: object | string): void {
+  private memoize(value: object | string | bigint): void {
     this.writer.opcode(0x94);
     const index = this.memoCount++;
     if (index < scannedMemo) {
@@ -266,7 +271,7 @@ export class ValueWriter {
   }
 
   /** Writes a reference, if `value` was written before. */
-  private recall(value: object | string): boolean {
+  private recall(value: object | string | bigint): boolean {
     const { memo, memoCount } = this;
     const scanned = Math.min(memoCount, scannedMemo);
     let index = 0;

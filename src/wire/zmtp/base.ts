@@ -41,7 +41,10 @@ export interface ZmtpSocket extends AsyncDisposable {
   pause(): void;
   /** Takes messages in again, from the next tick. */
   resume(): void;
-  /** Ends all connections after waiting for unsent messages. Nothing is called back after this call. */
+  /**
+   * Ends all connections after waiting for unsent messages, at most `lingerMs`. Nothing is called back after this call.
+   * A second call with `lingerMs: 0` ends the wait of the first.
+   */
   close(options?: { readonly lingerMs?: number }): Promise<void>;
 }
 

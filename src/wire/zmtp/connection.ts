@@ -104,6 +104,7 @@ export class Connection {
   pause(): void {
     this.#isPaused = true;
     this.#stream.pause();
+    if (this.#heartbeat !== undefined) this.#heartbeat.isListening = false;
   }
 
   /** Goes on, from the next tick, with what has arrived meanwhile. */
@@ -139,9 +140,17 @@ export class Connection {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#heartbeat?.onHeard();
-    if (this.#state.phase === 'handshake') this.#shakeHands(this.#state, chunk);
-    else this.#decoder.push(chunk);
-    this.#read();
+    if (this.#state.phase !== 'handshake') {
+      this.#decoder.push(chunk);
+      this.#read();
+      return;
+    }
+    try {
+      this.#shakeHands(this.#state, chunk);
+    } finally {
+      // Messages may follow the handshake in the same chunk, and must not wait for the next one if a handler throws.
+      this.#read();
+    }
   };
 
   #shakeHands(state: ConnectionState & { readonly phase: 'handshake' }, chunk: Buffer): void {
@@ -271,7 +280,10 @@ export class Connection {
     this.#isResumeAsked = false;
     if (this.#isPaused || this.#failure !== undefined) return;
     this.#read();
-    if (!this.#isPaused) this.#stream.resume();
+    if (this.#isPaused) return;
+    if (this.#heartbeat !== undefined) this.#heartbeat.isListening = true;
+    this.#heartbeat?.onHeard();
+    this.#stream.resume();
   };
 
   readonly #onError = (error: Error): void => {

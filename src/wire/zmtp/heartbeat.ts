@@ -20,20 +20,24 @@ export interface HeartbeatActions {
   silent(detail: string): void;
 }
 
+/** How long the last look waits: the loop reads what has arrived in between, if it was busy when it should have read. */
+const secondLookMs = 1;
+
 /** Costs a flag per chunk of bytes, and timers only where somebody wants heartbeats. */
 export class HeartbeatWatch {
+  /** False while this side does not read: then silence says nothing about the peer. */
+  isListening = true;
   readonly #clock: Clock;
   readonly #actions: HeartbeatActions;
   #isHeard = false;
-  #isPinged = false;
+  #isHeardForTtl = false;
   #stopOwn: (() => void) | undefined;
   #stopTtl: (() => void) | undefined;
-  #isHeardForTtl = false;
 
   constructor(clock: Clock, heartbeat: Heartbeat | undefined, actions: HeartbeatActions) {
     this.#clock = clock;
     this.#actions = actions;
-    if (heartbeat !== undefined) this.#watch(heartbeat, heartbeat.intervalMs);
+    if (heartbeat !== undefined) this.#waitForLife(heartbeat);
   }
 
   /** Bytes came. */
@@ -44,10 +48,7 @@ export class HeartbeatWatch {
 
   /** A PING came that asks to be dropped after `ttlMs` of silence; 0 asks for nothing. */
   onPing(ttlMs: number): void {
-    if (ttlMs === 0) return;
-    this.#stopTtl?.();
-    this.#isHeardForTtl = false;
-    this.#watchTtl(ttlMs);
+    if (ttlMs > 0) this.#waitForTtl(ttlMs);
   }
 
   stop(): void {
@@ -55,36 +56,43 @@ export class HeartbeatWatch {
     this.#stopTtl?.();
   }
 
-  #watch(heartbeat: Heartbeat, delayMs: number): void {
-    this.#stopOwn = this.#clock.after(delayMs, () => this.#onInterval(heartbeat), false);
+  #waitForLife(heartbeat: Heartbeat): void {
+    this.#isHeard = false;
+    this.#after(heartbeat.intervalMs, () => (this.#isAlive() ? this.#waitForLife(heartbeat) : this.#ask(heartbeat)));
   }
 
-  #onInterval(heartbeat: Heartbeat): void {
-    if (this.#isHeard) {
-      this.#isHeard = false;
-      this.#isPinged = false;
-      this.#watch(heartbeat, heartbeat.intervalMs);
-    } else if (this.#isPinged) {
-      this.#actions.silent(
-        `nothing came from it within ${heartbeat.timeoutMs ?? heartbeat.intervalMs} ms after a PING`,
-      );
-    } else {
-      this.#isPinged = true;
-      const ttl = Buffer.alloc(2);
-      ttl.writeUInt16BE(Math.min(0xffff, Math.round((heartbeat.ttlMs ?? 0) / 100)));
-      this.#actions.ping(encodeCommand('PING', ttl));
-      this.#watch(heartbeat, heartbeat.timeoutMs ?? heartbeat.intervalMs);
-    }
+  #ask(heartbeat: Heartbeat): void {
+    const timeoutMs = heartbeat.timeoutMs ?? heartbeat.intervalMs;
+    const ttl = Buffer.alloc(2);
+    ttl.writeUInt16BE(Math.min(0xffff, Math.round((heartbeat.ttlMs ?? 0) / 100)));
+    this.#actions.ping(encodeCommand('PING', ttl));
+    this.#after(timeoutMs, () =>
+      this.#after(secondLookMs, () => {
+        if (this.#isAlive()) this.#waitForLife(heartbeat);
+        else this.#actions.silent(`nothing came from it within ${timeoutMs} ms after a PING`);
+      }),
+    );
   }
 
-  #watchTtl(ttlMs: number): void {
+  #isAlive(): boolean {
+    return this.#isHeard || !this.isListening;
+  }
+
+  #after(ms: number, action: () => void): void {
+    this.#stopOwn = this.#clock.after(ms, action, false);
+  }
+
+  #waitForTtl(ttlMs: number): void {
+    this.#stopTtl?.();
+    this.#isHeardForTtl = false;
+    const look = (): void => {
+      if (this.#isHeardForTtl || !this.isListening) this.#waitForTtl(ttlMs);
+      else this.#actions.silent(`nothing came from it for the ${ttlMs} ms it asked to be given`);
+    };
     this.#stopTtl = this.#clock.after(
       ttlMs,
       () => {
-        if (!this.#isHeardForTtl)
-          return this.#actions.silent(`nothing came from it for the ${ttlMs} ms it asked to be given`);
-        this.#isHeardForTtl = false;
-        this.#watchTtl(ttlMs);
+        this.#stopTtl = this.#clock.after(secondLookMs, look, false);
       },
       false,
     );

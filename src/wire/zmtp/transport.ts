@@ -38,6 +38,10 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
   #isPaused = false;
   #closing: Promise<void> | undefined;
   #onChange: (() => void) | undefined;
+  /** Ends the wait that is under way, as if its time were over. */
+  #stopWaiting: (() => void) | undefined;
+  /** Lingering is over: whoever still comes is sent away. */
+  #isEnding = false;
 
   constructor(options: TransportOptions, owner: TransportOwner) {
     this.#options = options;
@@ -95,14 +99,16 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
     this.#owner.onLeft(connection, failure, connection.takeUnsent(), connection.pending);
   }
 
-  /** Waits up to `lingerMs` for what is unsent, then ends everything. Calls back no more. */
+  /** Waits up to `lingerMs` for what is unsent, then ends everything. Calls back no more. A second call may cut the wait short. */
   close(lingerMs: number): Promise<void> {
-    this.#closing ??= this.#close(lingerMs);
+    if (this.#closing === undefined) this.#closing = this.#close(lingerMs);
+    else if (lingerMs === 0 && !this.#isEnding) this.#stopWaiting?.();
     return this.#closing;
   }
 
   async #close(lingerMs: number): Promise<void> {
     if (lingerMs > 0 && !this.#isSent()) await this.#waitUntil(() => this.#isSent(), lingerMs);
+    this.#isEnding = true;
     for (const connector of this.#connectors) connector.stop();
     const unbound = [...this.#listeners].map((listener) => listener.close());
     const failure: PeerFailure = { code: 'closed-here', detail: 'the socket was closed' };
@@ -127,8 +133,10 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
       const done = (): void => {
         stopTimer?.();
         this.#onChange = undefined;
+        this.#stopWaiting = undefined;
         resolve();
       };
+      this.#stopWaiting = done;
       const stopTimer = limitMs === Number.POSITIVE_INFINITY ? undefined : this.#options.clock.after(limitMs, done);
       this.#onChange = () => {
         if (isTrue()) done();
@@ -146,13 +154,14 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
 
   onAccepted(stream: Stream, address: string): void {
     const limit = this.#options.limits.handshakes;
-    if (this.#connections.size - this.#joined.size < limit) {
+    if (!this.#isEnding && this.#connections.size - this.#joined.size < limit) {
       this.#add(stream, address, undefined);
       return;
     }
     // A stream without a listener for errors could end the process.
     stream.on('error', () => undefined);
     stream.destroy();
+    if (this.#closing !== undefined) return;
     this.#owner.onFailed(address, { code: 'too-many', detail: `${limit} other connections are in their handshake` });
   }
 

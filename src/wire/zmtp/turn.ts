@@ -39,5 +39,17 @@ function onTurnEnds(): void {
 function flushAll(): void {
   const all = waiting;
   waiting = [];
-  for (const outbox of all) outbox.flush();
+  let flushed = 0;
+  try {
+    while (flushed < all.length) all[flushed++]!.flush();
+  } finally {
+    // A handler that was called on the way threw. That is its owner's to catch; the other outboxes follow in the next turn.
+    if (flushed < all.length) {
+      waiting = [...all.slice(flushed), ...waiting];
+      if (state === 'quiet') {
+        state = 'turn ends';
+        setImmediate(onTurnEnds);
+      }
+    }
+  }
 }

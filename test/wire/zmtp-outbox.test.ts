@@ -1,0 +1,196 @@
+// How messages leave: together, in order, and again when the system takes more.
+import assert from 'node:assert/strict';
+import type { Socket as Stream } from 'node:net';
+import { test } from 'node:test';
+import { FrameDecoder } from '#src/wire/zmtp/frames.js';
+import { defaultLimits } from '#src/wire/zmtp/limits.js';
+import { Outbox } from '#src/wire/zmtp/outbox.js';
+import { Queue } from '#src/wire/zmtp/queue.js';
+import { frames, watchedSocket } from '../support/zmtp.ts';
+
+/** A stream that records its writes; while `isFull` it keeps them, as a system does whose buffers are full. */
+class RecordingStream {
+  destroyed = false;
+  writableLength = 0;
+  isFull = false;
+  readonly writes: Buffer[] = [];
+  #corked: Buffer[] | undefined;
+  #callbacks: ((error?: Error) => void)[] = [];
+
+  write(bytes: Buffer, callback?: () => void): boolean {
+    if (this.#corked !== undefined) this.#corked.push(Buffer.from(bytes));
+    else this.writes.push(Buffer.from(bytes));
+    if (callback) this.#callbacks.push(callback);
+    if (this.isFull) this.writableLength += bytes.length;
+    return !this.isFull;
+  }
+
+  cork(): void {
+    this.#corked = [];
+  }
+
+  uncork(): void {
+    this.writes.push(Buffer.concat(this.#corked ?? []));
+    this.#corked = undefined;
+  }
+
+  take(): void {
+    this.isFull = false;
+    this.writableLength = 0;
+    for (const callback of this.#callbacks.splice(0)) callback();
+  }
+
+  bodies(): string[] {
+    const decoder = new FrameDecoder(defaultLimits);
+    for (const bytes of this.writes) decoder.push(bytes);
+    const found: string[] = [];
+    while (decoder.next() === 'frame') found.push(decoder.body.toString());
+    return found;
+  }
+}
+
+function outbox(): { stream: RecordingStream; box: Outbox; written: number[] } {
+  const stream = new RecordingStream();
+  const written: number[] = [];
+  return {
+    stream,
+    written,
+    box: new Outbox(stream as unknown as Stream, undefined, (messages) => written.push(messages)),
+  };
+}
+
+const endOfTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('a thousand messages of one callback, and of its promises, leave in one write', async () => {
+  const { stream, box, written } = outbox();
+  await endOfTurn();
+  for (let index = 0; index < 500; index++) box.push(frames(String(index)));
+  assert.equal(stream.writes.length, 0);
+  for (let index = 500; index < 1_000; index++) {
+    await Promise.resolve();
+    box.push(frames(String(index)));
+  }
+  await endOfTurn();
+  assert.equal(stream.writes.length, 1);
+  assert.deepEqual(
+    stream.bodies(),
+    Array.from({ length: 1_000 }, (_, index) => String(index)),
+  );
+  assert.deepEqual(written, [1_000]);
+});
+
+test('what comes later in the same turn leaves with one more write', async () => {
+  const { stream, box } = outbox();
+  await endOfTurn();
+  box.push(frames('first'));
+  for (let index = 0; index < 10; index++) {
+    await new Promise((resolve) => process.nextTick(resolve));
+    box.push(frames('later'));
+  }
+  await endOfTurn();
+  assert.ok(stream.writes.length <= 2, `${stream.writes.length} writes`);
+  assert.equal(stream.bodies().length, 11);
+});
+
+test('large bodies go out without a copy, in the same gathering write as the small ones around them', async () => {
+  const { stream, box } = outbox();
+  const large = Buffer.alloc(50_000, 'L');
+  box.push([Buffer.from('a'), large, Buffer.from('b')]);
+  box.push(frames('c'));
+  await endOfTurn();
+  assert.equal(stream.writes.length, 1);
+  assert.deepEqual(stream.bodies(), ['a', large.toString(), 'b', 'c']);
+});
+
+test('while the system takes no more, messages wait, and the next write builds on another buffer', async () => {
+  const { stream, box, written } = outbox();
+  stream.isFull = true;
+  box.push(frames('one'));
+  await endOfTurn();
+  assert.ok(box.isBlocked);
+  box.push(frames('two'));
+  box.pushCommand(Buffer.from('\x04PONG', 'latin1'));
+  await endOfTurn();
+  assert.deepEqual([stream.writes.length, box.pending, written], [1, 2, []]);
+  stream.take();
+  await endOfTurn();
+  assert.deepEqual([box.pending, written], [0, [1, 1]]);
+  assert.deepEqual(stream.bodies(), ['one', '\x04PONG', 'two'], 'commands go before waiting messages');
+  stream.isFull = true;
+  box.push(frames('three'));
+  await endOfTurn();
+  box.push(frames('four'));
+  assert.deepEqual(box.close().map(String), ['four'], 'what was not written comes back');
+  assert.equal(box.pending, 1, 'and what may have been is counted');
+});
+
+test('answers to a flood of PING are bounded when the peer does not read them', async () => {
+  const { stream, box } = outbox();
+  stream.isFull = true;
+  box.push(frames('x'));
+  await endOfTurn();
+  for (let index = 0; index < 10_000; index++) box.pushCommand(Buffer.from('\x04PONG', 'latin1'));
+  stream.take();
+  await endOfTurn();
+  assert.equal(stream.bodies().length, 17);
+});
+
+test('a queue keeps its order while it is filled, emptied and put back into', () => {
+  const queue = new Queue<number>();
+  let next = 0;
+  let expected = 0;
+  for (let round = 0; round < 200; round++) {
+    for (let index = 0; index < 100; index++) queue.push(next++);
+    for (let index = 0; index < 90; index++) assert.equal(queue.shift(), expected++);
+    if (round % 50 === 0) {
+      queue.prepend([expected - 2, expected - 1]);
+      expected -= 2;
+    }
+  }
+  assert.equal(queue.length, next - expected);
+  assert.deepEqual(
+    queue.takeAll(),
+    Array.from({ length: next - expected }, (_, index) => expected + index),
+  );
+  assert.equal(queue.shift(), undefined);
+});
+
+test('connected sockets that say nothing have no timers', async (t) => {
+  const running = new Set<object>();
+  const clock = {
+    now: () => Date.now(),
+    after(ms: number, action: () => void) {
+      const token = {};
+      running.add(token);
+      const timer = setTimeout(() => {
+        running.delete(token);
+        action();
+      }, ms);
+      return () => {
+        running.delete(token);
+        clearTimeout(timer);
+      };
+    },
+  };
+  const router = watchedSocket(t, 'router', { clock });
+  const dealer = watchedSocket(t, 'dealer', { clock });
+  dealer.connect(await router.bind('tcp://127.0.0.1:*'));
+  await router.seen.joined.next();
+  await dealer.seen.joined.next();
+  assert.equal(running.size, 0);
+});
+
+test('a paused socket does not take its own deafness for silence of the peer', async (t) => {
+  const heartbeat = { intervalMs: 20, timeoutMs: 20 };
+  const router = watchedSocket(t, 'router', { heartbeat });
+  const other = watchedSocket(t, 'router', { heartbeat });
+  const dealer = watchedSocket(t, 'dealer', { identity: 'd' });
+  dealer.connect(await router.bind('tcp://127.0.0.1:*'));
+  await router.seen.joined.next();
+  router.pause();
+  dealer.pause();
+  // The dealer is deaf too, so `other` gives it up, which takes longer than `router` would have needed.
+  dealer.connect(await other.bind('tcp://127.0.0.1:*'));
+  assert.equal((await other.seen.left.next()).failure.code, 'silent');
+  assert.deepEqual(router.seen.left.all, []);
+});
