@@ -228,7 +228,13 @@ export class Interchange implements AsyncDisposable {
         this.#feed({ type: 'probe', peer });
         return;
       case 'registration':
-        this.#feed({ type: 'registration', peer, style, registration: value.registration });
+        this.#feed({
+          type: 'registration',
+          peer,
+          // What a pool writes tells how it reads: an old one may come to a new port, and a new one to an old port.
+          style: frames[0]?.[0] === 0x7b ? 'two-port' : 'one-port',
+          registration: value.registration,
+        });
         return;
       case 'chervil_status':
         this.#feed({ type: 'status', peer, style });

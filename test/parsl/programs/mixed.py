@@ -1,0 +1,63 @@
+"""A run that a pool of another release tries to join. Arguments: that release's Python, and how its pool is told the port."""
+import os
+import subprocess
+import sys
+
+import parsl
+from chervil_parsl import executor, managers, patience, ready, tell
+from parsl.app.app import python_app
+from parsl.config import Config
+
+
+@python_app
+def double(number):
+    return 2 * number
+
+
+def ports(htex):
+    """Where pools connect: one port, or before 2025.06.30 one for tasks and one for results."""
+    if hasattr(htex, "worker_port") and htex.worker_port:
+        return [htex.worker_port, htex.worker_port]
+    return [htex.worker_task_port, htex.worker_result_port]
+
+
+if __name__ == "__main__":
+    foreign, style = sys.argv[1:]
+    htex = executor("home", workers=2)
+    parsl.load(Config(executors=[htex], strategy="none", usage_tracking=0))
+    ready(htex)
+    first, second = ports(htex)
+    flags = ["-t", str(first), "-r", str(second)] if style == "two-port" else ["--port", str(first)]
+    bin = os.path.dirname(foreign)
+    stray = subprocess.Popen(
+        [
+            os.path.join(bin, "process_worker_pool.py"),
+            *flags,
+            *("--max_workers_per_node=1 -a 127.0.0.1 -p 0 -c 0.01 -m None --poll 10 --cert_dir None").split(),
+            *("--logdir=stray --block_id=stray --hb_period=1 --hb_threshold=15 --drain_period=None").split(),
+            *("--address_probe_timeout=30 --cpu-affinity none --mpi-launcher=mpiexec").split(),
+            *([] if style == "two-port" else ["--logconf=None"]),
+            "--available-accelerators",
+        ],
+        env={**os.environ, "PATH": bin + ":" + os.environ["PATH"]},
+        stdout=subprocess.DEVNULL,
+    )
+    before = [double(number) for number in range(50)]
+    try:
+        code = stray.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        code = "still there"
+        stray.kill()
+    after = [double(number) for number in range(50)]
+    doubles = [future.result(timeout=patience) for future in before + after]
+    with open(os.path.join(htex.logdir, "interchange.log")) as log:
+        refusals = [line.strip() for line in log if "Refused" in line]
+    tell(
+        "mixed",
+        isRight=doubles == [2 * number for number in range(50)] * 2,
+        code=code,
+        managers=[m["block_id"] for m in managers(htex)],
+        refusals=refusals,
+        alive=htex.interchange_proc.poll(),
+    )
+    parsl.dfk().cleanup()
