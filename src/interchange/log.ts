@@ -20,8 +20,16 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   mkdirSync(directory, { recursive: true });
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
-  const form = isJson ? jsonLine : textLine;
-  return { write: (level, text) => file.write(form(level, text)), close: () => file.close() };
+  const format = choice.kind === 'file' ? choice.format : undefined;
+  const form = isJson ? jsonLine : format === undefined ? textLine : formattedLine(format);
+  let isEmpty = true;
+  const write = (level: LogLevel, text: string): void => {
+    file.write(form(level, text));
+    // People look for the file as soon as the interchange answers.
+    if (isEmpty) file.flush();
+    isEmpty = false;
+  };
+  return { write, close: () => file.close() };
 }
 
 let lastSecond = 0;
@@ -42,6 +50,35 @@ function stamp(): string {
 
 function textLine(level: LogLevel, text: string): string {
   return `${stamp()} interchange ${process.pid} [${level.toUpperCase()}] ${escapeControls(text)}\n`;
+}
+
+/** Lines in a form of Python's logging, `%(message)s` and the like. What has no meaning here stays empty. */
+function formattedLine(format: string): (level: LogLevel, text: string) => string {
+  const parts = format.split(/%\((\w+)\)([-0-9.]*)[sdf]|%(%)/);
+  return (level, text) => {
+    const fields: Readonly<Record<string, string>> = {
+      message: escapeControls(text),
+      asctime: stamp().replace('.', ','),
+      created: (Date.now() / 1_000).toFixed(6),
+      levelname: level.toUpperCase(),
+      name: 'interchange',
+      process: String(process.pid),
+      processName: 'interchange',
+    };
+    let line = '';
+    for (let at = 0; at < parts.length; at += 4) {
+      line += parts[at];
+      if (at + 3 >= parts.length) break;
+      line += parts[at + 3] ?? padded(fields[parts[at + 1] ?? ''] ?? '', parts[at + 2] ?? '');
+    }
+    return `${line}\n`;
+  };
+}
+
+/** As `%-8s` does it. */
+function padded(text: string, width: string): string {
+  const wide = Math.min(Number.parseInt(width.replace('-', ''), 10) || 0, 200);
+  return width.startsWith('-') ? text.padEnd(wide) : text.padStart(wide);
 }
 
 function jsonLine(level: LogLevel, text: string): string {

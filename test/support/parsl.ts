@@ -36,14 +36,15 @@ export const eraReleases = [
 ] as const;
 
 /** What to install for a release. Only the newest one is used with monitoring, which needs a database library. */
-export function parslWish(release: string): PythonWish {
+export function parslWish(release: string, more: readonly string[] = []): PythonWish {
   const extra = release === newestRelease ? '[monitoring]' : '';
-  return { name: `parsl-${release}`, packages: [`parsl${extra}==${release}`] };
+  const suffix = more.length > 0 ? '-tests' : '';
+  return { name: `parsl-${release}${suffix}`, packages: [`parsl${extra}==${release}`, ...more] };
 }
 
-/** The environment of a release, made if it is missing. */
-export function parslEnvironment(release: string): Promise<PythonEnvironment> {
-  return pythonEnvironment(parslWish(release));
+/** The environment of a release, made if it is missing; with `more` packages it is one of its own. */
+export function parslEnvironment(release: string, more: readonly string[] = []): Promise<PythonEnvironment> {
+  return pythonEnvironment(parslWish(release, more));
 }
 
 /** As {@link parslEnvironment}, but skips the test when there is none; fails it under CHERVIL_REQUIRE=1. */

@@ -465,6 +465,15 @@ describe('the configuration', () => {
     assert.match(read.error, /client_ports .* client_address .* logdir/);
   });
 
+  it('takes over format and level of a log configuration', () => {
+    const log = new PyObject('new', new PyGlobal('parsl.logconfigs.file', 'FileLogging'), new PyTuple([]));
+    log.steps.push({ do: 'state', state: dictOf({ format_string: 'X %(message)s', level: 10 }) });
+    const read = readConfig(encode(dictOf({ ...base, worker_port: null, logging_level: 20, log_config: log })));
+    sure(read.ok);
+    assert.deepEqual(read.value.log, { kind: 'file', format: 'X %(message)s' });
+    assert.equal(read.value.isDebug, true);
+  });
+
   it('knows the log kinds, and replaces selectors it does not know', () => {
     const logs = { FileLogging: 'file', JSONLogging: 'json', NoopLogging: 'none', Mine: 'unknown' } as const;
     for (const [name, kind] of Object.entries(logs)) {

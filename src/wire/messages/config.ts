@@ -43,9 +43,12 @@ export interface InterchangeConfig {
   readonly era: Era | undefined;
 }
 
-/** Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. */
+/**
+ * Which log a submitter wants: text lines (with a format string of Python's logging, if one was given), JSON lines, none.
+ * `unknown` names a class we do not know.
+ */
 export type LogChoice =
-  | { readonly kind: 'file' }
+  | { readonly kind: 'file'; readonly format?: string }
   | { readonly kind: 'json' }
   | { readonly kind: 'none' }
   | { readonly kind: 'unknown'; readonly name: string };
@@ -116,7 +119,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       hub: hubAddress !== undefined && hubPort !== undefined ? { address: hubAddress, port: hubPort } : undefined,
       heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
       logdir,
-      isDebug: (toNumber(config.get('logging_level')) ?? 20) <= 10,
+      isDebug: (logLevel(config.get('log_config')) ?? toNumber(config.get('logging_level')) ?? 20) <= 10,
       certDir: text(config.get('cert_dir')),
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
@@ -149,12 +152,22 @@ function className(value: PickleValue | undefined): string | undefined {
   return made instanceof PyGlobal ? made.name : 'an object made by no class';
 }
 
+/** The level inside a log configuration; it goes before `logging_level`. */
+function logLevel(value: PickleValue | undefined): number | undefined {
+  return value instanceof PyObject ? toNumber(field(value.state ?? null, 'level')) : undefined;
+}
+
 function logChoice(value: PickleValue | undefined): LogChoice {
   const name = className(value);
   switch (name) {
     case undefined:
-    case 'FileLogging':
       return { kind: 'file' };
+    case 'FileLogging': {
+      const format = value instanceof PyObject ? field(value.state ?? null, 'format_string') : undefined;
+      // Parsl's own default names threads and lines of code: nothing that is here.
+      const isOwn = typeof format === 'string' && !format.includes('%(thread)d');
+      return isOwn && format.length <= 4_096 ? { kind: 'file', format } : { kind: 'file' };
+    }
     case 'JSONLogging':
       return { kind: 'json' };
     case 'NoopLogging':
