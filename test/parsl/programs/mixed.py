@@ -29,35 +29,44 @@ if __name__ == "__main__":
     first, second = ports(htex)
     flags = ["-t", str(first), "-r", str(second)] if style == "two-port" else ["--port", str(first)]
     bin = os.path.dirname(foreign)
-    stray = subprocess.Popen(
-        [
-            os.path.join(bin, "process_worker_pool.py"),
-            *flags,
-            *("--max_workers_per_node=1 -a 127.0.0.1 -p 0 -c 0.01 -m None --poll 10 --cert_dir None").split(),
-            *("--logdir=stray --block_id=stray --hb_period=1 --hb_threshold=15 --drain_period=None").split(),
-            *("--address_probe_timeout=30 --cpu-affinity none --mpi-launcher=mpiexec").split(),
-            *([] if style == "two-port" else ["--logconf=None"]),
-            "--available-accelerators",
-        ],
-        env={**os.environ, "PATH": bin + ":" + os.environ["PATH"]},
-        stdout=subprocess.DEVNULL,
-    )
+    command = [
+        os.path.join(bin, "process_worker_pool.py"),
+        *flags,
+        *("--max_workers_per_node=1 -a 127.0.0.1 -p 0 -c 0.01 -m None --poll 10 --cert_dir None").split(),
+        *("--logdir=stray --block_id=stray --hb_period=1 --hb_threshold=15 --drain_period=None").split(),
+        *("--address_probe_timeout=10 --cpu-affinity none --mpi-launcher=mpiexec").split(),
+        *([] if style == "two-port" else ["--logconf=None"]),
+        "--available-accelerators",
+    ]
+
+    def run_stray():
+        """How the stray pool ended."""
+        environment = {**os.environ, "PATH": bin + ":" + os.environ["PATH"]}
+        stray = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            return stray.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            stray.kill()
+            return "still there"
+
+    log = os.path.join(htex.logdir, "interchange.log")
     before = [double(number) for number in range(50)]
-    try:
-        code = stray.wait(timeout=60)
-    except subprocess.TimeoutExpired:
-        code = "still there"
-        stray.kill()
+    code = run_stray()
+    if code == 5:
+        # Pools before 2025.07 may fail to find a good address.
+        code = run_stray()
     after = [double(number) for number in range(50)]
     doubles = [future.result(timeout=patience) for future in before + after]
-    with open(os.path.join(htex.logdir, "interchange.log")) as log:
-        refusals = [line.strip() for line in log if "Refused" in line]
+    blocks = [m["block_id"] for m in managers(htex)]
+    alive = htex.interchange_proc.poll()
+    parsl.dfk().cleanup()
+    with open(log) as file:
+        refusals = [line.strip() for line in file if "Refused" in line]
     tell(
         "mixed",
         isRight=doubles == [2 * number for number in range(50)] * 2,
         code=code,
-        managers=[m["block_id"] for m in managers(htex)],
+        blocks=blocks,
         refusals=refusals,
-        alive=htex.interchange_proc.poll(),
+        alive=alive,
     )
-    parsl.dfk().cleanup()
