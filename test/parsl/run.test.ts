@@ -68,7 +68,7 @@ describe('a Python Parsl run with this interchange', { timeout: 300_000 }, () =>
       const python = await parslOrSkip(t, home);
       const stranger = await parslOrSkip(t, foreign);
       if (python === undefined || stranger === undefined) return;
-      await using run = new ParslRun({ python, program: 'mixed.py', args: [stranger, style] });
+      await using run = new ParslRun({ python, program: 'mixed.py', args: [stranger, style, foreign, 'refused'] });
       const { isRight, code, blocks, refusals, alive } = await facts(run);
       assert.equal(isRight, true);
       assert.deepEqual(blocks, ['0']);

@@ -32,7 +32,8 @@ export const eraReleases = [
   ['E', '2025.9.22'],
   ['F', '2025.12.8'],
   ['G', '2026.7.20'],
-  ['H', newestRelease],
+  ['H', '2026.9.28'],
+  ['I', newestRelease],
 ] as const;
 
 /** What to install for a release. Only the newest one is used with monitoring, which needs a database library. */

@@ -1,10 +1,13 @@
-"""A run that a pool of another release tries to join. Arguments: that release's Python, and how its pool is told the port."""
+"""A run that a pool of another release joins, or tries to join.
+
+Arguments: that release's Python, how its pool is told the port, which release it is, and `refused` or `joins`.
+"""
 import os
 import subprocess
 import sys
 
 import parsl
-from chervil_parsl import executor, managers, patience, ready, tell
+from chervil_parsl import executor, interchange, managers, patience, ready, tell, until
 from parsl.app.app import python_app
 from parsl.config import Config
 
@@ -22,10 +25,12 @@ def ports(htex):
 
 
 if __name__ == "__main__":
-    foreign, style = sys.argv[1:]
-    htex = executor("home", workers=2)
+    foreign, style, release, expected = sys.argv[1:]
+    policy = ["--on-mismatch", "accept"] if expected == "joins" else []
+    htex = executor("home", workers=2, interchange_launch_cmd=interchange + policy)
     parsl.load(Config(executors=[htex], strategy="none", usage_tracking=0))
-    ready(htex)
+    if expected == "refused":
+        ready(htex)
     first, second = ports(htex)
     flags = ["-t", str(first), "-r", str(second)] if style == "two-port" else ["--port", str(first)]
     bin = os.path.dirname(foreign)
@@ -35,7 +40,7 @@ if __name__ == "__main__":
         *("--max_workers_per_node=1 -a 127.0.0.1 -p 0 -c 0.01 -m None --poll 10 --cert_dir None").split(),
         *("--logdir=stray --block_id=stray --hb_period=1 --hb_threshold=15 --drain_period=None").split(),
         *("--address_probe_timeout=10 --cpu-affinity none --mpi-launcher=mpiexec").split(),
-        *([] if style == "two-port" else ["--logconf=None"]),
+        *(["--logconf=None"] if release >= "2026.6" else []),
         "--available-accelerators",
     ]
 
@@ -44,6 +49,12 @@ if __name__ == "__main__":
         environment = {**os.environ, "PATH": bin + ":" + os.environ["PATH"]}
         stray = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
+            if expected == "joins":
+                until("the pool joins or ends", lambda: managers(htex) or stray.poll() is not None)
+                if stray.poll() is None:
+                    for future in before:
+                        future.result(timeout=patience)
+                    stray.terminate()
             return stray.wait(timeout=60)
         except subprocess.TimeoutExpired:
             stray.kill()
@@ -55,7 +66,7 @@ if __name__ == "__main__":
     if code == 5:
         # Pools before 2025.07 may fail to find a good address.
         code = run_stray()
-    after = [double(number) for number in range(50)]
+    after = [double(number) for number in range(50)] if expected == "refused" else before
     doubles = [future.result(timeout=patience) for future in before + after]
     blocks = [m["block_id"] for m in managers(htex)]
     alive = htex.interchange_proc.poll()
