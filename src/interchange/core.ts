@@ -12,6 +12,7 @@ import type { Item } from '../wire/messages/item.ts';
 import type { Registration } from '../wire/messages/manager.ts';
 import { fail, removeManager, settle } from './answer.ts';
 import { onCommand, statusReport } from './commands.ts';
+import { drain, finishDrain, planDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import type { Lane } from './lane.ts';
 import { Manager, showIdentity } from './managers.ts';
@@ -250,6 +251,7 @@ function onRegistration(
     `Manager ${manager.name} registered: block ${JSON.stringify(shared.blockId)}, host ${JSON.stringify(shared.hostname)}, ${shared.workerCount} workers, ${capacity} tasks at most`,
   );
   if (settings.isMonitored) mark(state, manager);
+  planDrain(state, manager);
   updateReady(manager);
 }
 
@@ -299,17 +301,7 @@ function onDrain(state: InterchangeState, peer: string, now: number, effects: In
     log(state, effects, 'warning', `Drain request of unknown manager ${showIdentity(peer)}`);
     return;
   }
-  manager.isDraining = true;
-  log(state, effects, 'info', `Manager ${manager.name} drains; it still holds ${manager.leased} tasks`);
-  if (manager.leased === 0) finishDrain(state, manager, now, effects);
-  else updateReady(manager);
-}
-
-function finishDrain(state: InterchangeState, manager: Manager, now: number, effects: InterchangeEffect[]): void {
-  removeManager(state, effects, manager, now);
-  effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
-  if (state.settings.isMonitored) effects.push({ do: 'record manager', manager, now });
-  log(state, effects, 'info', `Manager ${manager.name} is drained`);
+  drain(state, manager, now, effects);
 }
 
 function onConnection(

@@ -308,7 +308,11 @@ export class Interchange implements AsyncDisposable {
         return;
       case 'timer':
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.#feed({ type: 'timer' }), Math.max(0, effect.at - now()));
+        // Node fires at once what lies further ahead than it can count; too early is harmless, the core asks again.
+        this.#timer = setTimeout(
+          () => this.#feed({ type: 'timer' }),
+          Math.min(Math.max(0, effect.at - now()), 2 ** 31 - 1),
+        );
         return;
       case 'end':
         this.#end(effect.reason);

@@ -16,6 +16,9 @@ export interface InterchangeState {
   readonly managers: ManagerTable;
   /** Managers whose connection broke, in the order in which it did. */
   readonly disconnected: Set<Manager>;
+  /** Managers that said when they want to drain, and no later than when the first of them does. */
+  readonly leaving: Set<Manager>;
+  leavesFrom: number;
   /** Block ids in order of registration, one for each manager, kept for ever as Parsl does. */
   readonly blocks: string[];
   readonly reference: VersionReference;
@@ -43,6 +46,8 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     lanes: new Map(),
     managers: new ManagerTable(),
     disconnected: new Set(),
+    leaving: new Set(),
+    leavesFrom: Number.POSITIVE_INFINITY,
     blocks: [],
     reference: firstReference(settings.versions),
     refusals: new Map(),

@@ -62,7 +62,7 @@ export function findMismatch(
 const releasesOf = {
   'A-D': '2025.09.15 and before',
   'E-F': '2025.09.22 to 2025.12.08',
-  'G-H': '2025.12.15 and after',
+  'G-I': '2025.12.15 and after',
 } as const satisfies Record<PayloadFamily, string>;
 
 /** Known for old pools by their shape, for others only if they run a release. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Bench, registration, seeded, sure } from './builders.ts';
+import { Bench, registration, seeded, sure, tell } from './builders.ts';
 
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
@@ -188,6 +188,27 @@ describe('managers', () => {
       'forward result 2',
       'drained to n',
     ]);
+  });
+
+  it('that said when they want to drain do so at that time', () => {
+    const bench = new Bench();
+    const drainTime = (bench.now + 60_000) / 1_000;
+    bench.take(bench.register('m', { drainTime }), bench.register('n', { drainTime: drainTime + 30 }));
+    bench.take(bench.task(1), bench.task(2), bench.task(3));
+    assert.deepEqual(bench.wait(59_000).map(tell), []);
+    const holder = bench.state.tasks.get(1)?.manager?.peer;
+    bench.take({ type: 'heartbeat', peer: 'm' }, { type: 'heartbeat', peer: 'n' });
+    bench.wait(2_000);
+    assert.equal(bench.state.managers.get('m')?.isDraining ?? true, true);
+    assert.equal(bench.state.managers.get('n')?.isDraining, false);
+    sure(holder !== undefined);
+    const ids = bench.state.managers.get('m')?.taskIds() ?? [];
+    const told = bench.tell(bench.results('m', ...ids), bench.task(4));
+    sure(ids.length === 0 || told.includes('drained to m'), told.join());
+    assert.deepEqual(
+      [...bench.state.managers.values()].map((manager) => manager.name),
+      ['n'],
+    );
   });
 
   it('that are held keep their tasks, get no more, and still can drain', () => {

@@ -52,6 +52,31 @@ function head(frame: Uint8Array) {
 
 const dictOf = (fields: Record<string, PickleValue>): PickleValue => new Map(Object.entries(fields));
 
+describe('pools since 2026.10.05', () => {
+  it('send an item as the whole message', () => {
+    const frame = writeOutcome({ taskId: 7, isException: false, bytes: Buffer.from('02\nN.') });
+    const read = readManagerMessage([frame]);
+    sure(read.ok && read.value.type === 'result');
+    assert.deepEqual(read.value.items, [{ kind: 'outcome', taskId: 7, frame }]);
+    const monitoring = readManagerMessage([writeMonitoringItem('payload')]);
+    sure(monitoring.ok && monitoring.value.type === 'result');
+    assert.equal(monitoring.value.items[0]?.kind, 'monitoring');
+    const broken = readManagerMessage([encode(dictOf({ type: 'result', task_id: 7 }))]);
+    sure(broken.ok && broken.value.type === 'result');
+    assert.equal(broken.value.items[0]?.kind, 'unreadable');
+  });
+
+  it('say when they want to drain, unless that is never', () => {
+    for (const drainTime of [1.8e9, Number.POSITIVE_INFINITY]) {
+      const read = readManagerMessage([
+        writeManagerMessage({ type: 'registration', registration: registration({ drainTime }) }),
+      ]);
+      sure(read.ok && read.value.type === 'registration');
+      assert.equal(read.value.registration.drainTime, Number.isFinite(drainTime) ? drainTime : undefined);
+    }
+  });
+});
+
 describe('captured messages', () => {
   for (const release of releases) {
     it(`of Parsl ${release} are all read`, () => {
