@@ -311,7 +311,8 @@ function onConnection(
   effects: InterchangeEffect[],
 ): void {
   const manager = state.managers.get(peer);
-  if (manager === undefined) return;
+  // A pool of two ports has two connections; the first to break counts, and the first to stand again.
+  if (manager === undefined || (manager.disconnectedAt === undefined) === (brokenAt === undefined)) return;
   manager.disconnectedAt = brokenAt;
   state.disconnected.delete(manager);
   if (brokenAt !== undefined) state.disconnected.add(manager);
