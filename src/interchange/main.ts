@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import type { Result } from '../base/result.ts';
 import { type InterchangeConfig, readConfig, readConfigJson } from '../wire/messages/config.ts';
 import type { VersionPolicy } from './events.ts';
+import { findInstallation } from './installation.ts';
 import { openPromise } from './promise.ts';
 import { Interchange } from './shell.ts';
 import { showStatus } from './show-status.ts';
@@ -99,8 +100,13 @@ async function run(
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   void closed?.then(() => resolve('standard input was closed'));
+  const installation = await findInstallation();
   try {
-    await using _interchange = await Interchange.start(config.value, { versions, onEnd: resolve, endsWithSubmitter });
+    await using _interchange = await Interchange.start(config.value, {
+      versions: { ...versions, ...(installation === undefined ? {} : { installation }) },
+      onEnd: resolve,
+      endsWithSubmitter,
+    });
     await promise;
     return 0;
   } catch (error) {

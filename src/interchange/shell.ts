@@ -8,7 +8,7 @@
 
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
-import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
+import { type Envelope, envelopeOf, eraOfRelease, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
 import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
@@ -96,10 +96,9 @@ export class Interchange implements AsyncDisposable {
       versions: config.checksVersions ? (options.versions ?? { onMismatch: 'refuse' }) : { onMismatch: 'accept' },
       isMonitored: config.hub !== undefined,
       logLevel: config.isDebug ? 'debug' : 'info',
-      ...(config.era === undefined ? {} : { submitEra: config.era }),
+      submitEras: config.eras,
     };
     this.#state = createInterchange(settings);
-    if (config.era !== undefined) this.#envelope = envelopeOf(config.era);
     const common = { mechanism, highWaterMark: 0 };
     const link = { ...common, ...this.#submitWatch() };
     this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
@@ -124,8 +123,8 @@ export class Interchange implements AsyncDisposable {
           if (line !== undefined) this.#note('warning', line);
         },
       });
-    // Pools of the family's last eras say who they are, but this submitter's may be of the first ones.
-    if (config.era !== undefined && familyOf(config.era) === 'A-D') {
+    // Later pools say who they are when they look.
+    if (config.eras.some((era) => era <= 'C')) {
       this.#looks = new Looks((peer) => {
         for (const socket of [this.#pools, this.#poolResults]) socket?.disconnect(peer, 'it said nothing');
       });
@@ -216,7 +215,10 @@ export class Interchange implements AsyncDisposable {
         continue;
       }
       const { taskId, priority, runtime, envelope, body } = task.value;
-      this.#envelope ??= envelope;
+      if (this.#envelope === undefined) {
+        this.#envelope = envelope;
+        this.#feed({ type: 'envelope', envelope });
+      }
       const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope);
       this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
     }
@@ -247,7 +249,13 @@ export class Interchange implements AsyncDisposable {
         this.#feed({ type: 'probe', peer });
         return;
       case 'registration':
-        this.#feed({ type: 'registration', peer, style, registration: value.registration });
+        // On the task port of old pools a new one may come as well, and is known by its pickles.
+        this.#feed({
+          type: 'registration',
+          peer,
+          style: frames[0]?.[0] === 0x7b ? style : 'one-port',
+          registration: value.registration,
+        });
         return;
       case 'chervil_status':
         this.#feed({ type: 'status', peer, style });

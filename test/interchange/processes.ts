@@ -80,6 +80,7 @@ export class Submitter implements AsyncDisposable {
   static async start(
     changes: Record<string, PickleValue> = {},
     mechanism: Mechanism = nullMechanism,
+    options: readonly string[] = [],
   ): Promise<Submitter> {
     const tasks = createSocket({ type: 'dealer', mechanism, highWaterMark: 0, lingerMs: 0 });
     const command = createSocket({ type: 'req', mechanism, lingerMs: 0 });
@@ -118,7 +119,7 @@ export class Submitter implements AsyncDisposable {
     };
     const bytes = encode(new Map(Object.entries(config)));
     sure(readConfig(bytes).ok);
-    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'inherit'] });
+    const child = spawn(process.execPath, [program, ...options], { stdio: ['pipe', 'inherit', 'inherit'] });
     children.push(child);
     submitter.child = child;
     submitter.exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));

@@ -12,7 +12,13 @@ import {
   writeTask,
 } from '#src/wire/messages.js';
 import { encode, PyTuple } from '#src/wire/pickle.js';
-import { createCertificates, createSocket, curveClient, readCertificates } from '#src/wire/zmtp/socket.js';
+import {
+  createCertificates,
+  createSocket,
+  curveClient,
+  nullMechanism,
+  readCertificates,
+} from '#src/wire/zmtp/socket.js';
 import { malformed } from '../wire/vectors.ts';
 import { registration, sure } from './builders.ts';
 import { children, directory, Pool, port, program, Submitter } from './processes.ts';
@@ -109,12 +115,20 @@ describe('the interchange process', () => {
   });
 
   it('lives through every malformed message, and harms no task of others', async () => {
-    await using submitter = await Submitter.start();
+    await using submitter = await Submitter.start({}, nullMechanism, [
+      '--parsl-version',
+      '2026.07.27',
+      '--python-version',
+      '3.11',
+    ]);
     const at = await port(submitter);
     await using good = new Pool(at, 'good');
     good.register({ maxCapacity: 1_000 });
     await submitter.ask(writeCommand({ name: 'managers' }));
     const pools: Pool[] = [];
+    await using _pools = {
+      [Symbol.asyncDispose]: async () => void (await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()))),
+    };
     let number = 0;
     for (const row of malformed()) {
       const frames = row.frames.map((frame) => frame ?? encode(Array.from({ length: 200_000 }, () => 0)));
@@ -139,7 +153,6 @@ describe('the interchange process', () => {
     const report = await askStatus(`tcp://127.0.0.1:${at}`);
     const { received, queued, leased, answered } = report.counters;
     assert.equal(received, queued + leased + answered);
-    for (const pool of pools) await pool.socket.close({ lingerMs: 0 });
   });
 
   it('serves pools of the oldest era on two ports, in their style', async () => {

@@ -450,13 +450,13 @@ describe('the configuration', () => {
       const read = readConfig(encode(dictOf({ ...base, ...more })));
       sure(read.ok);
       assert.equal(read.value.selector, 'block-id');
-      return [read.value.era, read.value.poolPorts, ...read.value.workerPorts];
+      return [read.value.eras.join(''), read.value.poolPorts, ...read.value.workerPorts];
     };
-    assert.deepEqual(era({ worker_ports: null }), ['B', 'two']);
-    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['B', 'two', 1, 2]);
-    assert.deepEqual(era({ worker_port: 50_000 }), ['D', 'one', 50_000]);
-    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), [undefined, 'one']);
-    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['G', 'one']);
+    assert.deepEqual(era({ worker_ports: null }), ['AB', 'two']);
+    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['AB', 'two', 1, 2]);
+    assert.deepEqual(era({ worker_port: 50_000 }), ['CD', 'one', 50_000]);
+    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), ['DEFG', 'one']);
+    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['GHI', 'one']);
   });
 
   it('names all faults at once', () => {

@@ -39,8 +39,8 @@ export interface InterchangeConfig {
   readonly runId: string | undefined;
   readonly log: LogChoice;
   readonly checksVersions: boolean;
-  /** The submitter's era, if the form of its configuration tells. */
-  readonly era: Era | undefined;
+  /** The eras whose submitters write a configuration of this form. */
+  readonly eras: readonly Era[];
 }
 
 /** Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. */
@@ -123,7 +123,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       runId: text(config.get('run_id')),
       log: logChoice(config.get('log_config')),
       checksVersions: config.get('_check_python_mismatch') !== false,
-      era: eraOfConfig(config),
+      eras: erasOfConfig(config),
     },
   };
 }
@@ -164,11 +164,11 @@ function logChoice(value: PickleValue | undefined): LogChoice {
   }
 }
 
-/** Only what is certain: between 2025.09.15 and 2026.05.18 the configuration looks the same in eras D to G. */
-function eraOfConfig(config: PickleValue): Era | undefined {
-  if (field(config, 'worker_ports') !== undefined) return 'B';
-  if (field(config, 'log_config') !== undefined) return 'G';
-  return field(config, '_check_python_mismatch') === undefined ? 'D' : undefined;
+/** Between 2025.09.15 and 2026.05.18 the form did not change; only tasks tell more then. */
+function erasOfConfig(config: PickleValue): readonly Era[] {
+  if (field(config, 'worker_ports') !== undefined) return ['A', 'B'];
+  if (field(config, 'log_config') !== undefined) return ['G', 'H', 'I'];
+  return field(config, '_check_python_mismatch') === undefined ? ['C', 'D'] : ['D', 'E', 'F', 'G'];
 }
 
 /** The configuration for a Python interchange of 2026.05.18 or later: exactly the keys it takes. */

@@ -88,7 +88,8 @@ export function readManagerMessage(
   if (isEqual(first, usual.heartbeat)) return heartbeat;
   const alone = frames.length === 1 ? readItemAlone(first) : undefined;
   if (alone !== undefined) return { ok: true, value: { type: 'result', items: [alone] } };
-  const decoded = port === 'tasks' && first[0] === 0x7b ? readJson(first) : decodeControl(first);
+  if (port === 'single' && first[0] === 0x7b) return { ok: false, error: tooOld };
+  const decoded = first[0] === 0x7b ? readJson(first) : decodeControl(first);
   if (!decoded.ok) return decoded;
   const type = field(decoded.value, 'type');
   switch (type) {
@@ -108,6 +109,9 @@ export function readManagerMessage(
       return { ok: false, error: decoded.value instanceof Map ? 'an unknown type' : 'a control frame that is no dict' };
   }
 }
+
+const tooOld =
+  'a control message in JSON: its Parsl is 2025.06.23 or older and needs two ports, which only a submitter as old asks for';
 
 const heartbeat = { ok: true, value: { type: 'heartbeat' } } as const;
 
