@@ -28,7 +28,7 @@ import {
 } from '../wire/zmtp/socket.ts';
 import { createInterchange, step } from './core.ts';
 import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
-import { type InterchangeLog, openLog } from './log.ts';
+import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
 import { MonitoringLink } from './monitoring.ts';
 import type { InterchangeState } from './state.ts';
@@ -95,7 +95,7 @@ export class Interchange implements AsyncDisposable {
       random: Math.random,
       versions: config.checksVersions ? (options.versions ?? { onMismatch: 'refuse' }) : { onMismatch: 'accept' },
       isMonitored: config.hub !== undefined,
-      logLevel: config.isDebug ? 'debug' : 'info',
+      logLevel: leastLevel(config.log),
       submitEras: config.eras,
     };
     this.#state = createInterchange(settings);

@@ -43,12 +43,16 @@ export interface InterchangeConfig {
   readonly eras: readonly Era[];
 }
 
-/** Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. */
+/**
+ * Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. Lines below
+ * `level`, one of Python's numbers (10 debug, 20 info, 30 warning, 40 error), are not wanted; `format` is a format
+ * string of Python's logging.
+ */
 export type LogChoice =
-  | { readonly kind: 'file' }
-  | { readonly kind: 'json' }
+  | { readonly kind: 'file'; readonly level: number; readonly format?: string }
+  | { readonly kind: 'json'; readonly level: number }
   | { readonly kind: 'none' }
-  | { readonly kind: 'unknown'; readonly name: string };
+  | { readonly kind: 'unknown'; readonly level: number; readonly name: string };
 
 const configLimits: Partial<PickleLimits> = { maxBytes: 16 * 1024 * 1024, maxDepth: 100 };
 
@@ -100,6 +104,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
   const hubAddress = text(config.get('hub_address'));
   const hubPort = toNumber(config.get('hub_zmq_port'));
   const selector = className(config.get('manager_selector'));
+  const level = toNumber(config.get('logging_level')) ?? 20;
   const [tasks = 0, results = 0, command = 0] = clientPorts;
   if (clientAddress === undefined || logdir === undefined || faults.length > 0) {
     return { ok: false, error: `the configuration is wrong: ${faults.join('; ')}` };
@@ -116,12 +121,12 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       hub: hubAddress !== undefined && hubPort !== undefined ? { address: hubAddress, port: hubPort } : undefined,
       heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
       logdir,
-      isDebug: (toNumber(config.get('logging_level')) ?? 20) <= 10,
+      isDebug: level <= 10,
       certDir: text(config.get('cert_dir')),
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
       runId: text(config.get('run_id')),
-      log: logChoice(config.get('log_config')),
+      log: logChoice(config.get('log_config'), level),
       checksVersions: config.get('_check_python_mismatch') !== false,
       eras: erasOfConfig(config),
     },
@@ -149,19 +154,32 @@ function className(value: PickleValue | undefined): string | undefined {
   return made instanceof PyGlobal ? made.name : 'an object made by no class';
 }
 
-function logChoice(value: PickleValue | undefined): LogChoice {
+/** @param usual - the level where the choice names none */
+function logChoice(value: PickleValue | undefined, usual: number): LogChoice {
   const name = className(value);
+  const level = toNumber(attribute(value, 'level')) ?? usual;
+  const format = attribute(value, 'format_string');
   switch (name) {
     case undefined:
     case 'FileLogging':
-      return { kind: 'file' };
+      return { kind: 'file', level, ...(typeof format === 'string' ? { format } : {}) };
     case 'JSONLogging':
-      return { kind: 'json' };
+      return { kind: 'json', level };
     case 'NoopLogging':
       return { kind: 'none' };
     default:
-      return { kind: 'unknown', name };
+      return { kind: 'unknown', level: usual, name };
   }
+}
+
+/** An attribute of a pickled object that has no reduction of its own: its state is the dict of them. */
+function attribute(value: PickleValue | undefined, name: string): PickleValue | undefined {
+  if (!(value instanceof PyObject)) return undefined;
+  for (const step of value.steps) {
+    const found = step.do === 'state' ? field(step.state, name) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** Between 2025.09.15 and 2026.05.18 the form did not change; only tasks tell more then. */
