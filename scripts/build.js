@@ -1,13 +1,20 @@
 // Builds dist/ from src/ with the TypeScript compiler. `npm run build`; npm start and npm test call it too.
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
-const result = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.build.json'), ...process.argv.slice(2)], {
-  stdio: 'inherit',
-  cwd: root,
-});
+const result = spawnSync(
+  process.execPath,
+  [compiler, '-p', join(root, 'tsconfig.build.json'), ...process.argv.slice(2)],
+  {
+    stdio: 'inherit',
+    cwd: root,
+  },
+);
 process.exitCode = result.status ?? 1;
+// Tells that dist/ is whole, and as of when: a build with errors leaves files as well.
+if (result.status === 0) writeFileSync(join(root, 'dist', '.built'), '');

@@ -31,6 +31,7 @@ import { createRunDirectory } from '../kernel/run-directory.ts';
 import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
 import type { Executor, FunctionSource } from '../task/ports.ts';
+import { commandLine, mergedWithCommandLine } from './command-line.ts';
 import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
 import { openRunLog, type RunLog, stateLine } from './log.ts';
 import { Run } from './run.ts';
@@ -53,7 +54,9 @@ const used = new WeakSet<Executor>();
  * @example
  * await using run = await load({ executors: [threads({ max: 4 })], retry: 2 });
  */
-export async function load(config: Config = {}, options: LoadOptions = {}): Promise<Run> {
+export async function load(own: Config = {}, options: LoadOptions = {}): Promise<Run> {
+  checkConfig(own);
+  const config = await mergedWithCommandLine(own);
   checkConfig(config);
   const { signal, ambient = true } = options;
   if (ambient && ambientKernel() !== undefined) {
@@ -108,6 +111,7 @@ export async function load(config: Config = {}, options: LoadOptions = {}): Prom
     undo.push(() => channels.run.publish({ run, what: 'closed', directory, time: Date.now() }));
     const loaded = new Run({ kernel, directory, exit: config.exit ?? 'wait', ledger, memo: memoStore, log: log.file, undo });
     undo.push(closeBeforeExit(loaded));
+    commandLine()?.onLoaded?.(loaded);
     return loaded;
   } catch (error) {
     log.write('error', `load() failed: ${error instanceof Error ? error.stack : String(error)}`);
