@@ -15,7 +15,10 @@ import { readStandardInput } from './standard-input.ts';
 const usage = `chervil interchange [--config FILE.json] [--on-mismatch refuse|end|accept] [--parsl-version V] [--python-version V]
 chervil interchange --status HOST:PORT [--cert-dir DIR] [--json]
 
-Without --config and --status the configuration is read from standard input, as Parsl writes it.`;
+Without --config and --status the configuration is read from standard input, as Parsl writes it.
+--status asks a running interchange at one of its ports for pools; with --cert-dir if it is encrypted.
+--on-mismatch says what becomes of a manager of other versions: refuse it (usual), end the run as Parsl does, or accept it.
+See docs/interchange.md.`;
 
 /** Runs the command with these arguments; resolves with the exit status. */
 export async function interchangeMain(args: readonly string[]): Promise<number> {
@@ -23,7 +26,7 @@ export async function interchangeMain(args: readonly string[]): Promise<number> 
   try {
     values = parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${usage}\n`);
+    process.stderr.write(`chervil interchange: ${(error as Error).message}\n${usage}\n`);
     return 2;
   }
   if (values.help) {
