@@ -8,7 +8,7 @@
 
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
-import { type Envelope, envelopeOf, eraOfRelease, type PoolStyle } from '../wire/messages/era.ts';
+import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
 import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
@@ -124,7 +124,7 @@ export class Interchange implements AsyncDisposable {
         },
       });
     // Later pools say who they are when they look.
-    if (config.eras.some((era) => era <= 'C')) {
+    if (config.eras.some((era) => familyOf(era) === 'A-D')) {
       this.#looks = new Looks((peer) => {
         for (const socket of [this.#pools, this.#poolResults]) socket?.disconnect(peer, 'it said nothing');
       });
