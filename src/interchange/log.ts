@@ -23,10 +23,14 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
   const form = formOf(choice);
+  let isEmpty = true;
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
       file.write(`${form({ level, text: isJson ? text : escapeControls(text), at: Date.now() })}\n`);
+      // People look for the file as soon as the interchange answers.
+      if (isEmpty) file.flush();
+      isEmpty = false;
     },
     close: () => file.close(),
   };

@@ -249,11 +249,11 @@ export class Interchange implements AsyncDisposable {
         this.#feed({ type: 'probe', peer });
         return;
       case 'registration':
-        // On the task port of old pools a new one may come as well, and is known by its pickles.
         this.#feed({
           type: 'registration',
           peer,
-          style: frames[0]?.[0] === 0x7b ? style : 'one-port',
+          // What a pool writes tells how it reads: an old one may come to a new port, and a new one to an old port.
+          style: frames[0]?.[0] === 0x7b ? 'two-port' : 'one-port',
           registration: value.registration,
         });
         return;

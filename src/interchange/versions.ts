@@ -1,6 +1,6 @@
 // Who may join: compares a manager's versions and payloads with the submitter's. The core asks on each registration, and
 // again when it knows the submitter better. Why it is so careful to refuse: docs/adr/0050-whose-version-counts.md.
-import { type Era, eraOfRelease, familyOf, type PayloadFamily, type PoolStyle } from '../wire/messages/era.ts';
+import { type Era, eraOfRelease, familyOf, type PayloadFamily, type PoolStyle, styleOf } from '../wire/messages/era.ts';
 import type { Registration } from '../wire/messages/manager.ts';
 import type { VersionPolicy } from './events.ts';
 
@@ -87,21 +87,28 @@ export function judge(
   return { joins: reference.trust === 'certain' ? 'never' : 'doubtfully', mismatch };
 }
 
-/** Why the submitter and this manager cannot read each other's payloads, if that is known. */
+/** Why the submitter and this manager cannot work together whatever the policy, if that is known. */
 export function findPayloadMismatch(
   submitEras: readonly Era[],
   registration: Registration,
   style: PoolStyle,
 ): Mismatch | undefined {
   const family = poolFamily(registration, style);
-  if (family === undefined || submitEras.some((era) => familyOf(era) === family)) return undefined;
   const { parslVersion, pythonVersion } = registration;
+  const versions = {
+    expected: 'py.v=? parsl.v=?',
+    found: `py.v=${pythonMinor(pythonVersion)} parsl.v=${parslVersion}`,
+  };
+  if (style === 'two-port' && !submitEras.some((era) => styleOf(era) === 'two-port')) {
+    const reason = `its Parsl (${parslVersion}) is of 2025.06.23 or before and wants two ports, for which only submitters as old ask`;
+    return { isVersion: false, reason, ...versions };
+  }
+  if (family === undefined || submitEras.some((era) => familyOf(era) === family)) return undefined;
   const families = [...new Set(submitEras.map(familyOf))].map((name) => releasesOf[name]);
   return {
     isVersion: false,
     reason: `its Parsl (${parslVersion}) packs tasks as in ${releasesOf[family]}, the submitter as in ${families.join(' or ')}; use the same Parsl on both sides`,
-    expected: 'py.v=? parsl.v=?',
-    found: `py.v=${pythonMinor(pythonVersion)} parsl.v=${parslVersion}`,
+    ...versions,
   };
 }
 

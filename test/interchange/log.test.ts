@@ -74,6 +74,14 @@ describe('the log', () => {
     assert.equal(lines.length, 2);
   });
 
+  it('is there from its first line on', () => {
+    const place = join(directory, 'first');
+    const log = openLog({ kind: 'file', level: 20 }, place);
+    log.write('info', 'it begins');
+    assert.ok(existsSync(join(place, 'interchange.log')));
+    log.close();
+  });
+
   it('of a NoopLogging is none', () => {
     const place = join(directory, 'none');
     openLog(choice('NoopLogging', 'noop', { uuid: 'u' }), place).write('error', 'x');

@@ -176,6 +176,27 @@ describe('the interchange process', () => {
     assert.equal((await submitter.answer()).taskId, 3);
   });
 
+  it('refuses pools of another era by name, and in words that they understand', async () => {
+    await using newer = await Submitter.start();
+    await using old = new Pool(await port(newer), 'old');
+    const registered = { type: 'registration', registration: registration({ parslVersion: '2024.09.02' }) } as const;
+    old.socket.send([writeManagerMessage(registered, 'two-port')]);
+    const toOld = await old.inbox.next('the last word');
+    assert.deepEqual([toOld.length, toOld[0]?.length], [2, 0]);
+    await using older = await Submitter.start({ worker_ports: null });
+    const ports = await older.ask(writeCommand({ name: 'worker ports' }));
+    sure(ports instanceof PyTuple);
+    await using young = new Pool(Number(ports.items[0]), 'young');
+    young.register({ parslVersion: '2026.10.26' });
+    const toYoung = readInterchangeMessage(await young.inbox.next('the last word'));
+    sure(toYoung.ok && toYoung.value.type === 'drained');
+    for (const submitter of [newer, older]) {
+      submitter.child?.kill('SIGTERM');
+      await submitter.exited;
+      assert.match(readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8'), /Refused manager/);
+    }
+  });
+
   it('tells everything with --status', async () => {
     await using submitter = await Submitter.start();
     const at = await port(submitter);

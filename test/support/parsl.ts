@@ -1,7 +1,16 @@
 // Real Parsl for tests: one virtual environment a release, and Python programs run to their end in it with Chervil's
 // interchange in place of interchange.py. The tests in test/parsl/, scripts/test-parsl*.js and the bench use it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -23,18 +32,20 @@ export const eraReleases = [
   ['E', '2025.9.22'],
   ['F', '2025.12.8'],
   ['G', '2026.7.20'],
-  ['H', newestRelease],
+  ['H', '2026.9.28'],
+  ['I', newestRelease],
 ] as const;
 
 /** What to install for a release. Only the newest one is used with monitoring, which needs a database library. */
-export function parslWish(release: string): PythonWish {
+export function parslWish(release: string, more: readonly string[] = []): PythonWish {
   const extra = release === newestRelease ? '[monitoring]' : '';
-  return { name: `parsl-${release}`, packages: [`parsl${extra}==${release}`] };
+  const suffix = more.length > 0 ? '-tests' : '';
+  return { name: `parsl-${release}${suffix}`, packages: [`parsl${extra}==${release}`, ...more] };
 }
 
-/** The environment of a release, made if it is missing. */
-export function parslEnvironment(release: string): Promise<PythonEnvironment> {
-  return pythonEnvironment(parslWish(release));
+/** The environment of a release, made if it is missing; with `more` packages it is one of its own. */
+export function parslEnvironment(release: string, more: readonly string[] = []): Promise<PythonEnvironment> {
+  return pythonEnvironment(parslWish(release, more));
 }
 
 /** As {@link parslEnvironment}, but skips the test when there is none; fails it under CHERVIL_REQUIRE=1. */
@@ -69,8 +80,8 @@ export interface ParslProgram {
 }
 
 /**
- * A running Python program in a directory of its own. Whatever it leaves behind is ended when it is disposed of: it and
- * its children stand in one process group.
+ * A running Python program in a directory of its own. Whatever it leaves behind is ended when it is disposed of: its
+ * pools make process groups of their own, but all its processes work in its directory.
  *
  * @example
  * await using run = new ParslRun({ python, program: 'workflow.py' });
@@ -99,7 +110,6 @@ export class ParslRun implements AsyncDisposable {
         ...variables,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#onText(text));
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -136,14 +146,28 @@ export class ParslRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      if (this.child.pid !== undefined) process.kill(-this.child.pid, 'SIGKILL');
-    } catch {
-      // Nothing of the group is left, as it should be.
-    }
+    this.child.kill('SIGKILL');
     await this.ended.catch(() => undefined);
+    endWhoWorksIn(this.directory);
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** Kills every process whose working directory is `directory`: what a Python pool leaves when it is killed. */
+export function endWhoWorksIn(directory: string): number {
+  let ended = 0;
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry) || entry === String(process.pid)) continue;
+    try {
+      const place = readlinkSync(`/proc/${entry}/cwd`);
+      if (place !== directory && !place.startsWith(`${directory}/`)) continue;
+      process.kill(Number(entry), 'SIGKILL');
+      ended++;
+    } catch {
+      // It ended meanwhile, or is not ours to see.
+    }
+  }
+  return ended;
 }
 
 /** A directory with an `interchange.py` that becomes Chervil's, to stand first in PATH. */

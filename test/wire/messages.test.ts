@@ -189,7 +189,9 @@ describe('malformed messages', () => {
           );
         }
         if (
-          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float/.test(row.case)
+          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float|other_encoding/.test(
+            row.case,
+          )
         ) {
           sure(read.ok || row.case === 'ctl_unknown_type_unregistered', row.case);
         } else if (/^(ctl|reg)/.test(row.case) && row.case !== 'reg_missing_max_capacity') {
@@ -463,6 +465,14 @@ describe('the configuration', () => {
     const read = readConfig(encode(dictOf({ client_ports: 5 })));
     sure(!read.ok);
     assert.match(read.error, /client_ports .* client_address .* logdir/);
+  });
+
+  it('takes over format and level of a log configuration', () => {
+    const log = new PyObject('new', new PyGlobal('parsl.logconfigs.file', 'FileLogging'), new PyTuple([]));
+    log.steps.push({ do: 'state', state: dictOf({ format_string: 'X %(message)s', level: 10 }) });
+    const read = readConfig(encode(dictOf({ ...base, worker_port: null, logging_level: 20, log_config: log })));
+    sure(read.ok);
+    assert.deepEqual(read.value.log, { kind: 'file', level: 10, format: 'X %(message)s' });
   });
 
   it('knows the log kinds, and replaces selectors it does not know', () => {

@@ -162,7 +162,7 @@ function logChoice(value: PickleValue | undefined, usual: number): LogChoice {
   switch (name) {
     case undefined:
     case 'FileLogging':
-      return { kind: 'file', level, ...(typeof format === 'string' ? { format } : {}) };
+      return { kind: 'file', level, ...(typeof format === 'string' && format.length <= 4_096 ? { format } : {}) };
     case 'JSONLogging':
       return { kind: 'json', level };
     case 'NoopLogging':
@@ -174,12 +174,7 @@ function logChoice(value: PickleValue | undefined, usual: number): LogChoice {
 
 /** An attribute of a pickled object that has no reduction of its own: its state is the dict of them. */
 function attribute(value: PickleValue | undefined, name: string): PickleValue | undefined {
-  if (!(value instanceof PyObject)) return undefined;
-  for (const step of value.steps) {
-    const found = step.do === 'state' ? field(step.state, name) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  return value instanceof PyObject ? field(value.state ?? null, name) : undefined;
 }
 
 /** Between 2025.09.15 and 2026.05.18 the form did not change; only tasks tell more then. */

@@ -75,7 +75,7 @@ const controlLimits: Partial<PickleLimits> = {
  * Reads a message that came to the pool port, without the identity frame. Pickled control frames of all protocols, and
  * the JSON of pools before 2025.06.30, are understood. Never throws.
  *
- * @param port - `results` for the second port of those pools, whose messages are items without a control frame
+ * @param port - on which port it came; `results` for the second port of those pools, whose messages are items without a control frame
  */
 export function readManagerMessage(
   frames: readonly Uint8Array[],
@@ -88,7 +88,6 @@ export function readManagerMessage(
   if (isEqual(first, usual.heartbeat)) return heartbeat;
   const alone = frames.length === 1 ? readItemAlone(first) : undefined;
   if (alone !== undefined) return { ok: true, value: { type: 'result', items: [alone] } };
-  if (port === 'single' && first[0] === 0x7b) return { ok: false, error: tooOld };
   const decoded = first[0] === 0x7b ? readJson(first) : decodeControl(first);
   if (!decoded.ok) return decoded;
   const type = field(decoded.value, 'type');
@@ -109,9 +108,6 @@ export function readManagerMessage(
       return { ok: false, error: decoded.value instanceof Map ? 'an unknown type' : 'a control frame that is no dict' };
   }
 }
-
-const tooOld =
-  'a control message in JSON: its Parsl is 2025.06.23 or older and needs two ports, which only a submitter as old asks for';
 
 const heartbeat = { ok: true, value: { type: 'heartbeat' } } as const;
 
