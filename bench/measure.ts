@@ -12,7 +12,10 @@ export interface Point {
 }
 
 /** Runs `work(tasks)` until a round takes a second, then five rounds; the median by CPU. */
-export async function measure(work: (tasks: number) => Promise<void>, options: { first?: number; rounds?: number; least?: number } = {}): Promise<Point> {
+export async function measure(
+  work: (tasks: number) => Promise<void>,
+  options: { first?: number; rounds?: number; least?: number } = {},
+): Promise<Point> {
   const { rounds = 5, least = 1 } = options;
   let tasks = options.first ?? 10_000;
   await round(work, tasks);
@@ -26,7 +29,11 @@ export async function measure(work: (tasks: number) => Promise<void>, options: {
 }
 
 /** Five rounds of a fixed size; the median by CPU. */
-export async function measureExactly(work: (tasks: number) => Promise<void>, tasks: number, rounds = 5): Promise<Point> {
+export async function measureExactly(
+  work: (tasks: number) => Promise<void>,
+  tasks: number,
+  rounds = 5,
+): Promise<Point> {
   await round(work, tasks);
   return medianOf(await repeat(rounds, () => round(work, tasks)));
 }
@@ -65,7 +72,9 @@ function childrenCpuMicros(parent: number): number {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
       if (Number(fields[1]) !== parent) continue;
       micros += (Number(fields[11]) + Number(fields[12])) * tickMicros + childrenCpuMicros(Number(entry));
     } catch {
@@ -82,5 +91,7 @@ export function where(): string {
 
 export function show(name: string, point: Point): void {
   const rate = Math.round(point.tasksPerSecond).toLocaleString('en');
-  console.log(`${name.padEnd(42)} ${rate.padStart(11)} tasks/s ${point.cpuMicrosPerTask.toFixed(2).padStart(8)} us CPU a task   (${point.tasks} a round)`);
+  console.log(
+    `${name.padEnd(42)} ${rate.padStart(11)} tasks/s ${point.cpuMicrosPerTask.toFixed(2).padStart(8)} us CPU a task   (${point.tasks} a round)`,
+  );
 }

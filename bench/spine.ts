@@ -1,6 +1,6 @@
 // The figures of the in-process executors: kernel alone, threads, flatness, pending tasks, chains, streams.
 // node --expose-gc --import tsx bench/spine.ts [section …]   sections: kernel threads flat pending chain stream
-import { app, inline, load, stream, threads, type Future } from 'chervil';
+import { app, type Future, inline, load, stream, threads } from 'chervil';
 import { measure, measureExactly, show, where } from './measure.ts';
 
 const chosen = process.argv.slice(2);
@@ -17,10 +17,13 @@ async function awaitAll(tasks: number): Promise<void> {
 
 if (wanted('kernel')) {
   await using run = await load({ executors: [inline()], log: false });
-  show('inline, no-op, without awaiting futures', await measure(async (tasks) => {
-    for (let n = 0; n < tasks; n++) noop(n);
-    await run.wait();
-  }));
+  show(
+    'inline, no-op, without awaiting futures',
+    await measure(async (tasks) => {
+      for (let n = 0; n < tasks; n++) noop(n);
+      await run.wait();
+    }),
+  );
   show('inline, no-op, through futures', await measure(awaitAll));
 }
 
@@ -31,7 +34,10 @@ if (wanted('threads')) {
 }
 
 if (wanted('flat')) {
-  for (const [name, executor] of [['inline', inline()], ['threads', threads({ max: 2 })]] as const) {
+  for (const [name, executor] of [
+    ['inline', inline()],
+    ['threads', threads({ max: 2 })],
+  ] as const) {
     await using run = await load({ executors: [executor], log: false });
     void run;
     for (const tasks of [1_000, 10_000, 100_000, 1_000_000]) {
@@ -60,7 +66,9 @@ if (wanted('pending')) {
   for (let n = 0; n < count; n++) futures[n] = noop(first);
   globalThis.gc?.();
   const after = process.memoryUsage();
-  console.log(`pending, ${count.toLocaleString('en')} tasks with their futures: ${Math.round((after.heapUsed - before.heapUsed) / count)} bytes of heap, ${Math.round((after.rss - before.rss) / count)} bytes resident, a task`);
+  console.log(
+    `pending, ${count.toLocaleString('en')} tasks with their futures: ${Math.round((after.heapUsed - before.heapUsed) / count)} bytes of heap, ${Math.round((after.rss - before.rss) / count)} bytes resident, a task`,
+  );
   open(1);
   await run.wait();
 }
@@ -96,5 +104,7 @@ if (wanted('stream')) {
     }
   }
   if (sum !== (count * (count - 1)) / 2) throw new Error(`wrong sum ${sum}`);
-  console.log(`stream of ${count.toLocaleString('en')}: ${Math.round(count / ((performance.now() - before) / 1_000)).toLocaleString('en')} tasks/s, resident MB at each million ${readings.join(' ')}, most ${Math.round(peak)}`);
+  console.log(
+    `stream of ${count.toLocaleString('en')}: ${Math.round(count / ((performance.now() - before) / 1_000)).toLocaleString('en')} tasks/s, resident MB at each million ${readings.join(' ')}, most ${Math.round(peak)}`,
+  );
 }

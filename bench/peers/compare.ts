@@ -9,10 +9,14 @@ const names = ['chervil', 'piscina', 'piscina-concurrent', 'tinypool', 'poolifie
 const best = new Map<string, Point>();
 for (const order of [names, [...names].reverse()]) {
   for (const name of order) {
-    const child = spawnSync(process.execPath, ['--expose-gc', '--import', 'tsx', fileURLToPath(new URL('./one.ts', import.meta.url)), name], {
-      encoding: 'utf8',
-      timeout: 180_000,
-    });
+    const child = spawnSync(
+      process.execPath,
+      ['--expose-gc', '--import', 'tsx', fileURLToPath(new URL('./one.ts', import.meta.url)), name],
+      {
+        encoding: 'utf8',
+        timeout: 180_000,
+      },
+    );
     const line = child.stdout.trim().split('\n').at(-1) ?? '';
     if (child.status !== 0 || !line.startsWith('{')) {
       console.log(`${name}: no result\n${child.stderr.slice(-800)}`);
@@ -26,8 +30,12 @@ for (const order of [names, [...names].reverse()]) {
 const own = best.get('chervil');
 if (own === undefined) throw new Error('no figure of our own, so nothing to compare with');
 console.log(where());
-console.log('| pool, 2 threads, no-op | tasks/s | us CPU a task | chervil is faster by | and cheaper by |\n|---|---|---|---|---|');
+console.log(
+  '| pool, 2 threads, no-op | tasks/s | us CPU a task | chervil is faster by | and cheaper by |\n|---|---|---|---|---|',
+);
 for (const [name, point] of [...best].sort(([, a], [, b]) => b.tasksPerSecond - a.tasksPerSecond)) {
   const { tasksPerSecond, cpuMicrosPerTask } = point;
-  console.log(`| ${name} | ${Math.round(tasksPerSecond).toLocaleString('en')} | ${cpuMicrosPerTask.toFixed(1)} | ${(own.tasksPerSecond / tasksPerSecond).toFixed(1)} | ${(cpuMicrosPerTask / own.cpuMicrosPerTask).toFixed(1)} |`);
+  console.log(
+    `| ${name} | ${Math.round(tasksPerSecond).toLocaleString('en')} | ${cpuMicrosPerTask.toFixed(1)} | ${(own.tasksPerSecond / tasksPerSecond).toFixed(1)} | ${(cpuMicrosPerTask / own.cpuMicrosPerTask).toFixed(1)} |`,
+  );
 }

@@ -16,7 +16,12 @@ async function open(): Promise<Pool> {
     case 'piscina':
     case 'piscina-concurrent': {
       const { Piscina } = await import('piscina');
-      const pool = new Piscina({ filename: url.href, minThreads: 2, maxThreads: 2, ...(name === 'piscina' ? {} : { concurrentTasksPerWorker: 8 }) });
+      const pool = new Piscina({
+        filename: url.href,
+        minThreads: 2,
+        maxThreads: 2,
+        ...(name === 'piscina' ? {} : { concurrentTasksPerWorker: 8 }),
+      });
       return { run: (n) => pool.run(n), close: () => pool.destroy() };
     }
     case 'tinypool': {
@@ -31,7 +36,11 @@ async function open(): Promise<Pool> {
     }
     case 'jest-worker': {
       const { Worker } = await import('jest-worker');
-      const pool = new Worker(new URL('./noop.cjs', import.meta.url).pathname, { numWorkers: 2, enableWorkerThreads: true, exposedMethods: ['noop'] }) as unknown as {
+      const pool = new Worker(new URL('./noop.cjs', import.meta.url).pathname, {
+        numWorkers: 2,
+        enableWorkerThreads: true,
+        exposedMethods: ['noop'],
+      }) as unknown as {
         noop: (n: number) => Promise<unknown>;
         end: () => Promise<unknown>;
       };

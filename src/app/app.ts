@@ -9,7 +9,7 @@ import { submit } from './call.ts';
 import { capture, describeSource } from './capture.ts';
 import { nameOf } from './name.ts';
 import { recordOf } from './options.ts';
-import type { App, AppOf, AppOptions, BashOptions } from './types.ts';
+import type { AppFunction, AppOf, AppOptions, BashOptions, ParametersOf, Returning } from './types.ts';
 
 // biome-ignore lint/complexity/noBannedTypes: any function of the user
 type AnyFunction = Function;
@@ -24,12 +24,16 @@ type AnyFunction = Function;
  * await using run = await load();
  * console.log(await add(add(1, 2), 3)); // 6
  */
-export function app<Args extends readonly unknown[], Value>(
-  run: (...args: Args) => Value,
-  options: AppOptions<NoInfer<Args>> = {},
-): App<Args, Awaited<Value>> {
+export function app<Run extends AppFunction>(
+  run: Run & Returning<Run, unknown>,
+  options: AppOptions<ParametersOf<Run>> = {},
+): AppOf<Run> {
   checkFunction(run, 'app');
-  return makeApp<App<Args, Awaited<Value>>>(bodyOf('function', run, options), options, (record, args) => new TaskFuture(submit(record, args).task));
+  return makeApp<AppOf<Run>>(
+    bodyOf('function', run, options),
+    options,
+    (record, args) => new TaskFuture(submit(record, args).task),
+  );
 }
 
 /**
@@ -59,23 +63,32 @@ export function apps<Module>(url: URL | string, options: AppOptions = {}): Modul
 
 /** The apps of a module's functions, by name. */
 export type ModuleApps<Module> = {
-  readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown ? Name : never]: AppOf<Module[Name]>;
+  readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown ? Name : never]: AppOf<
+    Module[Name]
+  >;
 };
 
 function moduleUrl(url: URL | string): string {
   if (!(url instanceof URL) && !/^[a-z][a-z0-9+.-]+:/i.test(String(url))) {
-    throw new AppDefinitionError(`apps() needs the URL of a module, not '${String(url)}': write apps<typeof tasks>(new URL('./tasks.ts', import.meta.url)).`);
+    throw new AppDefinitionError(
+      `apps() needs the URL of a module, not '${String(url)}': write apps<typeof tasks>(new URL('./tasks.ts', import.meta.url)).`,
+    );
   }
   const { href, protocol } = new URL(url);
   if (protocol === 'file:' && !existsSync(fileURLToPath(href))) {
-    throw new FunctionNotFoundError(href, `There is no module ${fileURLToPath(href)}. Check the path that apps() was given.`);
+    throw new FunctionNotFoundError(
+      href,
+      `There is no module ${fileURLToPath(href)}. Check the path that apps() was given.`,
+    );
   }
   return href;
 }
 
 export function checkFunction(run: unknown, maker: string): void {
   if (typeof run === 'function') return;
-  throw new AppDefinitionError(`${maker}() needs a function, not ${run === null ? 'null' : typeof run}: write ${maker}((x: number) => x + 1).`);
+  throw new AppDefinitionError(
+    `${maker}() needs a function, not ${run === null ? 'null' : typeof run}: write ${maker}((x: number) => x + 1).`,
+  );
 }
 
 /** A body by value: its source is captured at the first call, when everything that it uses is there. */
@@ -102,7 +115,11 @@ function referenceBody(kind: Body['kind'], module: string, name: string, options
 }
 
 /** Makes the callable of an app: checked options, `with`, `map`, `sent`. */
-export function makeApp<Made>(body: Body, options: BashOptions<never[]>, call: (record: AppRecord, args: readonly unknown[]) => Future<unknown>): Made {
+export function makeApp<Made>(
+  body: Body,
+  options: BashOptions<never[]>,
+  call: (record: AppRecord, args: readonly unknown[]) => Future<unknown>,
+): Made {
   let record: AppRecord | undefined;
   if (Object.keys(options).length > 0) record = recordOf(body, options);
   const run = (...args: unknown[]): Future<unknown> => {
@@ -110,7 +127,8 @@ export function makeApp<Made>(body: Body, options: BashOptions<never[]>, call: (
     return call(record, args);
   };
   const made = Object.assign(run, {
-    with: (others: BashOptions<never[]>) => makeApp<Made>(others.name === undefined ? body : renamed(body, others.name), { ...options, ...others }, call),
+    with: (others: BashOptions<never[]>) =>
+      makeApp<Made>(others.name === undefined ? body : renamed(body, others.name), { ...options, ...others }, call),
     map: (elements: Iterable<unknown>, ...rest: unknown[]) => Array.from(elements, (element) => run(element, ...rest)),
   });
   Object.defineProperties(made, {
@@ -125,4 +143,3 @@ export function makeApp<Made>(body: Body, options: BashOptions<never[]>, call: (
 function renamed(body: Body, name: string): Body {
   return Object.defineProperty(Object.create(body) as Body, 'name', { value: name });
 }
-

@@ -1,12 +1,12 @@
 // bashApp(): a function that gives a shell command, as an app.
 import { readFile } from 'node:fs/promises';
 import type { Task } from '../kernel/task.ts';
+import type { Command } from '../task/command.ts';
 import { File, Output } from '../task/file.ts';
 import { derive, type Future, TaskFuture } from '../task/future.ts';
-import type { Command } from '../task/command.ts';
 import { bodyOf, checkFunction, makeApp } from './app.ts';
 import { submit } from './call.ts';
-import type { BashApp, BashFuture, BashOptions, StreamText } from './types.ts';
+import type { AppFunction, BashApp, BashFuture, BashOptions, ParametersOf, Returning, StreamText } from './types.ts';
 
 /**
  * Makes a bash app: the function runs where the task runs, gives a command as sh`…`, and the command runs under /bin/bash.
@@ -18,12 +18,12 @@ import type { BashApp, BashFuture, BashOptions, StreamText } from './types.ts';
  * const sorted = sort({ from: file('numbers.txt'), to: output('sorted.txt') });
  * await sorted.outputs.to;
  */
-export function bashApp<Args extends readonly unknown[]>(
-  command: (...args: Args) => Command | string | Promise<Command | string>,
-  options: BashOptions<NoInfer<Args>> = {},
-): BashApp<Args> {
+export function bashApp<Run extends AppFunction>(
+  command: Run & Returning<Run, Command | string | Promise<Command | string>>,
+  options: BashOptions<ParametersOf<Run>> = {},
+): BashApp<ParametersOf<Run>> {
   checkFunction(command, 'bashApp');
-  return makeApp<BashApp<Args>>(bodyOf('bash', command, options), options, (record, args) => {
+  return makeApp<BashApp<ParametersOf<Run>>>(bodyOf('bash', command, options), options, (record, args) => {
     const { task } = submit(record, args);
     return new CommandFuture(task, args) as unknown as Future<unknown>;
   });
@@ -57,7 +57,8 @@ class CommandFuture extends TaskFuture<number> implements BashFuture<Record<stri
     };
     for (const [index, arg] of this.#args.entries()) {
       add(String(index), arg);
-      if (typeof arg === 'object' && arg !== null && !(arg instanceof File)) for (const [key, value] of Object.entries(arg)) add(key, value);
+      if (typeof arg === 'object' && arg !== null && !(arg instanceof File))
+        for (const [key, value] of Object.entries(arg)) add(key, value);
     }
     this.#outputs = outputs;
     return outputs;
@@ -80,7 +81,6 @@ class TaskText implements StreamText {
     return this.#task.files?.[this.#stream]?.path;
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: awaiting it gives the text
   then<Fulfilled = string, Rejected = never>(
     onFulfilled?: ((text: string) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((error: unknown) => Rejected | PromiseLike<Rejected>) | null,

@@ -1,6 +1,7 @@
 // What every kind of app does when it is called: finds the run, looks through the arguments, and makes a task of the call.
-import { gather, withoutFutures } from '../kernel/arguments.ts';
+
 import type { AppRecord } from '../kernel/app-record.ts';
+import { type Gathered, gather, withoutFutures } from '../kernel/arguments.ts';
 import { currentScope, type Scope } from '../kernel/current.ts';
 import type { Task } from '../kernel/task.ts';
 import { NoRunError } from '../task/errors.ts';
@@ -19,9 +20,12 @@ const noOutputs: Submitted['outputs'] = [];
 export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
   const scope = currentScope() ?? noRun(record.name);
   const { kernel, parent } = scope;
-  const isLocal = record.body.kind === 'join';
   const gathered = gather(args, kernel.searchesDeep);
-  if (!gathered.plainArgs && !isLocal) checkArguments(gathered.args, record.name, gathered.dependencies !== undefined);
+  if (record.body.kind !== 'join') {
+    // Captured at the first call, here, so that what cannot be sent is refused where it was called.
+    void record.body.source;
+    if (!gathered.plainArgs) checkArguments(gathered, record.name);
+  }
   const { inputs, outputs = noOutputs, dependencies } = gathered;
   const task = kernel.submit({
     record,
@@ -35,10 +39,10 @@ export function submit(record: AppRecord, args: readonly unknown[]): Submitted {
   return { task, outputs };
 }
 
-function checkArguments(args: readonly unknown[], app: string, holdFutures: boolean): void {
+function checkArguments({ args, dependencies }: Gathered, app: string): void {
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
-    checkValue(holdFutures ? withoutFutures(arg) : arg, `argument ${index} of ${app}()`);
+    checkValue(dependencies === undefined ? arg : withoutFutures(arg, dependencies), `argument ${index} of ${app}()`);
   }
 }
 

@@ -16,7 +16,10 @@ export class Problems {
     for (const key of Object.keys(options)) {
       if (known.includes(key)) continue;
       const near = known.find((name) => distance(name.toLowerCase(), key.toLowerCase()) <= 2);
-      this.add(path === '' ? key : `${path}.${key}`, near ? `unknown option; did you mean '${near}'?` : `unknown option; there are ${known.join(', ')}`);
+      this.add(
+        path === '' ? key : `${path}.${key}`,
+        near ? `unknown option; did you mean '${near}'?` : `unknown option; there are ${known.join(', ')}`,
+      );
     }
   }
 
@@ -24,7 +27,8 @@ export class Problems {
   duration(value: unknown, path: string): number | undefined {
     if (value === undefined) return undefined;
     const ms = parseDuration(value);
-    if (ms === undefined) this.add(path, `expected milliseconds or a duration such as '90s', '5m' or '1.5h', not ${show(value)}`);
+    if (ms === undefined)
+      this.add(path, `expected milliseconds or a duration such as '90s', '5m' or '1.5h', not ${show(value)}`);
     else if (ms === 0) this.add(path, 'must be more than 0; leave it out for no limit');
     return ms;
   }
@@ -38,7 +42,8 @@ export class Problems {
   }
 
   oneOf(value: unknown, path: string, allowed: readonly unknown[]): void {
-    if (value !== undefined && !allowed.includes(value)) this.add(path, `expected ${allowed.map(show).join(' or ')}, not ${show(value)}`);
+    if (value !== undefined && !allowed.includes(value))
+      this.add(path, `expected ${allowed.map(show).join(' or ')}, not ${show(value)}`);
   }
 
   throwIfAny(what: string): void {
@@ -74,7 +79,8 @@ export function checkRetry(value: unknown, path: string, problems: Problems): Re
   if (budget !== undefined && (typeof budget !== 'number' || Number.isNaN(budget) || budget < 0)) {
     problems.add(`${path}.budget`, `expected a number from 0 up, not ${show(budget)}`);
   }
-  if (cost !== undefined && typeof cost !== 'function') problems.add(`${path}.cost`, `expected a function (error, context) => number, not ${show(cost)}`);
+  if (cost !== undefined && typeof cost !== 'function')
+    problems.add(`${path}.cost`, `expected a function (error, context) => number, not ${show(cost)}`);
   if (delay !== undefined && typeof delay !== 'function' && parseDuration(delay) === undefined) {
     problems.add(`${path}.delay`, `expected a duration or a function (tries) => milliseconds, not ${show(delay)}`);
   }
@@ -84,9 +90,9 @@ export function checkRetry(value: unknown, path: string, problems: Problems): Re
 
 /** Where an output stream goes. */
 export function checkStream(value: unknown, path: string, problems: Problems): void {
-  if (value === undefined || value === AUTO_LOGNAME || value instanceof URL) return;
-  if (typeof value === 'string') {
-    if (value === '' || value.includes('\0')) problems.add(path, `expected a path, not ${show(value)}`);
+  if (value === undefined || value === AUTO_LOGNAME) return;
+  if (typeof value === 'string' || value instanceof URL) {
+    checkPlace(value, path, problems);
     return;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value) || !('path' in value)) {
@@ -95,8 +101,18 @@ export function checkStream(value: unknown, path: string, problems: Problems): v
   }
   const { path: target, mode } = value as Record<string, unknown>;
   problems.unknownKeys(value, ['path', 'mode'], path);
-  if (!(typeof target === 'string' && target !== '') && !(target instanceof URL)) problems.add(`${path}.path`, `expected a path, not ${show(target)}`);
+  checkPlace(target, `${path}.path`, problems);
   problems.oneOf(mode, `${path}.mode`, ['append', 'truncate']);
+}
+
+/** A path or a `file:` URL. */
+function checkPlace(value: unknown, path: string, problems: Problems): void {
+  const url = value instanceof URL ? value.href : value;
+  if (typeof url !== 'string' || url === '' || url.includes('\0'))
+    problems.add(path, `expected a path, not ${show(value)}`);
+  else if (/^[a-zA-Z][a-zA-Z0-9+.-]+:/.test(url) && !url.startsWith('file:')) {
+    problems.add(path, `expected a path or a file: URL, not ${show(url)}; a command writes to local files only`);
+  }
 }
 
 /** Edits between two words, for "did you mean". */
@@ -105,7 +121,11 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1));
+      next[j] = Math.min(
+        (row[j] ?? 0) + 1,
+        (next[j - 1] ?? 0) + 1,
+        (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
     }
     row = next;
   }

@@ -2,10 +2,13 @@
 import { TaskFuture } from '../task/future.ts';
 import { bodyOf, checkFunction, makeApp } from './app.ts';
 import { submit } from './call.ts';
-import type { App, AppOptions, Joined } from './types.ts';
+import type { AppFunction, AppOptions, JoinAppOf, ParametersOf, Returning } from './types.ts';
 
 /** Options of a join app: its body runs in this process, so there is no executor to choose, and no try to limit. */
-export type JoinOptions<Args extends readonly unknown[] = readonly unknown[]> = Omit<AppOptions<Args>, 'executors' | 'timeout' | 'resources'>;
+export type JoinOptions<Args extends readonly unknown[] = readonly unknown[]> = Omit<
+  AppOptions<Args>,
+  'executors' | 'timeout' | 'resources'
+>;
 
 /**
  * Makes a join app: its body runs in this process, calls other apps, and returns a future or a list of futures; the task's
@@ -15,14 +18,17 @@ export type JoinOptions<Args extends readonly unknown[] = readonly unknown[]> = 
  * const add = app((a: number, b: number) => a + b);
  * const fibonacci = joinApp((n: number): Future<number> => (n < 2 ? add(n, 0) : add(fibonacci(n - 1), fibonacci(n - 2))));
  */
-export function joinApp<Args extends readonly unknown[], Returned extends Joinable>(
-  body: (...args: Args) => Returned,
-  options: JoinOptions<NoInfer<Args>> = {},
-): App<Args, Joined<Returned>> {
+export function joinApp<Run extends AppFunction>(
+  body: Run & Returning<Run, Joinable>,
+  options: JoinOptions<ParametersOf<Run>> = {},
+): JoinAppOf<Run> {
   checkFunction(body, 'joinApp');
-  return makeApp<App<Args, Joined<Returned>>>(bodyOf('join', body, options), options as object, (record, args) => new TaskFuture(submit(record, args).task));
+  return makeApp<JoinAppOf<Run>>(
+    bodyOf('join', body, options),
+    options as object,
+    (record, args) => new TaskFuture(submit(record, args).task),
+  );
 }
 
 /** What the body of a join app may return: futures, or promises. */
 export type Joinable = PromiseLike<unknown> | readonly PromiseLike<unknown>[];
-

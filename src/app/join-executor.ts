@@ -1,10 +1,10 @@
 // Runs the bodies of join apps in this process, one after another, each in the scope of its own task. Parsl calls this
 // executor `_parsl_internal`. Bodies are quick: they only call other apps, and hold nothing while those run.
-import { isThenable } from '../kernel/arguments.ts';
 import { withScope } from '../kernel/current.ts';
 import { JoinedValue } from '../kernel/elaborators/join.ts';
 import type { TaskAttempt } from '../kernel/task.ts';
 import { AppError, ChervilError, JoinError, type TaskError } from '../task/errors.ts';
+import { isThenable } from '../task/future.ts';
 import type { Attempt, Executor, ExecutorHost } from '../task/ports.ts';
 import { failureFromThrown } from '../wire/failures.ts';
 

@@ -12,7 +12,9 @@ const knownToBash = [...known, 'stdout', 'stderr', 'label'];
 export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
   const problems = new Problems();
   if (typeof options !== 'object' || options === null) {
-    throw new ConfigError(`The options of ${body.name}`, [{ path: 'options', problem: `expected an object, not ${String(options)}` }]);
+    throw new ConfigError(`The options of ${body.name}`, [
+      { path: 'options', problem: `expected an object, not ${String(options)}` },
+    ]);
   }
   const names = body.kind === 'bash' ? knownToBash : known;
   problems.unknownKeys(options, names, '');
@@ -22,7 +24,12 @@ export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
   checkStream(options.stdout, 'stdout', problems);
   checkStream(options.stderr, 'stderr', problems);
   const { memo, executors, signal, resources, name, label } = options;
-  if (memo !== undefined && typeof memo !== 'boolean' && typeof memo !== 'function' && (typeof memo !== 'object' || memo === null)) {
+  if (
+    memo !== undefined &&
+    typeof memo !== 'boolean' &&
+    typeof memo !== 'function' &&
+    (typeof memo !== 'object' || memo === null)
+  ) {
     problems.add('memo', `expected true, false, a key function or an object, not ${String(memo)}`);
   }
   if (executors !== undefined && executors !== 'all') {
@@ -33,12 +40,14 @@ export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
     }
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) problems.add('signal', 'expected an AbortSignal');
-  if (resources !== undefined && (typeof resources !== 'object' || resources === null)) problems.add('resources', 'expected an object');
+  if (resources !== undefined && (typeof resources !== 'object' || resources === null))
+    problems.add('resources', 'expected an object');
   if (name !== undefined && (typeof name !== 'string' || name === '')) problems.add('name', 'expected a text');
   if (label !== undefined && typeof label !== 'string') problems.add('label', 'expected a text');
   if (body.kind === 'join') {
     for (const key of ['executors', 'timeout', 'resources'] as const) {
-      if (options[key] !== undefined) problems.add(key, 'join apps have none: their body runs in this process, and only calls other apps');
+      if (options[key] !== undefined)
+        problems.add(key, 'join apps have none: their body runs in this process, and only calls other apps');
     }
   }
   problems.throwIfAny(`The options of ${body.name}`);
@@ -48,7 +57,14 @@ export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
     retry: retry as RetryPolicy | undefined,
     timeoutMs: timeoutMs ?? 0,
     deadlineMs: deadlineMs ?? 0,
-    memo: memo === undefined || memo === false ? undefined : memo === true ? {} : typeof memo === 'function' ? { key: memo } : memo,
+    memo:
+      memo === undefined || memo === false
+        ? undefined
+        : memo === true
+          ? {}
+          : typeof memo === 'function'
+            ? { key: memo }
+            : memo,
     executors: executors === 'all' ? undefined : executors,
     resources,
     signal,
@@ -57,4 +73,3 @@ export function recordOf(body: Body, options: BashOptions<never[]>): AppRecord {
     label,
   };
 }
-

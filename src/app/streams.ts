@@ -1,7 +1,7 @@
 // Results as they come: asCompleted() for futures that there are, stream() for more calls than should wait at once.
 import type { Waitable } from '../task/cell.ts';
 import { AppDefinitionError, type TaskError } from '../task/errors.ts';
-import { type Future, TaskFuture } from '../task/future.ts';
+import { type Future, isThenable, TaskFuture } from '../task/future.ts';
 import type { App, Arg } from './types.ts';
 
 /** A future that is settled, and how. The future itself stands in a property, as `for await` would await it. */
@@ -18,12 +18,14 @@ export type Completed<Value> =
  *   else console.error(done.error.code);
  * }
  */
-export async function* asCompleted<Value>(futures: Iterable<Future<Value>>): AsyncGenerator<Completed<Value>, void, undefined> {
-  const queue = new Arrivals<Completed<Value>>();
+export async function* asCompleted<One extends Future<unknown>>(
+  futures: Iterable<One>,
+): AsyncGenerator<Completed<Awaited<One>>, void, undefined> {
+  const queue = new Arrivals<Completed<Awaited<One>>>();
   let left = 0;
   for (const future of futures) {
     left++;
-    whenSettled(future, (completed) => queue.push(completed));
+    whenSettled(future as unknown as Future<Awaited<One>>, (completed) => queue.push(completed));
   }
   for (; left > 0; left--) yield queue.hasAny ? queue.take() : await queue.next();
 }
@@ -74,6 +76,9 @@ class Arrivals<Item> {
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#head = 0;
+    } else if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
     }
     return item;
   }
@@ -98,7 +103,7 @@ export interface StreamOptions {
 
 /**
  * Calls an app once for each element of a source, which may be endless, and yields the results. Only `ahead` calls are under
- * way at a time. Leaving the loop cancels them.
+ * way at a time. Leaving the loop cancels them. A call that throws ends the loop with what it threw.
  *
  * @example
  * let sum = 0;
@@ -120,8 +125,12 @@ export function stream<Element, Value>(
   options: StreamOptions = {},
 ): AsyncGenerator<Value | Completed<Value>, void, undefined> {
   const { ahead = 1000, ordered = true, onError = 'throw' } = options;
-  if (!Number.isInteger(ahead) || ahead < 1) throw new AppDefinitionError(`stream() needs 'ahead' as a whole number from 1 up, not ${String(ahead)}.`);
-  if (onError !== 'throw' && onError !== 'yield') throw new AppDefinitionError(`stream() needs 'onError' as 'throw' or 'yield', not ${String(onError)}.`);
+  if (typeof source !== 'object' && typeof source !== 'string')
+    throw new AppDefinitionError(`stream() needs a source that can be iterated, not ${String(source)}.`);
+  if (!Number.isInteger(ahead) || ahead < 1)
+    throw new AppDefinitionError(`stream() needs 'ahead' as a whole number from 1 up, not ${String(ahead)}.`);
+  if (onError !== 'throw' && onError !== 'yield')
+    throw new AppDefinitionError(`stream() needs 'onError' as 'throw' or 'yield', not ${String(onError)}.`);
   return generate(app, source, ahead, ordered, onError);
 }
 
@@ -132,67 +141,122 @@ async function* generate<Element, Value>(
   ordered: boolean,
   onError: 'throw' | 'yield',
 ): AsyncGenerator<Value | Completed<Value>, void, undefined> {
-  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  const elements = new Elements(source);
   const underWay = new Set<Future<Value>>();
-  const inOrder: (Completed<Value> | undefined)[] = [];
-  const arrived = new Arrivals<Completed<Value>>();
-  // In order, a result waits in its slot until those before it were taken: `ahead` counts it until then.
-  let first = 0;
-  let next = 0;
+  /** Results that nobody took yet, by the number of their call; in order, they wait there for those before them. */
+  const results = new Map<number, Completed<Value>>();
+  const arrived = new Arrivals<number>();
+  let called = 0;
   let taken = 0;
-  let sourceIsOver = false;
   let wake: (() => void) | undefined;
+  const onNews = (): void => wake?.();
 
   const call = (element: Element): void => {
     const future = app(element as Arg<Element>);
-    const slot = next++;
+    const number = called++;
     underWay.add(future);
     whenSettled(future, (completed) => {
       underWay.delete(future);
-      if (ordered) {
-        inOrder[slot - first] = completed;
-        if (slot === taken) wake?.();
-      } else {
-        arrived.push(completed);
-      }
+      results.set(number, completed);
+      if (!ordered) arrived.push(number);
+      onNews();
     });
+  };
+  const next = (): Completed<Value> | undefined => {
+    const number = ordered ? taken : arrived.hasAny ? arrived.take() : undefined;
+    const completed = number === undefined ? undefined : results.get(number);
+    if (completed !== undefined) results.delete(number as number);
+    return completed;
   };
 
   try {
     for (;;) {
-      while (!sourceIsOver && next - taken < ahead) {
-        const given = iterator.next();
-        const result = given instanceof Promise ? await given : given;
-        if (result.done) sourceIsOver = true;
-        else call(result.value);
-        // A slow source must not hold back results that are there.
-        if (given instanceof Promise && (ordered ? inOrder[taken - first] !== undefined : arrived.hasAny)) break;
+      while (called - taken < ahead && elements.pull(onNews)) call(elements.take());
+      const completed = next();
+      if (completed !== undefined) {
+        taken++;
+        if (onError === 'yield') yield completed;
+        else if (completed.ok) yield completed.value;
+        else throw completed.error;
+        continue;
       }
-      if (sourceIsOver && taken === next) return;
-      let completed: Completed<Value>;
-      if (ordered) {
-        while (inOrder[taken - first] === undefined) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          wake = undefined;
-        }
-        completed = inOrder[taken - first] as Completed<Value>;
-        inOrder[taken - first] = undefined;
-      } else {
-        completed = arrived.hasAny ? arrived.take() : await arrived.next();
-      }
-      taken++;
-      if (taken - first >= 1024) {
-        inOrder.splice(0, taken - first);
-        first = taken;
-      }
-      if (onError === 'yield') yield completed;
-      else if (completed.ok) yield completed.value;
-      else throw completed.error;
+      if (elements.isOver && taken === called) return;
+      // For a result, or for an element of a slow source, whichever comes first.
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      wake = undefined;
     }
   } finally {
     for (const future of underWay) future.cancel('the stream was left');
-    if (!sourceIsOver) await iterator.return?.();
+    await elements.leave();
+  }
+}
+
+/** The elements of a source, asked for one at a time, without waiting for one that is slow. */
+class Elements<Element> {
+  readonly #iterator: Iterator<Element> | AsyncIterator<Element>;
+  #given: IteratorResult<Element> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #isAsked = false;
+  isOver = false;
+
+  constructor(source: Iterable<Element> | AsyncIterable<Element>) {
+    this.#iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  }
+
+  /** True when there is an element to take now; otherwise `onNews` is called when there may be. Throws what the source throws. */
+  pull(onNews: () => void): boolean {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#given === undefined && !this.#isAsked && !this.isOver) this.#ask(onNews);
+    if (this.#given?.done) {
+      this.isOver = true;
+      this.#given = undefined;
+    }
+    return this.#given !== undefined;
+  }
+
+  /** The element that is there. */
+  take(): Element {
+    const { value } = this.#given as IteratorYieldResult<Element>;
+    this.#given = undefined;
+    return value;
+  }
+
+  #ask(onNews: () => void): void {
+    let given: IteratorResult<Element> | PromiseLike<IteratorResult<Element>>;
+    try {
+      given = this.#iterator.next();
+    } catch (error) {
+      // A source that threw is over, and is not told to end.
+      this.isOver = true;
+      throw error;
+    }
+    if (!isThenable(given)) {
+      this.#given = given;
+      return;
+    }
+    this.#isAsked = true;
+    given.then(
+      (result) => {
+        this.#isAsked = false;
+        this.#given = result;
+        onNews();
+      },
+      (error) => {
+        this.isOver = true;
+        this.#failure = { error };
+        onNews();
+      },
+    );
+  }
+
+  /** Tells the source that no more is wanted. One that is still busy with an element hears of it, and is not waited for. */
+  async leave(): Promise<void> {
+    if (this.isOver) return;
+    const left = this.#iterator.return?.();
+    if (!isThenable(left)) return;
+    if (this.#isAsked) left.then(undefined, () => {});
+    else await left;
   }
 }

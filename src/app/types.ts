@@ -28,7 +28,11 @@ type Leaf =
 /** What may be passed where a `Value` is wanted: the value, a future of it, or, at any depth, futures of its parts. */
 export type Arg<Value> = Value | PromiseLike<Value> | Nested<Value>;
 
-type Nested<Value> = Value extends Leaf ? Value : Value extends object ? { [Key in keyof Value]: Arg<Value[Key]> } : Value;
+type Nested<Value> = Value extends Leaf
+  ? Value
+  : Value extends object
+    ? { [Key in keyof Value]: Arg<Value[Key]> }
+    : Value;
 
 /** The parameters of an app, by those of its function. */
 export type ArgsOf<Args extends readonly unknown[]> = { [Index in keyof Args]: Arg<Args[Index]> };
@@ -93,14 +97,32 @@ type RestArgs<Args extends readonly unknown[]> = Args extends readonly [unknown?
 /** The app of a function. */
 export type AppOf<Run> = Run extends (...args: infer Args) => infer Value ? App<Args, Awaited<Value>> : never;
 
-/** What a join app's body may return: a future, or a list of them (or, from an async body, any value). */
+/**
+ * The function that an app is made of. The constraint is so wide that it says nothing about parameters: a parameter with a
+ * default value then has the type of that, and one without a type takes nothing.
+ */
+// biome-ignore lint/complexity/noBannedTypes: see above
+export type AppFunction = Function;
+
+/** `Run`, if it returns what it must; otherwise what it should be, which it is not. */
+export type Returning<Run, Wanted> = Run extends (...args: never[]) => Wanted ? Run : (...args: never[]) => Wanted;
+
+/** The parameters of a function. */
+export type ParametersOf<Run> = Run extends (...args: infer Args) => unknown ? Args : never;
+
+/** The value of a join app, by what its body returns: a future, or a list of them (or, from an async body, any value). */
 export type Joined<Returned> = Returned extends readonly unknown[]
-  ? { -readonly [Index in keyof Returned]: Awaited<Returned[Index]> }
-  : Awaited<Returned> extends readonly unknown[]
-    ? Returned extends Future<infer Value>
-      ? Value
-      : { -readonly [Index in keyof Awaited<Returned>]: Awaited<Awaited<Returned>[Index]> }
-    : Awaited<Returned>;
+  ? Each<Returned>
+  : Returned extends Future<infer Value>
+    ? Value
+    : Awaited<Returned> extends infer Given extends readonly unknown[]
+      ? Each<Given>
+      : Awaited<Returned>;
+
+/** What a join app is of its body. */
+export type JoinAppOf<Run> = Run extends (...args: infer Args) => infer Returned ? App<Args, Joined<Returned>> : never;
+
+type Each<List extends readonly unknown[]> = { -readonly [Index in keyof List]: Awaited<List[Index]> };
 
 /** Output of a command: its text once the task is done, and its file at once. */
 export interface StreamText extends PromiseLike<string> {
@@ -109,7 +131,11 @@ export interface StreamText extends PromiseLike<string> {
 }
 
 type OutputKeys<Value> = { [Key in keyof Value]-?: Value[Key] extends Output ? Key : never }[keyof Value];
-type UnionToIntersection<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
+type UnionToIntersection<Union> = (Union extends unknown ? (one: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
 type OutputsOfArg<Value> = Value extends Leaf | readonly unknown[]
   ? // biome-ignore lint/complexity/noBannedTypes: nothing to add
     {}
@@ -119,12 +145,13 @@ type OutputsOfArg<Value> = Value extends Leaf | readonly unknown[]
       {};
 
 /** The outputs of a call: one for each property of an argument, or argument by position, whose type is `Output`. */
-export type OutputsOf<Args extends readonly unknown[]> = UnionToIntersection<
-  | OutputsOfArg<Args[number]>
-  | { readonly [Index in Exclude<OutputKeys<Args>, keyof readonly unknown[]>]: Future<File> }
-> extends infer All
-  ? { readonly [Key in keyof All]: All[Key] }
-  : never;
+export type OutputsOf<Args extends readonly unknown[]> =
+  UnionToIntersection<
+    | OutputsOfArg<Args[number]>
+    | { readonly [Index in Exclude<OutputKeys<Args>, keyof (readonly unknown[])>]: Future<File> }
+  > extends infer All
+    ? { readonly [Key in keyof All]: All[Key] }
+    : never;
 
 /** The future of a bash app: 0 when the command succeeded. */
 export interface BashFuture<Outputs> extends Future<number> {

@@ -1,23 +1,28 @@
-// A watcher for what a run has started: a small bash process beside ours that waits on a pipe. When we are gone, for whatever reason,
-// the pipe ends, and it kills every process group that it was told of and every process that carries the run's mark.
+// A watcher for what a run has started: a small bash process beside ours that waits for the end of a pipe. When we are gone, for
+// whatever reason, it kills every process group that is registered and every process that carries the run's mark.
 //
-//   this process ──(pipe: "+ GROUP", "- GROUP")──> reaper (own session, ignores TERM, INT, HUP)
-//      └─ commands (own groups, marked; they do not have the pipe)
+//   this process ──(pipe, nothing is ever sent)──> reaper (own session, ignores TERM, INT, HUP)
+//      │  └──(table: one byte for each group)──────────┘ reads it when the pipe has ended
+//      └─ commands (own groups, marked; they have neither pipe nor table)
 //
-// The main thread of a process that runs commands starts one and shares its descriptor with its worker threads.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { writeSync } from 'node:fs';
+// The main thread of a process that runs commands starts one and shares the table's descriptor with its worker threads. The table is
+// a file without a name rather than lines in the pipe: to wake another process for each command costs more than all the rest.
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { assert } from './assert.ts';
 import { signalGroup } from './processes.ts';
 
 /** A running reaper. */
 export interface Reaper {
-  /** Where {@link registerGroup} writes. Every thread of this process can use it, until `close`. */
+  /** The table: for {@link registerGroup} and {@link releaseGroup}, in every thread of this process, until `close`. */
   readonly fd: number;
   /** Process id of the reaper itself. */
   readonly pid: number;
-  /** Settles when the reaper has ended, by `close` or because somebody killed it: then groups are no longer watched. */
+  /** Settles when the reaper has ended, by `close` or because somebody killed it: then nothing is watched any more. */
   readonly ended: Promise<void>;
   /**
    * Kills at once what is left of the run on this machine, and ends the reaper. Commands must have been ended before, politely, and
@@ -28,8 +33,8 @@ export interface Reaper {
 
 /**
  * Starts a reaper for everything with `CHERVIL_RUN=<mark>` in its environment. Two reapers with different marks know nothing of one
- * another. It does not keep this process alive, and this process itself is never killed by it. Call it in the main thread: the pipe
- * belongs to the thread that made it.
+ * another. It does not keep this process alive, and this process itself is never killed by it. Call it in the main thread: a pipe
+ * ends with the thread that made it.
  *
  * @param variable another variable than CHERVIL_RUN, for a process that must not end others of the same run
  * @throws Error when it cannot be started
@@ -41,44 +46,51 @@ export interface Reaper {
  */
 export function startReaper(mark: string, variable = 'CHERVIL_RUN'): Reaper {
   assert(/^[\w.:-]+$/.test(mark) && /^\w+$/.test(variable), `not a mark for a reaper: ${variable}=${mark}`);
-  let failure: Error | undefined;
+  const table = openTable();
   const child = spawn('/bin/bash', ['--norc', '-c', script, 'chervil-reaper', `${variable}=${mark}`], {
     detached: true,
     cwd: '/',
     // Without the mark, so that it never finds itself, nor is found by the reaper of a run that this one is part of.
     env: { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' },
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: ['pipe', 'ignore', 'ignore', table.readFd],
   });
-  child.on('error', (error) => {
-    failure = error;
+  closeSync(table.readFd);
+  const { pid, stdin } = child;
+  child.on('error', () => {
+    // Told below: without a pid it was not started.
   });
-  const { pid } = child;
-  if (pid === undefined) {
-    const why = failure?.message ?? 'no process could be started with /bin/bash';
+  if (pid === undefined || stdin === null) {
+    closeSync(table.fd);
     throw new Error(
-      `Cannot start the watcher for commands: ${why}. It needs /bin/bash, a free process and free descriptors.`,
+      'Cannot start the watcher for commands. It needs /bin/bash, one more process and a few descriptors.',
     );
   }
-  const pipe = keepPipe(child);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.unref();
+  // 'pipe' makes a Socket of it, which keeps a process alive unless it is told not to.
+  (stdin as Socket).unref();
+  let closing: Promise<void> | undefined;
   return {
-    fd: descriptorOf(pipe),
+    fd: table.fd,
     pid,
     ended,
-    async close() {
-      // The end of the pipe is the sign to reap; the process is waited for.
-      child.ref();
-      pipe.destroy();
-      await ended;
+    close() {
+      closing ??= (async () => {
+        // The end of the pipe is the sign to reap; the reaper is waited for.
+        child.ref();
+        stdin.destroy();
+        await ended;
+        closeSync(table.fd);
+      })();
+      return closing;
     },
   };
 }
 
-/** Tells the reaper of a process group that was started. One short write, which does not wait. */
+/** Tells the reaper of a process group that was started. It costs a write of one byte. */
 export function registerGroup(fd: number, group: number): void {
   assert(group > 1, `not a process group: ${group}`);
-  send(fd, `+ ${group}\n`);
+  set(fd, group, '+');
 }
 
 /**
@@ -86,69 +98,45 @@ export function registerGroup(fd: number, group: number): void {
  * it is taken back as soon as a later call finds it gone, so that its number can be used again by others.
  */
 export function releaseGroup(fd: number, group: number): void {
-  let gone = '';
-  const look = (left: number): void => {
-    leftovers.delete(left);
-    if (signalGroup(left, 0)) leftovers.add(left);
-    else gone += `- ${left}\n`;
-  };
-  look(group);
-  // A few, so that the call stays short; those that were looked at go to the end.
-  if (leftovers.size > 0) for (const left of [...leftovers].slice(0, 8)) if (left !== group) look(left);
-  if (gone) send(fd, gone);
+  releaseIfGone(fd, group);
+  // A few of the others, so that the call stays short.
+  if (leftovers.size > 0) for (const left of [...leftovers].slice(0, 8)) releaseIfGone(fd, left);
 }
 
-/** Groups of this thread that went on after their first process had ended. Mostly empty. */
+/** Groups of this thread that went on after their first process had ended; who was looked at goes to the end. Mostly empty. */
 const leftovers = new Set<number>();
 
-function send(fd: number, line: string): void {
-  for (let tries = 0; tries < 100; tries++) {
-    try {
-      writeSync(fd, line);
-      return;
-    } catch (error) {
-      // The pipe is full when the machine is very busy: wait a little. If the reaper is gone (EPIPE), `ended` tells its owner.
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      Atomics.wait(pause, 0, 0, 1);
-    }
+function releaseIfGone(fd: number, group: number): void {
+  leftovers.delete(group);
+  if (signalGroup(group, 0)) leftovers.add(group);
+  else set(fd, group, '\0');
+}
+
+function set(fd: number, group: number, sign: '+' | '\0'): void {
+  try {
+    writeSync(fd, sign, group);
+  } catch {
+    // A full disk must not end a command that has begun: on Linux its mark finds it, too.
   }
 }
 
-const pause = new Int32Array(new SharedArrayBuffer(4));
-
-/**
- * Takes the pipe from the child. Node closes a child's stdin when the child ends; another file could then get its number, while
- * threads still write there.
- */
-function keepPipe(child: ChildProcess): Socket {
-  const pipe = child.stdin as Socket; // 'pipe' makes a Socket of it
-  child.stdin = null;
-  pipe.on('error', () => {
-    // Only `destroy` is ever called on it.
-  });
-  pipe.unref();
-  return pipe;
+/** The byte at the place of a group's number is `+` while it is registered. Only what was written takes space. */
+function openTable(): { fd: number; readFd: number } {
+  const path = join(tmpdir(), `chervil-${randomUUID()}.groups`);
+  const fd = openSync(path, 'wx+', 0o600);
+  try {
+    return { fd, readFd: openSync(path, 'r') };
+  } finally {
+    unlinkSync(path);
+  }
 }
 
-/** Node has no public name for the descriptor of a pipe; its own handle has it, on every system but Windows. It is close-on-exec. */
-function descriptorOf(pipe: Socket): number {
-  const fd = (pipe as Socket & { _handle?: { fd?: unknown } })._handle?.fd;
-  assert(typeof fd === 'number' && fd >= 0, 'the pipe to the reaper has no descriptor');
-  return fd;
-}
-
-// bash 3.2 can run it. `$PPID` is the process that started it, as it was then. A mark is looked for until two looks in a row found
-// nothing: between fork and exec a process has the environment of its parent, and is not found.
+// bash 3.2 can run it. `$PPID` is the process that started it, as it was then. Marked processes are looked for until two looks in a
+// row found nothing: between fork and exec a process still has the environment of its parent.
 const script = `
-trap '' TERM INT HUP QUIT PIPE
+trap '' TERM INT HUP QUIT
 owner=$PPID
-while read -r sign group; do
-  case $group in '' | *[!0-9]* | 0* | 1) continue ;; esac
-  case $sign in
-    +) groups_[group]=1 ;;
-    -) unset "groups_[$group]" ;;
-  esac
-done
+while read -r line; do :; done
 flags=-lszxF
 printf 'a\\0' | grep -qzxF a 2>/dev/null || flags=-lsF
 marked() {
@@ -159,11 +147,12 @@ marked() {
     [ "$entry" = "$owner" ] || [ "$entry" = $$ ] || echo "$entry"
   done
 }
+for group in $(grep -abo + <&3 2>/dev/null); do
+  group=\${group%%:*}
+  [ "$group" -gt 1 ] && kill -KILL -- "-$group" 2>/dev/null
+done
 quiet=0
 for ((round = 0; round < 250 && quiet < 2; round++)); do
-  for group in "\${!groups_[@]}"; do
-    kill -KILL -- "-$group" 2>/dev/null || unset "groups_[$group]"
-  done
   found=$(marked "$1")
   if [ -n "$found" ]; then
     quiet=0

@@ -1,9 +1,11 @@
-// The interchange's log: where Parsl has it, one line an event, buffered. The shell owns it.
+// The interchange's log: where Parsl has it, one line an event, buffered, in the form the submitter's log configuration
+// asks for. The shell owns it.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
+import { compileFormat, type LogRecord, levelNumbers, localTime, loggerName } from './log-format.ts';
 
 /** Takes lines; nothing a peer said can break one. */
 export interface InterchangeLog {
@@ -20,69 +22,52 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   mkdirSync(directory, { recursive: true });
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
-  const format = choice.kind === 'file' ? choice.format : undefined;
-  const form = isJson ? jsonLine : format === undefined ? textLine : formattedLine(format);
+  const form = formOf(choice);
   let isEmpty = true;
-  const write = (level: LogLevel, text: string): void => {
-    file.write(form(level, text));
-    // People look for the file as soon as the interchange answers.
-    if (isEmpty) file.flush();
-    isEmpty = false;
-  };
-  return { write, close: () => file.close() };
-}
-
-let lastSecond = 0;
-let lastStamp = '';
-
-/** Local time as Python's logging writes it. The part up to the second is made once a second. */
-function stamp(): string {
-  const now = Date.now();
-  const second = Math.floor(now / 1_000);
-  if (second !== lastSecond) {
-    const time = new Date(now);
-    const two = (number: number): string => String(number).padStart(2, '0');
-    lastSecond = second;
-    lastStamp = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
-  }
-  return `${lastStamp}.${String(now % 1_000).padStart(3, '0')}`;
-}
-
-function textLine(level: LogLevel, text: string): string {
-  return `${stamp()} interchange ${process.pid} [${level.toUpperCase()}] ${escapeControls(text)}\n`;
-}
-
-/** Lines in a form of Python's logging, `%(message)s` and the like. What has no meaning here stays empty. */
-function formattedLine(format: string): (level: LogLevel, text: string) => string {
-  const parts = format.split(/%\((\w+)\)([-0-9.]*)[sdf]|%(%)/);
-  return (level, text) => {
-    const fields: Readonly<Record<string, string>> = {
-      message: escapeControls(text),
-      asctime: stamp().replace('.', ','),
-      created: (Date.now() / 1_000).toFixed(6),
-      levelname: level.toUpperCase(),
-      name: 'interchange',
-      process: String(process.pid),
-      processName: 'interchange',
-    };
-    let line = '';
-    for (let at = 0; at < parts.length; at += 4) {
-      line += parts[at];
-      if (at + 3 >= parts.length) break;
-      line += parts[at + 3] ?? padded(fields[parts[at + 1] ?? ''] ?? '', parts[at + 2] ?? '');
-    }
-    return `${line}\n`;
+  return {
+    write: (level, text) => {
+      if (levelNumbers[level] < choice.level) return;
+      file.write(`${form({ level, text: isJson ? text : escapeControls(text), at: Date.now() })}\n`);
+      // People look for the file as soon as the interchange answers.
+      if (isEmpty) file.flush();
+      isEmpty = false;
+    },
+    close: () => file.close(),
   };
 }
 
-/** As `%-8s` does it. */
-function padded(text: string, width: string): string {
-  const wide = Math.min(Number.parseInt(width.replace('-', ''), 10) || 0, 200);
-  return width.startsWith('-') ? text.padEnd(wide) : text.padStart(wide);
+/** The least level of which lines are wanted; `error` is the highest there is. */
+export function leastLevel(choice: LogChoice): LogLevel {
+  if (choice.kind === 'none') return 'error';
+  const levels = ['debug', 'info', 'warning', 'error'] as const;
+  return levels.find((level) => levelNumbers[level] >= choice.level) ?? 'error';
 }
 
-function jsonLine(level: LogLevel, text: string): string {
-  return `${JSON.stringify({ created: Date.now() / 1_000, levelname: level.toUpperCase(), name: 'interchange', process: process.pid, msg: text })}\n`;
+function formOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
+  if (choice.kind === 'json') return jsonLine;
+  return choice.kind === 'file' && choice.format !== undefined ? compileFormat(choice.format) : textLine;
+}
+
+function textLine({ level, text, at }: LogRecord): string {
+  const ms = String(at % 1_000).padStart(3, '0');
+  return `${localTime(at)}.${ms} interchange ${process.pid} [${level.toUpperCase()}] ${text}`;
+}
+
+/** The keys of Parsl's JSONLogging. */
+function jsonLine({ level, text, at }: LogRecord): string {
+  return JSON.stringify({
+    created: at / 1_000,
+    process: process.pid,
+    processName: 'MainProcess',
+    threadName: 'MainThread',
+    thread: process.pid,
+    name: loggerName,
+    lineno: 0,
+    funcname: 'interchange',
+    levelname: level.toUpperCase(),
+    msg: text,
+    formatted: text,
+  });
 }
 
 /** Control characters as `\xNN`: what a peer sent must not start a line of its own or steer a terminal. */

@@ -1,5 +1,6 @@
 // The whole state of an interchange, in one place. Only the core's own files change it; shells and tests read it.
 import type { Counters } from '../wire/messages/command.ts';
+import { allEras, type Era } from '../wire/messages/era.ts';
 import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.ts';
 import { Lane, mostLanes } from './lane.ts';
 import { type Manager, ManagerTable } from './managers.ts';
@@ -22,6 +23,8 @@ export interface InterchangeState {
   /** Block ids in order of registration, one for each manager, kept for ever as Parsl does. */
   readonly blocks: string[];
   readonly reference: VersionReference;
+  /** The eras the submitter may be of, as far as it has shown. */
+  submitEras: readonly Era[];
   /** Managers turned away, the latest last, at most {@link mostRefusals}. */
   readonly refusals: Map<string, { reason: string; times: number }>;
   readonly counters: { -readonly [Name in keyof Counters]: number };
@@ -50,6 +53,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     leavesFrom: Number.POSITIVE_INFINITY,
     blocks: [],
     reference: firstReference(settings.versions),
+    submitEras: settings.submitEras ?? allEras,
     refusals: new Map(),
     counters: {
       received: 0,

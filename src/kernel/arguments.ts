@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Cell } from '../task/cell.ts';
 import { StagingError } from '../task/errors.ts';
 import { File, Output } from '../task/file.ts';
-import { ForeignCell, TaskFuture } from '../task/future.ts';
+import { ForeignCell, isThenable, TaskFuture } from '../task/future.ts';
 
 /** What a call's arguments hold. */
 export interface Gathered {
@@ -43,7 +43,8 @@ export function gather(args: readonly unknown[], deep: boolean): Gathered {
   if (isPlain) return { args, plainArgs: true, dependencies: undefined, inputs: undefined, outputs: undefined };
 
   const found: Found = { cells: [], foreign: new Map(), inputs: [], outputs: [] };
-  for (let index = 0; index < args.length; index++) search(args[index], String(index), found, deep ? Number.POSITIVE_INFINITY : 1);
+  for (let index = 0; index < args.length; index++)
+    search(args[index], String(index), found, deep ? Number.POSITIVE_INFINITY : 1);
   const { cells, foreign, inputs, outputs } = found;
   const unique = cells.length > 1 ? [...new Set(cells)] : cells;
   return {
@@ -100,7 +101,10 @@ function noteFile(file: File, key: string, found: Found): void {
 /** Arguments with the values of settled futures in their place. Containers without futures stay as they are. */
 export function substitute(args: readonly unknown[]): { args: readonly unknown[]; isPlain: boolean } {
   const substituted = substituteFlat(args) ?? (rebuild(args, settledValue) as unknown[]);
-  return { args: substituted, isPlain: substituted.every((arg) => (typeof arg !== 'object' || arg === null) && typeof arg !== 'function') };
+  return {
+    args: substituted,
+    isPlain: substituted.every((arg) => (typeof arg !== 'object' || arg === null) && typeof arg !== 'function'),
+  };
 }
 
 /** The common case, where futures stand only as arguments themselves; `undefined` when there is a container to search. */
@@ -125,9 +129,16 @@ function settledValue(leaf: object): Value | undefined {
   return cell?.outcome?.ok ? new Value(cell.outcome.value) : undefined;
 }
 
-/** An argument as it is without the futures in it, to check the rest of it; nothing is left of a future itself. */
-export function withoutFutures(arg: unknown): unknown {
-  return rebuild(arg, (leaf) => (leaf instanceof Foreign || TaskFuture.cellOf(leaf) !== undefined ? nothing : undefined));
+/**
+ * An argument as it is without the futures in it that are waited for, to check the rest of it; nothing is left of a future
+ * itself. One that a shallow search did not find stays.
+ */
+export function withoutFutures(arg: unknown, awaited: Cell | readonly Cell[]): unknown {
+  const cells = new Set([awaited].flat());
+  return rebuild(arg, (leaf) => {
+    const cell = leaf instanceof Foreign ? leaf.cell : TaskFuture.cellOf(leaf);
+    return cell !== undefined && cells.has(cell) ? nothing : undefined;
+  });
 }
 
 /** What {@link rebuild} puts in the place of a leaf; boxed where it may be `undefined`. */
@@ -184,7 +195,8 @@ function rebuild(root: unknown, replace: (leaf: object) => object | undefined): 
     for (const [key, inner] of Object.entries(original)) {
       const isObject = typeof inner === 'object' && inner !== null;
       const value = !isObject ? inner : replaced.has(inner) ? replaced.get(inner) : (copies.get(inner) ?? inner);
-      if (key === '__proto__') Object.defineProperty(copy, key, { value, enumerable: true, configurable: true, writable: true });
+      if (key === '__proto__')
+        Object.defineProperty(copy, key, { value, enumerable: true, configurable: true, writable: true });
       else (copy as Record<string, unknown>)[key] = value;
     }
   }
@@ -196,9 +208,4 @@ export function isContainer(value: object): boolean {
   if (Array.isArray(value)) return true;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
-}
-
-/** Anything with a `then`: a promise that is not ours. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }

@@ -24,10 +24,13 @@ export function backoff(first: Duration, options: BackoffOptions = {}): (tries: 
   const firstMs = parseDuration(first);
   const maxMs = parseDuration(max);
   const problems = [];
-  if (firstMs === undefined) problems.push({ path: 'first', problem: `expected a duration such as '1s', not ${String(first)}` });
-  if (maxMs === undefined) problems.push({ path: 'max', problem: `expected a duration such as '1m', not ${String(max)}` });
+  if (firstMs === undefined)
+    problems.push({ path: 'first', problem: `expected a duration such as '1s', not ${String(first)}` });
+  if (maxMs === undefined)
+    problems.push({ path: 'max', problem: `expected a duration such as '1m', not ${String(max)}` });
   if (!(factor >= 1)) problems.push({ path: 'factor', problem: `expected a number from 1 up, not ${factor}` });
-  if (!(jitter >= 0 && jitter <= 1)) problems.push({ path: 'jitter', problem: `expected a number from 0 to 1, not ${jitter}` });
+  if (!(jitter >= 0 && jitter <= 1))
+    problems.push({ path: 'jitter', problem: `expected a number from 0 to 1, not ${jitter}` });
   if (firstMs === undefined || maxMs === undefined || problems.length > 0) throw new ConfigError('backoff()', problems);
   return (tries) => {
     const whole = Math.min(maxMs, firstMs * factor ** Math.max(0, tries - 1));

@@ -4,16 +4,27 @@
 //   settle <- [observe ... route] <- answer          interrupts (cancel, deadline, close) come from outside the path
 //
 // What happens to a task on the way is the elaborators' business (elaborators/), never the loop's.
-import { assert, assertNever } from '../base/assert.ts';
+import { inspect } from 'node:util';
+import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/time.ts';
-import type { Waitable, Waiter } from '../task/cell.ts';
+import type { Cell, Waitable, Waiter } from '../task/cell.ts';
 import { channels, type TaskEvent } from '../task/channels.ts';
-import { CancelledError, ChervilError, ClosedError, DependencyError, ExecutorFailedError, type TaskError, UnknownExecutorError } from '../task/errors.ts';
-import { fail, type Outcome, succeed } from '../task/outcome.ts';
+import {
+  CancelledError,
+  ChervilError,
+  ClosedError,
+  DependencyError,
+  ElaboratorError,
+  ExecutorFailedError,
+  type TaskError,
+  UnknownExecutorError,
+  withoutStack,
+} from '../task/errors.ts';
+import { Failure, fail, type Outcome, Success, succeed } from '../task/outcome.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
-import { noCounts, type StateCounts, type TaskState } from '../task/state.ts';
+import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
-import type { Elaborator, ElaboratorMaker } from './path.ts';
+import type { Elaborator, ElaboratorMaker, Step } from './path.ts';
 import { type Call, Task, TaskAttempt } from './task.ts';
 
 export interface KernelOptions {
@@ -51,7 +62,8 @@ export class Kernel {
   /** Futures are found in arguments at any depth. */
   readonly searchesDeep: boolean;
   readonly #elaborators: readonly Elaborator[];
-  readonly #paths = new Map<AppRecord, readonly Elaborator[]>();
+  /** Weakly: options of their own for each call make a record for each call. */
+  readonly #plans = new WeakMap<AppRecord, Plan>();
   readonly #broken = new Map<Executor, TaskError>();
   readonly #listeners = new Set<TaskListener>();
   #nextId = 0;
@@ -101,40 +113,57 @@ export class Kernel {
     return this.#isClosed;
   }
 
-  /** Makes a task of a call and sends it on its way, as far as it goes at once. */
+  /** Makes a task of a call and sends it on its way, as far as it goes at once. Throws a UsageError when it cannot be one. */
   submit(call: Call): Task {
     const { record, parent } = call;
-    if (this.#isClosed) throw new ClosedError(`The run is closed, so ${record.name}() cannot be called on it any more.`);
-    const task = new Task(this, this.#nextId, record, this.#paths.get(record) ?? this.#planPath(record), call);
+    if (this.#isClosed)
+      throw new ClosedError(`The run is closed, so ${record.name}() cannot be called on it any more.`);
+    const plan = this.#plans.get(record) ?? this.#plan(record);
+    const task = new Task(this, this.#nextId, record, plan.path, call);
+    for (const elaborator of plan.accepting) elaborator.accept?.(task);
     this.#nextId++;
     this.#link(task);
     this.counts.pending++;
+    if (parent !== undefined) this.#adopt(task, parent);
     if (this.isWatched) this.#publish(task, undefined, 'pending', undefined);
-    if (parent !== undefined) {
-      const notes = parent.note();
-      notes.children ??= new Set();
-      notes.children.add(task);
-    }
     this.#walk(task);
     return task;
   }
 
-  #planPath(record: AppRecord): readonly Elaborator[] {
+  #plan(record: AppRecord): Plan {
     for (const label of record.executors ?? []) {
       if (this.executors.some((executor) => executor.label === label)) continue;
       const known = this.executors.map((executor) => `'${executor.label}'`).join(', ');
-      throw new UnknownExecutorError(`${record.name} names the executor '${label}', but this run has ${known}.`);
+      throw new UnknownExecutorError(
+        `${record.name} names the executor '${label}', but this run has ${known}. Name one of these, or add it to the configuration.`,
+      );
     }
     const path = this.#elaborators.filter((one) => one.concerns?.(record) ?? true);
-    this.#paths.set(record, path);
-    return path;
+    const plan = { path, accepting: path.filter((one) => one.accept !== undefined) };
+    this.#plans.set(record, plan);
+    return plan;
+  }
+
+  #adopt(task: Task, parent: Task): void {
+    if (parent.isInterrupted) {
+      // The body of a join that was cancelled goes on calling apps: nobody wants what they give.
+      task.observe();
+      this.cancel(task, endedWith(parent));
+    } else if (parent.outcome === undefined) {
+      const notes = parent.note();
+      notes.children ??= new Set();
+      notes.children.add(task);
+    }
   }
 
   /** Goes on with a task that waits no longer. */
   wake(task: Task): void {
+    this.#ready.push(task);
+    if (!this.#isDraining) this.#drain();
+  }
+
+  #drain(): void {
     const ready = this.#ready;
-    ready.push(task);
-    if (this.#isDraining) return;
     this.#isDraining = true;
     try {
       // `ready` grows while it is walked; what is done is cut off now and then, so that it stays short.
@@ -151,43 +180,43 @@ export class Kernel {
     }
   }
 
-  /** Walks one task until it waits, runs or is settled. */
+  /** Walks one task until it waits, runs or is settled. Never throws: what is done wrong on the way is the task's failure. */
   #walk(task: Task): void {
     const { path } = task;
     while (task.outcome === undefined) {
       if (task.isDown) {
         if (task.place === path.length) {
-          this.#launch(task);
-          return;
+          if (this.#launch(task)) return;
+          continue;
         }
         const elaborator = path[task.place] as Elaborator;
         if (elaborator.enter === undefined) {
           task.place++;
           continue;
         }
-        let step: ReturnType<NonNullable<Elaborator['enter']>>;
+        const { place } = task;
+        let step: Step;
         try {
           step = elaborator.enter(task);
+          if (this.#waits(task, step, true)) return;
         } catch (error) {
-          this.#turnRound(task, fail(this.#asTaskError(error, elaborator)), task.place);
+          // It is left too: it may have begun something.
+          const outcome = task.isInterrupted ? (task.result as Outcome) : fail(this.#asTaskError(error, elaborator));
+          this.#turnRound(task, outcome, place);
           continue;
         }
-        switch (step.do) {
-          case 'go':
-            task.place++;
-            task.isInside = false;
-            break;
-          case 'wait':
-            if (this.#wait(task, step.for)) return;
-            break;
-          case 'answer':
-            this.#turnRound(task, step.outcome, task.place - 1);
-            break;
-          case 'again':
-            assert(false, `${elaborator.name} said 'again' on the way down`);
-            break;
-          default:
-            assertNever(step, 'step');
+        if (task.isInterrupted) {
+          // From within the hook.
+          this.#turnRound(task, task.result as Outcome, step.do === 'answer' ? place - 1 : place);
+        } else if (step.do === 'go') {
+          task.place++;
+          task.isInside = false;
+        } else if (step.do === 'answer') {
+          this.#turnRound(task, step.outcome, place - 1);
+        } else if (step.do === 'again') {
+          const problem = "it said 'again' on the way down, where there is no try to repeat";
+          this.log('error', `${elaborator.name}: ${problem}`);
+          this.#turnRound(task, fail(new ElaboratorError(elaborator.name, problem)), place - 1);
         }
       } else {
         if (task.place < 0) {
@@ -199,43 +228,53 @@ export class Kernel {
           task.place--;
           continue;
         }
-        let step: ReturnType<NonNullable<Elaborator['leave']>>;
+        const wasInterrupted = task.isInterrupted;
+        let step: Step;
         try {
           step = elaborator.leave(task, task.result as Outcome);
+          if (this.#waits(task, step, false)) return;
         } catch (error) {
           task.result = fail(this.#asTaskError(error, elaborator));
           task.place--;
           continue;
         }
-        switch (step.do) {
-          case 'go':
-            task.place--;
-            break;
-          case 'wait':
-            if (this.#wait(task, step.for)) return;
-            break;
-          case 'answer':
-            task.result = step.outcome;
-            task.place--;
-            break;
-          case 'again':
-            this.#tryAgain(task, step.afterMs);
-            if (task.waiting !== undefined) return;
-            break;
-          default:
-            assertNever(step, 'step');
+        if (step.do === 'again') {
+          if (this.#tryAgain(task, step.afterMs)) return;
+        } else if (step.do !== 'wait') {
+          if (step.do === 'answer' && task.isInterrupted === wasInterrupted) task.result = step.outcome;
+          task.place--;
         }
       }
     }
   }
 
-  /** True when the task now waits. */
-  #wait(task: Task, what: Waitable): boolean {
-    if (what.isSettled) return false;
-    task.waiting = what;
-    task.isInside = task.isDown;
-    what.attach(task);
-    return true;
+  /** True when the task now waits for what the step says. Throws when the step is none. */
+  #waits(task: Task, step: Step, isDown: boolean): boolean {
+    switch (step?.do) {
+      case 'go':
+      case 'again':
+        return false;
+      case 'answer':
+        if (!(step.outcome instanceof Success) && !(step.outcome instanceof Failure)) {
+          throw new TypeError('its answer has no outcome that succeed() or fail() made');
+        }
+        return false;
+      case 'wait': {
+        const what = step.for;
+        if (what.isSettled || (isDown && task.isInterrupted)) return false;
+        task.waiting = what;
+        task.isInside = isDown;
+        try {
+          what.attach(task);
+        } catch (error) {
+          task.waiting = undefined;
+          throw error;
+        }
+        return true;
+      }
+      default:
+        throw new TypeError(`it must say go, wait, answer or again, not ${inspect(step, { depth: 0 })}`);
+    }
   }
 
   #turnRound(task: Task, outcome: Outcome, place: number): void {
@@ -245,41 +284,63 @@ export class Kernel {
     task.place = place;
   }
 
-  /** Down again from the place of the elaborator that asked, at once or after a while. */
-  #tryAgain(task: Task, afterMs: number): void {
+  /** Down again from the place of the elaborator that asked, at once or after a while: true when it waits for that. */
+  #tryAgain(task: Task, afterMs: number): boolean {
     const result = task.result as Outcome;
-    this.transition(task, 'fail_retryable', result.ok ? undefined : (result.error as TaskError));
-    const down = (): void => {
-      task.result = undefined;
-      task.isDown = true;
-      task.place++;
-      task.tryNumber++;
-      this.transition(task, 'pending');
-    };
-    if (afterMs <= 0) {
-      down();
-      return;
+    if (!task.isInterrupted)
+      this.transition(task, 'fail_retryable', result.ok ? undefined : (result.error as TaskError));
+    if (task.isInterrupted) {
+      task.place--;
+      return false;
     }
-    const delay = new Delay(this.clock, afterMs, down);
+    if (afterMs <= 0) {
+      this.#goDown(task);
+      return false;
+    }
+    const delay = new Delay(this.clock, afterMs);
     task.waiting = delay;
-    delay.attach(task);
+    delay.attach({
+      waitsFor: () => task.waiting === delay,
+      onSettled: () => {
+        task.waiting = undefined;
+        this.#goDown(task);
+        this.wake(task);
+      },
+    });
+    return true;
   }
 
-  #launch(task: Task): void {
-    const executor = task.executor as Executor;
+  #goDown(task: Task): void {
+    task.result = undefined;
+    task.isDown = true;
+    task.isInside = false;
+    task.place++;
+    task.tryNumber++;
+    this.transition(task, 'pending');
+  }
+
+  /** False when the task did not go to its executor, and is on its way up already. */
+  #launch(task: Task): boolean {
+    const { executor } = task;
+    if (executor === undefined) {
+      this.#turnRound(
+        task,
+        fail(new ExecutorFailedError('none', 'no elaborator of the path chose one')),
+        task.path.length - 1,
+      );
+      return false;
+    }
+    this.transition(task, 'launched');
+    // Whoever heard of that may have interrupted it.
+    if (!task.isDown) return false;
     const attempt = new TaskAttempt(task, this.isWatched);
     task.attempt = attempt;
-    this.transition(task, 'launched');
-    const broken = this.#broken.get(executor);
-    if (broken !== undefined) {
-      this.#onAnswer(attempt, { ok: false, error: broken });
-      return;
-    }
     try {
       executor.submit(attempt);
     } catch (error) {
       this.#onAnswer(attempt, { ok: false, error: this.#asTaskError(error, executor) });
     }
+    return true;
   }
 
   #onAnswer(given: Attempt, answer: Answer): void {
@@ -299,26 +360,24 @@ export class Kernel {
    * @returns false when it was settled, or on its way up with an interrupt already
    */
   interrupt(task: Task, outcome: Outcome): boolean {
-    if (task.outcome !== undefined || task.isInterrupted) return false;
+    if (task.outcome !== undefined || task.isInterrupted || isFinal(task.state)) return false;
     task.isInterrupted = true;
     const { waiting, attempt, executor } = task;
-    const isIdle = waiting !== undefined || attempt !== undefined;
     task.result = outcome;
-    if (!isIdle) {
-      // It is being walked or about to be: turn it round where it stands.
-      if (task.isDown) this.#turnRound(task, outcome, task.isInside ? task.place : task.place - 1);
-      return true;
-    }
+    if (task.isDown) this.#turnRound(task, outcome, task.isInside ? task.place : lastEntered(task));
+    // Otherwise it is being walked, or about to be.
+    if (waiting === undefined && attempt === undefined) return true;
     if (waiting !== undefined) {
-      waiting.detach(task);
       task.waiting = undefined;
-      // It stands in the elaborator that made it wait, and leaves that one too.
-      this.#turnRound(task, outcome, task.place);
+      waiting.detach(task);
     }
     if (attempt !== undefined) {
       task.attempt = undefined;
-      this.#turnRound(task, outcome, task.path.length - 1);
-      executor?.stop(attempt, outcome.ok ? undefined : outcome.error);
+      try {
+        executor?.stop(attempt, outcome.ok ? undefined : outcome.error);
+      } catch (error) {
+        this.#logThrown(executor?.label ?? 'executor', error);
+      }
     }
     this.wake(task);
     return true;
@@ -326,13 +385,25 @@ export class Kernel {
 
   /** Settles a task as cancelled, with what its body submitted if it is a join. */
   cancel(task: Task, reason: unknown): boolean {
-    const error = reason instanceof CancelledError ? reason : new CancelledError(reason);
-    return this.interrupt(task, fail(error));
+    return this.interrupt(task, fail(withoutStack(() => new CancelledError(reason))));
+  }
+
+  /** Cancels many: each because of `reason`, none because of another. */
+  cancelEach(tasks: Iterable<Task>, reason: unknown): void {
+    const all = [...tasks];
+    if (this.#isDraining) {
+      for (const task of all) this.cancel(task, reason);
+      return;
+    }
+    // Nothing is walked until every one is interrupted.
+    this.#isDraining = true;
+    for (const task of all) this.cancel(task, reason);
+    this.#drain();
   }
 
   /** Cancels every task that is not settled. */
   cancelAll(reason: unknown): void {
-    for (const task of this.liveTasks()) this.cancel(task, reason);
+    this.cancelEach(this.liveTasks(), reason);
   }
 
   #settle(task: Task): void {
@@ -376,7 +447,7 @@ export class Kernel {
   }
 
   #publish(task: Task, from: TaskState | undefined, state: TaskState, error?: TaskError, place?: Place): void {
-    const { dependencies, notes } = task;
+    const { notes } = task;
     const event: TaskEvent = {
       run: this.run,
       id: task.id,
@@ -388,12 +459,19 @@ export class Kernel {
       executor: task.executor?.label,
       error,
       parent: task.parent?.id,
-      dependencies: from === undefined && dependencies !== undefined ? [dependencies].flat().map((cell) => cell.id) : undefined,
-      joins: state === 'joining' ? notes?.joins?.map((cell) => cell.id) : undefined,
+      dependencies: from === undefined ? idsOf(task.dependencies) : undefined,
+      joins: state === 'joining' ? idsOf(notes?.joins) : undefined,
       memoKey: notes?.memoKey,
       place,
     };
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        // Who listens must not disturb what happens.
+        this.#logThrown('a listener', error);
+      }
+    }
     if (channels.task.hasSubscribers) channels.task.publish(event);
   }
 
@@ -418,12 +496,22 @@ export class Kernel {
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
+  /** From now on calls are refused with a ClosedError. */
+  refuseCalls(): void {
+    this.#isClosed = true;
+  }
+
   /** Takes no more calls, cancels what is left, and closes the executors. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.refuseCalls();
     this.cancelAll('the run was closed');
-    const closed = await Promise.allSettled([...this.executors, this.joinExecutor].map((executor) => executor.close()));
-    for (const one of closed) if (one.status === 'rejected') this.log('error', `closing an executor failed: ${String(one.reason)}`);
+    const closed = await Promise.allSettled(
+      [...this.executors, this.joinExecutor].map(async (executor) => executor.close()),
+    );
+    for (const one of closed)
+      if (one.status === 'rejected') this.log('error', `closing an executor failed: ${String(one.reason)}`);
+    // Own elaborators may have something to finish.
+    await this.whenIdle();
     assert(this.#live === 0, `${this.#live} tasks were left unsettled when the kernel closed`);
   }
 
@@ -434,7 +522,10 @@ export class Kernel {
       answer: (attempt, answer) => this.#onAnswer(attempt, answer),
       report: (given, what, place) => {
         const { task } = given as TaskAttempt;
-        if (task.attempt === given) this.transition(task, what, undefined, place);
+        if (task.attempt !== given) return;
+        const { state } = task;
+        if (state === 'launched' || (what === 'running_ended' && state === 'running'))
+          this.transition(task, what, undefined, place);
       },
       output: (given, stream, text) => {
         const { task } = given as TaskAttempt;
@@ -448,11 +539,16 @@ export class Kernel {
   }
 
   /** An elaborator or executor that threw fails the task that it was asked about, and no other. */
-  #asTaskError(error: unknown, by: { name?: string; label?: string }): TaskError {
+  #asTaskError(error: unknown, by: Elaborator | Executor): TaskError {
     if (error instanceof ChervilError) return error as unknown as TaskError;
-    const where = by.name ?? by.label ?? 'kernel';
+    const where = 'label' in by ? by.label : by.name;
+    this.#logThrown(where, error);
+    const message = error instanceof Error ? error.message : String(error);
+    return 'label' in by ? new ExecutorFailedError(where, message, error) : new ElaboratorError(where, message, error);
+  }
+
+  #logThrown(where: string, error: unknown): void {
     this.log('error', `${where} threw: ${error instanceof Error ? error.stack : String(error)}`);
-    return new ExecutorFailedError(where, error instanceof Error ? error.message : String(error), error);
   }
 
   #link(task: Task): void {
@@ -474,16 +570,39 @@ export class Kernel {
 
 const none: readonly unknown[] = [];
 
+/** What tasks of one app pass. */
+interface Plan {
+  readonly path: readonly Elaborator[];
+  /** Those that are asked in the call itself. */
+  readonly accepting: readonly Elaborator[];
+}
+
+/** The place of the innermost elaborator that a task has entered, on its way down. One without `enter` counts as soon as it is next. */
+function lastEntered(task: Task): number {
+  let { place } = task;
+  while (place < task.path.length && task.path[place]?.enter === undefined) place++;
+  return place - 1;
+}
+
+/** Ids of the tasks among what is waited for; promises of others have none. */
+function idsOf(cells: Cell | readonly Cell[] | undefined): number[] | undefined {
+  return cells === undefined ? undefined : [cells].flat().flatMap(({ id }) => (id >= 0 ? [id] : []));
+}
+
+/** Why the tasks of an interrupted join are cancelled. */
+export function endedWith(parent: Task): string {
+  return `task ${parent.id} (${parent.app}), which called it, was ended`;
+}
+
 /** A while, as something to wait for. */
 class Delay implements Waitable {
   isSettled = false;
   #waiter: Waiter | undefined;
   readonly #cancel: () => void;
 
-  constructor(clock: Clock, ms: number, before: () => void) {
+  constructor(clock: Clock, ms: number) {
     this.#cancel = clock.after(ms, () => {
       this.isSettled = true;
-      before();
       this.#waiter?.onSettled(this);
     });
   }

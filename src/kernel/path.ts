@@ -22,13 +22,17 @@ export const go: Step = { do: 'go' };
 /**
  * One thing that happens to tasks on their way to an executor and back. Contract:
  * every task that was entered leaves exactly once, however it ends, except that one answered in `enter` does not leave,
- * and that a wait in `leave` is followed by another `leave` with the same outcome;
- * neither hook blocks; a hook that throws fails the task, and the elaborators above still leave.
+ * and that a wait in `leave` is followed by another `leave` with the same outcome (or, when the task is interrupted
+ * meanwhile, with that one; `task.isInterrupted` tells); `again` makes the way below it, and back to it, anew;
+ * neither hook blocks; a hook that throws fails the task with an ElaboratorError (its own `leave` is still called when
+ * `enter` threw, for what it had begun), and the elaborators above still leave.
  */
 export interface Elaborator {
   readonly name: string;
   /** Whether tasks of this app pass here at all. Asked once per app. Default: yes. */
   concerns?(app: AppRecord): boolean;
+  /** Asked in the call itself, before there is a task of it: what it throws, the call throws, and nothing else happens. */
+  accept?(task: Task): void;
   /** On the way to the executor. */
   enter?(task: Task): Step;
   /** On the way back. */

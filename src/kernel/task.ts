@@ -32,8 +32,6 @@ export interface TaskNotes {
   spent?: number;
   losses?: number;
   failures?: TaskError[];
-  /** cancel */
-  detachSignals?: () => void;
   /** deadline */
   clearDeadline?: () => void;
   /** wrap */
@@ -45,7 +43,7 @@ export interface TaskNotes {
   /** timeout */
   timeoutMs?: number;
   /** join */
-  joins?: readonly Cell[];
+  joins?: readonly Cell[] | undefined;
   children?: Set<Task>;
   /** route: executors that lost a try of this task. */
   lostOn?: Set<Executor>;

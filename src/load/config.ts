@@ -100,7 +100,11 @@ const known: readonly (keyof Config)[] = [
  * @example
  * export default defineConfig({ executors: [threads({ max: 4 })], retry: 2 });
  */
-export function defineConfig<const Executors extends readonly Executor[]>(config: Config<Executors>): Config<Executors> {
+export function defineConfig<const Executors extends readonly Executor[]>(
+  config: Config<Executors> & { readonly executors: Executors },
+): Config<Executors> & { readonly executors: Executors };
+export function defineConfig(config: Config & { readonly executors?: never }): Config;
+export function defineConfig(config: Config): Config {
   checkConfig(config);
   return config;
 }
@@ -124,10 +128,12 @@ export function checkConfig(config: unknown): asserts config is Config {
   problems.oneOf(given.exit, 'exit', ['wait', 'cancel']);
   problems.oneOf(given.log, 'log', ['debug', 'info', 'warn', 'error', false]);
   for (const key of ['memo', 'failFast', 'signals', 'echo'] as const) problems.oneOf(given[key], key, [true, false]);
-  if (given.nameLog !== undefined && typeof given.nameLog !== 'function') problems.add('nameLog', `expected a function, not ${show(given.nameLog)}`);
+  if (given.nameLog !== undefined && typeof given.nameLog !== 'function')
+    problems.add('nameLog', `expected a function, not ${show(given.nameLog)}`);
   checkCheckpoint(given.checkpoint, problems);
   checkList(given.wrap, 'wrap', problems, (one, path) => {
-    if ((one as { by?: unknown } | null)?.by !== 'reference') problems.add(path, "expected wrapper(new URL('./module.ts', import.meta.url), 'name')");
+    if ((one as { by?: unknown } | null)?.by !== 'reference')
+      problems.add(path, "expected wrapper(new URL('./module.ts', import.meta.url), 'name')");
   });
   checkList(given.elaborators, 'elaborators', problems, (one, path) => {
     const { before, make } = (one ?? {}) as Partial<ExtraElaborator>;
@@ -138,10 +144,15 @@ export function checkConfig(config: unknown): asserts config is Config {
   problems.throwIfAny('The configuration');
 }
 
-function checkList(value: unknown, path: string, problems: Problems, check: (one: unknown, path: string) => void): void {
+function checkList(
+  value: unknown,
+  path: string,
+  problems: Problems,
+  check: (one: unknown, path: string) => void,
+): void {
   if (value === undefined) return;
   if (!Array.isArray(value)) problems.add(path, `expected a list, not ${show(value)}`);
-  else value.forEach((one, index) => check(one, `${path}[${index}]`));
+  else for (const [index, one] of value.entries()) check(one, `${path}[${index}]`);
 }
 
 function checkExecutors(value: unknown, problems: Problems): void {
@@ -159,9 +170,16 @@ function checkExecutors(value: unknown, problems: Problems): void {
       return;
     }
     const first = labels.get(one.label);
-    if (first !== undefined) problems.add(`${path}.label`, `'${one.label}' is the label of executors[${first}] already; give one of them another`);
+    if (first !== undefined)
+      problems.add(
+        `${path}.label`,
+        `'${one.label}' is the label of executors[${first}] already; give one of them another`,
+      );
     else if (one.label === '' || one.label === '_parsl_internal' || /[^\w.-]/.test(one.label)) {
-      problems.add(`${path}.label`, `${show(one.label)} cannot be a label: letters, digits, '.', '_' and '-' can, and '_parsl_internal' is taken`);
+      problems.add(
+        `${path}.label`,
+        `${show(one.label)} cannot be a label: letters, digits, '.', '_' and '-' can, and '_parsl_internal' is taken`,
+      );
     }
     labels.set(one.label, first ?? index);
   });
@@ -177,7 +195,8 @@ function checkCheckpoint(value: unknown, problems: Problems): void {
   problems.unknownKeys(value, ['when', 'period', 'load'], 'checkpoint');
   problems.oneOf(when, 'checkpoint.when', ['task_exit', 'periodic', 'exit', 'manual']);
   problems.duration(period, 'checkpoint.period');
-  if (period !== undefined && when !== 'periodic') problems.add('checkpoint.period', "only makes sense with when: 'periodic'");
+  if (period !== undefined && when !== 'periodic')
+    problems.add('checkpoint.period', "only makes sense with when: 'periodic'");
   if (Array.isArray(load)) {
     load.forEach((one, index) => {
       if (typeof one !== 'string') problems.add(`checkpoint.load[${index}]`, `expected a path, not ${show(one)}`);

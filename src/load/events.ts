@@ -11,19 +11,21 @@ const capacity = 10_000;
 export class EventStream<Event> implements RunEvents<Event> {
   dropped = 0;
   readonly #stopListening: () => void;
+  readonly #onEnd: () => void;
   #queue: Event[] = [];
   #head = 0;
-  #waiting: ((result: IteratorResult<Event>) => void) | undefined;
+  readonly #waiting: ((result: IteratorResult<Event>) => void)[] = [];
   #isOver = false;
 
-  constructor(listen: (listener: (event: Event) => void) => () => void) {
+  /** @param onEnd called once, when it ends */
+  constructor(listen: (listener: (event: Event) => void) => () => void, onEnd: () => void = () => {}) {
+    this.#onEnd = onEnd;
     this.#stopListening = listen((event) => this.#onEvent(event));
   }
 
   #onEvent(event: Event): void {
-    if (this.#waiting !== undefined) {
-      const resolve = this.#waiting;
-      this.#waiting = undefined;
+    const resolve = this.#waiting.shift();
+    if (resolve !== undefined) {
       resolve({ value: event, done: false });
       return;
     }
@@ -44,9 +46,7 @@ export class EventStream<Event> implements RunEvents<Event> {
       return Promise.resolve({ value, done: false });
     }
     if (this.#isOver) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-    });
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   return(): Promise<IteratorResult<Event>> {
@@ -61,8 +61,8 @@ export class EventStream<Event> implements RunEvents<Event> {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#stopListening();
-    this.#waiting?.({ value: undefined, done: true });
-    this.#waiting = undefined;
+    for (const resolve of this.#waiting.splice(0)) resolve({ value: undefined, done: true });
+    this.#onEnd();
   }
 
   [Symbol.asyncIterator](): this {

@@ -1,11 +1,11 @@
 // A run: what load() gives. It holds the kernel and everything that was started for it, and ends all of that again.
 import { join } from 'node:path';
-import { LogFile } from '../base/log-file.ts';
+import type { LogFile } from '../base/log-file.ts';
 import { showDuration } from '../base/time.ts';
-import { setAmbient, withScope, ambientKernel } from '../kernel/current.ts';
+import { ambientKernel, setAmbient, withScope } from '../kernel/current.ts';
 import type { FailureLedger } from '../kernel/elaborators/observe.ts';
-import type { MemoStore } from '../kernel/memo/store.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { MemoStore } from '../kernel/memo/store.ts';
 import type { TaskEvent } from '../task/channels.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { StateCounts } from '../task/state.ts';
@@ -41,6 +41,8 @@ export interface RunParts {
   readonly undo: (() => void | Promise<void>)[];
 }
 
+const nagEveryMs = 10_000;
+
 /** A loaded run. `await using run = await load()` closes it at the end of the scope. */
 export class Run implements AsyncDisposable {
   /** Unique, also beyond this machine. */
@@ -50,7 +52,9 @@ export class Run implements AsyncDisposable {
   readonly #parts: RunParts;
   readonly #startedAt = Date.now();
   #closing: Promise<void> | undefined;
-  #isCancelled = false;
+  #isClosed = false;
+  #endNag = (): void => {};
+  readonly #streams = new Set<EventStream<TaskEvent>>();
 
   /** @internal */
   constructor(parts: RunParts) {
@@ -72,8 +76,12 @@ export class Run implements AsyncDisposable {
    * for await (const event of run.events()) if (event.state === 'failed') console.error(event.error?.message);
    */
   events(): RunEvents {
-    const stream = new EventStream<TaskEvent>((listener) => this.#parts.kernel.listen(listener));
-    this.#parts.undo.unshift(() => stream.end());
+    const stream = new EventStream<TaskEvent>(
+      (listener) => this.#parts.kernel.listen(listener),
+      () => this.#streams.delete(stream),
+    );
+    if (this.#isClosed) stream.end();
+    else this.#streams.add(stream);
     return stream;
   }
 
@@ -84,7 +92,6 @@ export class Run implements AsyncDisposable {
 
   /** Cancels every task that is not settled. The run stays open. */
   cancel(reason?: unknown): void {
-    this.#isCancelled = true;
     this.#parts.kernel.cancelAll(reason ?? 'the run was cancelled');
   }
 
@@ -105,7 +112,11 @@ export class Run implements AsyncDisposable {
 
   /** Failed tasks whose future nobody has looked at up to now. */
   unseenFailures(): UnseenFailure[] {
-    return this.#parts.ledger.unseen().tasks.map((task) => ({ id: task.id, app: task.app, error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never) }));
+    return this.#parts.ledger.unseen().tasks.map((task) => ({
+      id: task.id,
+      app: task.app,
+      error: task.outcome?.ok === false ? (task.outcome.error as TaskError) : (undefined as never),
+    }));
   }
 
   /**
@@ -123,28 +134,58 @@ export class Run implements AsyncDisposable {
 
   async #close(exit: 'wait' | 'cancel'): Promise<void> {
     const { kernel, undo, log, memo } = this.#parts;
-    if (exit === 'cancel') kernel.cancelAll('the run was closed');
-    const nag = setInterval(() => {
-      const { live } = kernel;
-      const oldest = [...kernel.liveTasks()].slice(-3).map((task) => task.describe()).reverse();
-      process.stderr.write(`chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`);
-    }, 10_000);
+    if (exit === 'cancel') {
+      kernel.refuseCalls();
+      kernel.cancelAll('the run was closed');
+    }
+    this.#endNag = kernel.clock.after(nagEveryMs, () => this.#nag());
     try {
       await this.wait();
     } finally {
-      clearInterval(nag);
+      this.#endNag();
     }
-    await kernel.close();
-    this.#reportUnseen();
-    memo?.close();
-    this.#logSummary(log);
-    for (const one of undo.splice(0).reverse()) await one();
-    if (ambientKernel() === kernel) setAmbient(undefined);
-    log?.close();
+    const steps: (() => unknown)[] = [
+      () => kernel.close(),
+      () => this.#reportUnseen(),
+      () => memo?.close(),
+      () => this.#logSummary(log),
+      () => {
+        this.#isClosed = true;
+        for (const stream of [...this.#streams]) stream.end();
+      },
+      ...undo.splice(0).reverse(),
+      () => {
+        if (ambientKernel() === kernel) setAmbient(undefined);
+      },
+      () => log?.close(),
+    ];
+    const problems: unknown[] = [];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        // What one step leaves behind must not keep the others from tidying up.
+        problems.push(error);
+      }
+    }
+    if (problems.length > 0)
+      throw problems.length === 1 ? problems[0] : new AggregateError(problems, 'The run did not close well.');
+  }
+
+  #nag(): void {
+    const { kernel } = this.#parts;
+    const { live } = kernel;
+    const oldest = [...kernel.liveTasks()]
+      .slice(-3)
+      .map((task) => task.describe())
+      .reverse();
+    process.stderr.write(
+      `chervil: waiting for ${live} ${live === 1 ? 'task' : 'tasks'}; Ctrl-C cancels (${oldest.join('; ')}${live > 3 ? '; …' : ''})\n`,
+    );
+    this.#endNag = kernel.clock.after(nagEveryMs, () => this.#nag());
   }
 
   #reportUnseen(): void {
-    if (this.#isCancelled) return;
     const { tasks, beyond } = this.#parts.ledger.unseen();
     if (tasks.length === 0) return;
     const count = tasks.length + beyond;
@@ -152,15 +193,22 @@ export class Run implements AsyncDisposable {
       const error = task.outcome?.ok === false ? (task.outcome.error as TaskError) : undefined;
       return `  ${error?.shortMessage ?? `task ${task.id} (${task.app})`}`;
     });
-    const more = count > shown.length ? `\n  and ${count - shown.length} more; see ${join(this.directory, 'chervil.log')}` : '';
-    process.stderr.write(`chervil: ${count} ${count === 1 ? 'task' : 'tasks'} failed and nobody looked:\n${shown.join('\n')}${more}\n`);
-    for (const task of tasks) if (task.outcome?.ok === false) this.#parts.log?.write(`unseen failure: ${(task.outcome.error as TaskError).stack ?? ''}\n`);
+    const more =
+      count > shown.length ? `\n  and ${count - shown.length} more; see ${join(this.directory, 'chervil.log')}` : '';
+    process.stderr.write(
+      `chervil: ${count} ${count === 1 ? 'task' : 'tasks'} failed and nobody looked:\n${shown.join('\n')}${more}\n`,
+    );
+    for (const task of tasks)
+      if (task.outcome?.ok === false)
+        this.#parts.log?.write(`unseen failure: ${(task.outcome.error as TaskError).stack ?? ''}\n`);
   }
 
   #logSummary(log: LogFile | undefined): void {
     if (log === undefined) return;
     const { counts, lateAnswers, total } = this.#parts.kernel;
-    log.write(`${new Date().toISOString()} info summary of ${total} tasks after ${showDuration(Date.now() - this.#startedAt)}\n`);
+    log.write(
+      `${new Date().toISOString()} info summary of ${total} tasks after ${showDuration(Date.now() - this.#startedAt)}\n`,
+    );
     for (const [state, count] of Object.entries(counts)) log.write(`  tasks in state ${state}: ${count}\n`);
     if (lateAnswers > 0) log.write(`  answers that came too late: ${lateAnswers}\n`);
   }

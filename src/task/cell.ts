@@ -29,12 +29,23 @@ function tellWaiters(): void {
       const cell = settled[next] as Cell;
       const waiters = cell.takeWaiters();
       if (waiters === undefined) continue;
-      if (Array.isArray(waiters)) for (const waiter of waiters) waiter.onSettled(cell);
-      else waiters.onSettled(cell);
+      if (Array.isArray(waiters)) for (const waiter of waiters) tell(waiter, cell);
+      else tell(waiters, cell);
     }
   } finally {
     settled.length = 0;
     telling = false;
+  }
+}
+
+/** One who throws must not keep the others from hearing: that is a bug, and surfaces as an uncaught exception of its own. */
+function tell(waiter: Waiter, cell: Cell): void {
+  try {
+    waiter.onSettled(cell);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -38,6 +38,20 @@ export abstract class ChervilError extends Error {
   }
 }
 
+/**
+ * Makes an error without a stack: for those that tell of other errors, or of somebody's wish. The kernel's own frames would
+ * explain nothing, and a hundred thousand tasks that fail because of one would pay for them.
+ */
+export function withoutStack<Made extends ChervilError>(make: () => Made): Made {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** The app's own code threw. `cause` is the error, rebuilt; `remote` is it as data. */
 export class AppError extends ChervilError {
   override readonly name = 'AppError';
@@ -130,7 +144,9 @@ export class DeadlineError extends ChervilError {
 export class CancelledError extends ChervilError {
   override readonly name = 'CancelledError';
   readonly code = 'CANCELLED';
-  constructor(reason?: unknown) {
+  constructor(given?: unknown) {
+    // One such error may be the reason for many tasks, and each has its own.
+    const reason = given instanceof CancelledError ? given.cause : given;
     const why = reason instanceof Error ? reason.message : reason === undefined ? '' : String(reason);
     super(
       why ? `The task was cancelled: ${why}` : 'The task was cancelled.',
@@ -153,29 +169,27 @@ abstract class PropagatedError extends ChervilError {
   readonly rootCause: unknown;
   /** From the nearest failure to the root: `['task 11', 'task 9']`. */
   readonly chain: readonly string[];
+  /** Links of the whole chain, also those that are only told by number. */
+  readonly #links: number;
   constructor(what: string, failures: readonly NamedFailure[]) {
-    const chain: string[] = [];
-    let root: unknown;
-    let level: readonly NamedFailure[] = failures;
-    for (;;) {
-      const first = level[0];
-      if (first === undefined) break;
-      chain.push(level.length > 1 ? `${first.description} (+ others)` : first.description);
-      root = first.error;
-      if (!(root instanceof PropagatedError)) break;
+    const first = failures[0] as NamedFailure;
+    const nearest = failures.length > 1 ? `${first.description} (+ others)` : first.description;
+    let root = first.error;
+    let chain = [nearest];
+    let links = 1;
+    if (root instanceof PropagatedError) {
+      links += root.#links;
+      chain = [nearest, ...root.chain];
       // A long chain would repeat itself in every message: its middle is told by number.
-      if (root.chain.length > 20) {
-        chain.push(...root.chain.slice(0, 3), `… ${root.chain.length - 6} more …`, ...root.chain.slice(-3));
-        root = root.rootCause;
-        break;
-      }
-      level = root.failures;
+      if (links > 20) chain = [...chain.slice(0, 4), `… ${links - 7} more …`, ...chain.slice(-3)];
+      root = root.rootCause;
     }
     const cause = root instanceof Error ? `${root.name}: ${root.message}` : String(root);
-    super(`${what}. The representative cause is via ${chain.join(' <- ')}: ${cause}`, { cause: root });
+    super(`${what}, by way of ${chain.join(' <- ')}: ${cause}`, { cause: root });
     this.failures = failures;
     this.rootCause = root;
     this.chain = chain;
+    this.#links = links;
   }
 }
 
@@ -260,9 +274,12 @@ export class ExecutorFailedError extends ChervilError {
   override readonly name = 'ExecutorFailedError';
   readonly code = 'EXECUTOR_FAILED';
   readonly executor: string;
-  constructor(executor: string, message: string, cause?: unknown) {
-    super(`Executor '${executor}' cannot run tasks: ${message}`, cause === undefined ? {} : { cause });
+  /** The message without the executor. */
+  readonly problem: string;
+  constructor(executor: string, problem: string, cause?: unknown) {
+    super(`Executor '${executor}' cannot run tasks: ${problem}`, cause === undefined ? {} : { cause });
     this.executor = executor;
+    this.problem = problem;
   }
 }
 
@@ -342,6 +359,17 @@ export class RetryPolicyError extends ChervilError {
   }
 }
 
+/** An elaborator threw, or said something that it cannot say. Chervil's own do neither: this is about one from the configuration. */
+export class ElaboratorError extends ChervilError {
+  override readonly name = 'ElaboratorError';
+  readonly code = 'ELABORATOR';
+  readonly elaborator: string;
+  constructor(elaborator: string, problem: string, cause?: unknown) {
+    super(`The elaborator '${elaborator}' went wrong: ${problem}`, cause === undefined ? {} : { cause });
+    this.elaborator = elaborator;
+  }
+}
+
 /** Something that a call asks for and its executor cannot do. */
 export class UnsupportedError extends ChervilError {
   override readonly name = 'UnsupportedError';
@@ -372,6 +400,7 @@ export type TaskError =
   | MemoKeyError
   | MemoCycleError
   | RetryPolicyError
+  | ElaboratorError
   | UnsupportedError;
 
 /** One thing that is wrong with a configuration. */

@@ -1,7 +1,7 @@
 // What a call of an app gives at once. Futures are promises; the promise object itself is made when somebody asks for it.
 import { inspect } from 'node:util';
 import { Cell, type Waitable, type Waiter } from './cell.ts';
-import { AppError, type TaskError } from './errors.ts';
+import { AppError, ChervilError, type TaskError } from './errors.ts';
 import { fail, type Outcome, succeed } from './outcome.ts';
 import type { TaskState } from './state.ts';
 
@@ -65,7 +65,6 @@ export class TaskFuture<Value> implements Future<Value> {
     return 'Future';
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: a future is a promise
   then<Fulfilled = Value, Rejected = never>(
     onFulfilled?: ((value: Value) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,
@@ -73,7 +72,9 @@ export class TaskFuture<Value> implements Future<Value> {
     return (this.#cell.promise() as Promise<Value>).then(onFulfilled, onRejected);
   }
 
-  catch<Rejected = never>(onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null): Promise<Value | Rejected> {
+  catch<Rejected = never>(
+    onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Value | Rejected> {
     return (this.#cell.promise() as Promise<Value>).catch(onRejected);
   }
 
@@ -95,7 +96,12 @@ export class TaskFuture<Value> implements Future<Value> {
 
   [inspect.custom](depth: number, options: object): string {
     const { id, app, state, outcome } = this.#cell;
-    const end = outcome === undefined ? '' : outcome.ok ? `: ${inspect(outcome.value, { ...options, depth })}` : `: ${inspectError(outcome.error)}`;
+    const end =
+      outcome === undefined
+        ? ''
+        : outcome.ok
+          ? `: ${inspect(outcome.value, { ...options, depth })}`
+          : `: ${inspectError(outcome.error)}`;
     return `Future(task ${id}, ${app}, ${state}${end})`;
   }
 }
@@ -173,20 +179,31 @@ class DerivedCell extends Cell implements Waiter, FutureSource {
       this.settle(fail(changeFailed(error)));
       return;
     }
-    if (changed instanceof Promise) {
-      changed.then(
-        (value) => this.settle(succeed(value)),
-        (error) => this.settle(fail(changeFailed(error))),
-      );
-    } else {
+    if (!isThenable(changed)) {
       this.settle(succeed(changed));
+      return;
     }
+    const given = TaskFuture.cellOf(changed) ?? new ForeignCell(changed);
+    given.observe();
+    const pass = (): void => {
+      const { outcome: later } = given;
+      this.settle(later?.ok ? later : fail(changeFailed(later?.error)));
+    };
+    if (given.isSettled) pass();
+    else given.attach({ waitsFor: () => true, onSettled: pass });
   }
 }
 
-function changeFailed(thrown: unknown): AppError {
+/** The failure of a task stays what it is; anything else is the change's own. */
+function changeFailed(thrown: unknown): TaskError {
+  if (thrown instanceof ChervilError && thrown.task !== undefined) return thrown as unknown as TaskError;
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   return new AppError({ name: error.name, message: error.message, stack: error.stack ?? '' }, thrown);
+}
+
+/** Anything with a `then`: a future, or a promise that is not ours. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** A promise that is not ours, as something to wait for. */
@@ -196,10 +213,14 @@ export class ForeignCell extends Cell implements FutureSource {
 
   constructor(promise: PromiseLike<unknown>) {
     super();
-    promise.then(
-      (value) => this.settle(succeed(value)),
-      (error) => this.settle(fail(error)),
-    );
+    try {
+      promise.then(
+        (value) => this.settle(succeed(value)),
+        (error) => this.settle(fail(error)),
+      );
+    } catch (error) {
+      this.settle(fail(error));
+    }
   }
 
   get state(): TaskState {
@@ -217,8 +238,10 @@ export class Countdown implements Waitable, Waiter {
   #waiter: Waiter | undefined;
   #isOver = false;
   readonly #failFast: boolean;
+  readonly #cells: readonly Cell[];
 
   constructor(cells: readonly Cell[], failFast: boolean) {
+    this.#cells = cells;
     this.#failFast = failFast;
     this.#left = 0;
     for (const cell of cells) {
@@ -242,7 +265,13 @@ export class Countdown implements Waitable, Waiter {
 
   detach(): void {
     this.#waiter = undefined;
+    this.#turnAway();
+  }
+
+  /** Nothing is kept by those that are not settled. */
+  #turnAway(): void {
     this.#isOver = true;
+    if (this.#left > 0) for (const cell of this.#cells) if (!cell.isSettled) cell.detach(this);
   }
 
   waitsFor(): boolean {
@@ -253,7 +282,7 @@ export class Countdown implements Waitable, Waiter {
     this.#left--;
     if (this.#isOver) return;
     if (this.#left > 0 && !(this.#failFast && by instanceof Cell && by.outcome?.ok === false)) return;
-    this.#isOver = true;
+    this.#turnAway();
     this.#waiter?.onSettled(this);
   }
 }

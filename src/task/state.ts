@@ -20,14 +20,17 @@ export const taskStates = {
 /** Where a task is in its life. Final are `exec_done`, `memo_done`, `failed` and `dep_fail`. */
 export type TaskState = keyof typeof taskStates;
 
-/** What may follow what. A final state is followed by nothing. */
+/**
+ * What may follow what. A final state is followed by nothing. `exec_done` without `launched` is an answer that an elaborator
+ * of the user's gave in place of the executor.
+ */
 export const mayFollow = {
-  pending: ['launched', 'memo_done', 'failed', 'dep_fail', 'fail_retryable'],
+  pending: ['launched', 'exec_done', 'memo_done', 'failed', 'dep_fail', 'fail_retryable'],
   launched: ['running', 'running_ended', 'exec_done', 'joining', 'fail_retryable', 'failed', 'dep_fail'],
   running: ['running_ended', 'exec_done', 'joining', 'fail_retryable', 'failed', 'dep_fail'],
   running_ended: ['exec_done', 'joining', 'fail_retryable', 'failed', 'dep_fail'],
-  joining: ['exec_done', 'failed', 'dep_fail'],
-  fail_retryable: ['pending', 'failed'],
+  joining: ['exec_done', 'fail_retryable', 'failed', 'dep_fail'],
+  fail_retryable: ['pending', 'exec_done', 'failed'],
   exec_done: [],
   memo_done: [],
   failed: [],

@@ -14,6 +14,7 @@ import type {
   FunctionText,
   ImportedName,
 } from '../task/ports.ts';
+import { importing, isNative, registerTypeScript } from './typescript.ts';
 import { decodeValue } from './values.ts';
 
 /** Property of an app's wrapper that holds the user's own function. */
@@ -111,6 +112,9 @@ function makeFunction(source: FunctionByValue): CallableFunction | Promise<Calla
   const imports = Object.entries(source.imports).map(async ([key, imported]) => {
     values.set(key, await importName(imported));
   });
+  // What such a body imports when it is called is not seen here.
+  if (!isNative && Object.values(source.functions).some(({ code }) => /\bimport\s*\(.*\.[cm]?tsx?\b/.test(code)))
+    imports.push(registerTypeScript());
   if (!(captures instanceof Promise) && imports.length === 0) return assemble(source, captures, values);
   return Promise.all([captures, ...imports]).then(([captures]) => assemble(source, captures, values));
 }
@@ -216,7 +220,7 @@ async function importModule({ module, from, type }: ImportedName): Promise<Recor
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })() as (module: string, options?: object) => Promise<Record<string, unknown>>;
   try {
-    return await load(module, type === undefined ? undefined : { with: { type } });
+    return await importing(module, () => load(module, type === undefined ? undefined : { with: { type } }));
   } catch (error) {
     if (error instanceof ChervilError) throw error;
     throw new FunctionNotFoundError(module, explainImport(module, from, error), error);
@@ -232,7 +236,7 @@ function explainImport(module: string, from: string, error: unknown): string {
     return `Cannot import ${module} on ${hostname()}: ${textOf(error)}. Install what it needs where the worker runs${/^(file|node):/.test(module) ? '' : `, so that ${from} can import it`}.`;
   }
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-    return `Cannot import ${module}: this worker (Node.js ${process.versions.node}) loads no TypeScript. Start the program with "chervil run", use Node.js 24, or compile the module.`;
+    return `Cannot import ${module}: this worker (Node.js ${process.versions.node}) cannot load such a file. Use .ts, .js or .mjs, or compile the module.`;
   }
   return `${module} failed while it was imported: ${textOf(error)}`;
 }

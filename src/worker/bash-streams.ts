@@ -87,6 +87,29 @@ function openWithDirectory(path: string, flags: number): number {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   return openSync(path, flags);
+}
+
+/** As `mkdir -p`. Node's own `recursive` never returns where a file system answers ENOENT for a new directory, as /proc does. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path) throw error;
+    makeDirectory(parent);
+    mkdirOnce(path);
+  }
+}
+
+function mkdirOnce(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another task made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }

@@ -158,9 +158,9 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
       selector: 'random',
       unknownSelector: undefined,
       runId: 'r',
-      log: { kind: 'file' },
+      log: { kind: 'file', level: 20 },
       checksVersions: true,
-      era: undefined,
+      eras: [],
     }),
   ]);
   const ready = encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from('raw'))));

@@ -47,7 +47,7 @@ export class FrameInterchange {
       selector: chance(2) === 0 ? 'random' : 'block-id',
       random: () => chance(2 ** 30) / 2 ** 30,
       versions: { onMismatch: 'refuse', parsl: '2026.07.27', python: '3.11' },
-      submitEra: 'H',
+      submitEras: ['H'],
       isMonitored: true,
       logLevel: 'debug',
     });

@@ -189,7 +189,9 @@ describe('malformed messages', () => {
           );
         }
         if (
-          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float|other_encoding/.test(row.case)
+          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float|other_encoding/.test(
+            row.case,
+          )
         ) {
           sure(read.ok || row.case === 'ctl_unknown_type_unregistered', row.case);
         } else if (/^(ctl|reg)/.test(row.case) && row.case !== 'reg_missing_max_capacity') {
@@ -450,13 +452,13 @@ describe('the configuration', () => {
       const read = readConfig(encode(dictOf({ ...base, ...more })));
       sure(read.ok);
       assert.equal(read.value.selector, 'block-id');
-      return [read.value.era, read.value.poolPorts, ...read.value.workerPorts];
+      return [read.value.eras.join(''), read.value.poolPorts, ...read.value.workerPorts];
     };
-    assert.deepEqual(era({ worker_ports: null }), ['B', 'two']);
-    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['B', 'two', 1, 2]);
-    assert.deepEqual(era({ worker_port: 50_000 }), ['D', 'one', 50_000]);
-    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), [undefined, 'one']);
-    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['G', 'one']);
+    assert.deepEqual(era({ worker_ports: null }), ['AB', 'two']);
+    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['AB', 'two', 1, 2]);
+    assert.deepEqual(era({ worker_port: 50_000 }), ['CD', 'one', 50_000]);
+    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), ['DEFG', 'one']);
+    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['GHI', 'one']);
   });
 
   it('names all faults at once', () => {
@@ -470,8 +472,7 @@ describe('the configuration', () => {
     log.steps.push({ do: 'state', state: dictOf({ format_string: 'X %(message)s', level: 10 }) });
     const read = readConfig(encode(dictOf({ ...base, worker_port: null, logging_level: 20, log_config: log })));
     sure(read.ok);
-    assert.deepEqual(read.value.log, { kind: 'file', format: 'X %(message)s' });
-    assert.equal(read.value.isDebug, true);
+    assert.deepEqual(read.value.log, { kind: 'file', level: 10, format: 'X %(message)s' });
   });
 
   it('knows the log kinds, and replaces selectors it does not know', () => {

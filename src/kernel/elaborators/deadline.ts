@@ -1,5 +1,5 @@
 // deadline: ends a task that is not done so long after its call, wherever it is by then.
-import { DeadlineError } from '../../task/errors.ts';
+import { DeadlineError, withoutStack } from '../../task/errors.ts';
 import { fail } from '../../task/outcome.ts';
 import type { Kernel } from '../kernel.ts';
 import { type Elaborator, go } from '../path.ts';
@@ -11,7 +11,7 @@ export function deadline(kernel: Kernel): Elaborator {
     enter(task) {
       const { deadlineMs } = task.record;
       task.note().clearDeadline = kernel.clock.after(deadlineMs, () => {
-        kernel.interrupt(task, fail(new DeadlineError(deadlineMs)));
+        kernel.interrupt(task, fail(withoutStack(() => new DeadlineError(deadlineMs))));
       });
       return go;
     },

@@ -1,6 +1,6 @@
 // dependencies: waits for the futures among the arguments, and puts their values in their place.
 import type { Cell } from '../../task/cell.ts';
-import { DependencyError, type NamedFailure } from '../../task/errors.ts';
+import { DependencyError, type NamedFailure, withoutStack } from '../../task/errors.ts';
 import { Countdown } from '../../task/future.ts';
 import { fail, type Outcome } from '../../task/outcome.ts';
 import { substitute } from '../arguments.ts';
@@ -19,7 +19,8 @@ export function dependencies(failFast: boolean): () => Elaborator {
         return { do: 'wait', for: awaited as Cell };
       }
       const failures = failuresOf(Array.isArray(awaited) ? awaited : [awaited]);
-      if (failures !== undefined) return { do: 'answer', outcome: fail(new DependencyError(failures)) };
+      if (failures !== undefined)
+        return { do: 'answer', outcome: fail(withoutStack(() => new DependencyError(failures))) };
       const substituted = substitute(task.args);
       task.args = substituted.args;
       task.plainArgs = substituted.isPlain;

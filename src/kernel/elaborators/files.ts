@@ -1,10 +1,12 @@
 // files: decides where the output of a command goes, and which files it has to make. Local files need no staging.
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { AppDefinitionError } from '../../task/errors.ts';
 import { fileUrl } from '../../task/file.ts';
 import type { CommandFiles, StreamTarget } from '../../task/ports.ts';
-import { fileURLToPath } from 'node:url';
 import { AUTO_LOGNAME, type StreamOption } from '../app-record.ts';
-import { type Elaborator, go } from '../path.ts';
+import type { Elaborator } from '../path.ts';
 import type { Task } from '../task.ts';
 
 /** What a function that names output files is told. */
@@ -28,20 +30,32 @@ export function logNamesIn(runDirectory: string): NameLog {
 }
 
 export function files(nameLog: NameLog): () => Elaborator {
-  const target = (task: Task, stream: 'stdout' | 'stderr', option: StreamOption | undefined): StreamTarget | undefined => {
+  const target = (
+    task: Task,
+    stream: 'stdout' | 'stderr',
+    option: StreamOption | undefined,
+  ): StreamTarget | undefined => {
     if (option === 'inherit') return undefined;
     if (option === undefined || option === AUTO_LOGNAME) {
       const { id: taskId, app, record } = task;
-      return { path: nameLog({ taskId, app, label: record.label, stream }), mode: 'append' };
+      const path: unknown = nameLog({ taskId, app, label: record.label, stream });
+      if (typeof path !== 'string' || path === '') {
+        throw new AppDefinitionError(
+          `nameLog must give a path for the ${stream} of task ${taskId} (${app}), not ${inspect(path)}. Check nameLog in the configuration.`,
+        );
+      }
+      return { path: resolve(path), mode: 'append' };
     }
-    const { path, mode = 'append' } = typeof option === 'object' && 'path' in option ? option : { path: option as string | URL };
+    const { path, mode = 'append' } =
+      typeof option === 'object' && 'path' in option ? option : { path: option as string | URL };
     return { path: fileURLToPath(fileUrl(path)), mode };
   };
 
   return () => ({
     name: 'files',
     concerns: (app) => app.body.kind === 'bash',
-    enter(task) {
+    // In the call, so that what nameLog throws is thrown there, and a relative path is taken from where that was.
+    accept(task) {
       const { stdout, stderr } = task.record;
       const chosen: CommandFiles = {
         stdout: target(task, 'stdout', stdout),
@@ -49,7 +63,6 @@ export function files(nameLog: NameLog): () => Elaborator {
         outputs: task.notes?.outputs ?? [],
       };
       task.files = chosen;
-      return go;
     },
   });
 }

@@ -2,11 +2,10 @@
 // joined futures give is remembered, and their failures are not retried here, as each had its own tries.
 import { inspect } from 'node:util';
 import { Cell } from '../../task/cell.ts';
-import { JoinError, JoinResultError } from '../../task/errors.ts';
-import { Countdown, ForeignCell, TaskFuture } from '../../task/future.ts';
+import { JoinError, JoinResultError, withoutStack } from '../../task/errors.ts';
+import { Countdown, ForeignCell, isThenable, TaskFuture } from '../../task/future.ts';
 import { fail, type Outcome, succeed } from '../../task/outcome.ts';
-import { isThenable } from '../arguments.ts';
-import type { Kernel } from '../kernel.ts';
+import { endedWith, type Kernel } from '../kernel.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 import { failuresOf } from './dependencies.ts';
@@ -33,7 +32,10 @@ export function join(kernel: Kernel): Elaborator {
       const joined = task.notes?.joins ?? begin(kernel, task, outcome.value);
       if (joined instanceof JoinResultError) return { do: 'answer', outcome: fail(joined) };
       const open = joined.filter((cell) => !cell.isSettled);
-      if (open.length > 0) return { do: 'wait', for: open.length === 1 ? (open[0] as Cell) : new Countdown(open, false) };
+      if (open.length > 0)
+        return { do: 'wait', for: open.length === 1 ? (open[0] as Cell) : new Countdown(open, false) };
+      // Should its body run once more, it is about what that gives.
+      task.note().joins = undefined;
       return { do: 'answer', outcome: gatherOutcome(joined, Array.isArray(outcome.value)) };
     },
   };
@@ -67,12 +69,14 @@ function cellFor(value: unknown): Cell | Wrong {
 
 function gatherOutcome(cells: readonly Cell[], isList: boolean): Outcome {
   const failures = failuresOf(cells);
-  if (failures !== undefined) return fail(new JoinError(failures));
+  if (failures !== undefined) return fail(withoutStack(() => new JoinError(failures)));
   const values = cells.map(({ outcome }) => (outcome?.ok ? outcome.value : undefined));
   return succeed(isList ? values : values[0]);
 }
 
 /** What the body of an interrupted join submitted serves nobody any more. */
 function cancelChildren(kernel: Kernel, task: Task): void {
-  for (const child of [...(task.notes?.children ?? [])]) kernel.cancel(child, `task ${task.id} (${task.app}), which called it, was ended`);
+  const children = [...(task.notes?.children ?? [])];
+  for (const child of children) child.observe();
+  kernel.cancelEach(children, endedWith(task));
 }

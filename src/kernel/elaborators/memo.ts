@@ -1,7 +1,7 @@
 // memo: answers a call that equals an earlier one. Equal calls in flight share one execution: they follow the key, not the
 // leader, so when the leader is cancelled, times out or is lost, the next of them leads.
 import type { Cell, Waitable, Waiter } from '../../task/cell.ts';
-import { MemoCycleError, type TaskError } from '../../task/errors.ts';
+import { ChervilError, DependencyError, JoinError, MemoCycleError, type TaskError } from '../../task/errors.ts';
 import { fail, type Outcome } from '../../task/outcome.ts';
 import type { MemoStore } from '../memo/store.ts';
 import { type Elaborator, go } from '../path.ts';
@@ -89,18 +89,31 @@ export function memo(store: MemoStore): () => Elaborator {
 
 /** What the app itself gave: its value, or its own failure. That it was cancelled, timed out or lost says nothing of the call. */
 function isShared(outcome: Outcome): boolean {
-  return outcome.ok || ownFailures.has((outcome.error as TaskError).code);
+  return outcome.ok || isOwnFailure(outcome.error);
 }
 
-const ownFailures: ReadonlySet<TaskError['code']> = new Set([
+/** A join's failure is its own if those of the joined tasks are theirs. */
+function isOwnFailure(root: unknown): boolean {
+  const seen = new Set<unknown>();
+  const errors = [root];
+  for (let error = errors.pop(); error !== undefined; error = errors.pop()) {
+    if (seen.has(error) || !(error instanceof ChervilError)) continue;
+    seen.add(error);
+    if (error instanceof JoinError || error instanceof DependencyError)
+      errors.push(...error.failures.map((failure) => failure.error));
+    else if (!ownFailures.has(error.code)) return false;
+  }
+  return true;
+}
+
+const ownFailures: ReadonlySet<string> = new Set([
   'APP_ERROR',
   'BASH_EXIT',
   'BASH_NO_COMMAND',
   'MISSING_OUTPUTS',
-  'JOIN',
   'JOIN_RESULT',
   'SERIALIZATION',
-] as const);
+] satisfies TaskError['code'][]);
 
 /** Whether `leader`, being a join, waits for `follower` already, through its children, their dependencies and their leaders. */
 function wouldWaitForItself(leader: Task, follower: Task, flights: ReadonlyMap<string, Flight>): boolean {

@@ -13,7 +13,10 @@ export function retry(general: RetryPolicy | undefined): () => Elaborator {
     concerns: (app) => (app.retry ?? general) !== undefined,
     leave(task, outcome) {
       if (outcome.ok || task.isInterrupted) return go;
-      return decide(task, outcome.error as TaskError, (task.record.retry ?? general) as RetryPolicy);
+      const error = outcome.error as TaskError;
+      // What a body awaited in vain had its own tries.
+      if (error.code === 'JOIN') return go;
+      return decide(task, error, (task.record.retry ?? general) as RetryPolicy);
     },
   });
 }

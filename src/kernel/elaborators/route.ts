@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel.ts';
 import { type Elaborator, go } from '../path.ts';
 
 export function route(kernel: Kernel): Elaborator {
-  const allowedFor = new Map<readonly string[], readonly Executor[]>();
+  const allowedFor = new WeakMap<readonly string[], readonly Executor[]>();
 
   const allowed = (app: AppRecord): readonly Executor[] => {
     if (app.executors === undefined) return kernel.executors;
@@ -46,7 +46,9 @@ export function route(kernel: Kernel): Elaborator {
       if (best === undefined) {
         const first = candidates[0] as Executor;
         const why = kernel.brokenBy(first);
-        const error = new ExecutorFailedError(first.label, why?.message ?? 'it is gone', why);
+        // A new error for each task, as each says which task it is about.
+        const said = why instanceof ExecutorFailedError ? why.problem : why?.message;
+        const error = new ExecutorFailedError(first.label, said ?? 'it is gone', why);
         return { do: 'answer', outcome: fail(error) };
       }
       task.executor = best;

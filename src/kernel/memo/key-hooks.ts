@@ -21,7 +21,8 @@ const hooks = new Map<object, Hook>();
  *
  * @example
  * class Matrix {
- *   constructor(readonly rows: number, readonly data: Float64Array) {}
+ *   readonly rows = 3;
+ *   readonly data = new Float64Array(9);
  * }
  * memoHook(Matrix, (matrix) => [matrix.rows, matrix.data]);
  */

@@ -1,4 +1,5 @@
 // What a run remembers: in memory for this run, and, with a checkpoint, on disk for the next. The elaborator `memo` asks it.
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { Waitable, Waiter } from '../../task/cell.ts';
 import { CheckpointError, MemoKeyError } from '../../task/errors.ts';
@@ -37,6 +38,8 @@ export class MemoStore {
   readonly #parts: MemoStoreParts;
   readonly #remembered = new Map<string, Remembered>();
   readonly #identities = new WeakMap<object, FunctionIdentity>();
+  readonly #localKeys = new WeakMap<CallableFunction, string>();
+  readonly #sameText = new Map<string, number>();
 
   constructor(parts: MemoStoreParts) {
     this.#parts = parts;
@@ -56,7 +59,10 @@ export class MemoStore {
     try {
       part = option.key(...args);
     } catch (cause) {
-      throw new MemoKeyError(`The memo key function of ${record.name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new MemoKeyError(
+        `The memo key function of ${record.name} threw: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     return memoKeyOf(identity, part, options);
   }
@@ -65,10 +71,32 @@ export class MemoStore {
     const { record } = task;
     const known = this.#identities.get(record);
     if (known !== undefined) return known;
-    const { source, name } = record.body;
-    const identity = { name, source: record.memo?.function === 'name' || source === undefined ? undefined : this.#parts.identityOf(source) };
+    const { source, local } = record.body;
+    const byName = record.memo?.function === 'name';
+    const own = byName
+      ? undefined
+      : source !== undefined
+        ? this.#parts.identityOf(source)
+        : local && this.#localIdentity(local);
+    const identity = { name: record.name, source: own };
     this.#identities.set(record, identity);
     return identity;
+  }
+
+  /**
+   * The body of a join is not sent, and what it captured is not known: it is its text. Functions made of the same text may
+   * have captured different things, so they are told apart by the order of their first calls.
+   */
+  #localIdentity(local: CallableFunction): FunctionIdentity['source'] {
+    let key = this.#localKeys.get(local);
+    if (key === undefined) {
+      const text = createHash('sha256').update(String(local)).digest('hex');
+      const before = this.#sameText.get(text) ?? 0;
+      this.#sameText.set(text, before + 1);
+      key = `join ${text} ${before}`;
+      this.#localKeys.set(local, key);
+    }
+    return { by: 'value', key };
   }
 
   /** The outcome of an equal call, from this run or an earlier one; its outputs still exist. */

@@ -77,6 +77,7 @@ const rows = {
   CANCELLED: { details: nothing, make: () => new CancelledError() },
   DEPENDENCY: 'as text',
   JOIN: 'as text',
+  ELABORATOR: 'as text',
   JOIN_RESULT: { details: nothing, make: () => new JoinResultError() },
   WORKER_LOST: {
     details: ({ worker, host, exitCode, signal, reason, stderrTail }) => ({
@@ -102,8 +103,8 @@ const rows = {
     make: (details) => new ManagerLostError(details.text('manager'), details.text('host')),
   },
   EXECUTOR_FAILED: {
-    details: ({ executor }) => ({ executor }),
-    make: (details) => new ExecutorFailedError(details.text('executor'), ''),
+    details: ({ executor, problem }) => ({ executor, problem }),
+    make: (details) => new ExecutorFailedError(details.text('executor'), details.text('problem')),
   },
   SERIALIZATION: {
     details: ({ path }) => ({ path }),

@@ -39,19 +39,20 @@ export interface InterchangeConfig {
   readonly runId: string | undefined;
   readonly log: LogChoice;
   readonly checksVersions: boolean;
-  /** The submitter's era, if the form of its configuration tells. */
-  readonly era: Era | undefined;
+  /** The eras whose submitters write a configuration of this form. */
+  readonly eras: readonly Era[];
 }
 
 /**
- * Which log a submitter wants: text lines (with a format string of Python's logging, if one was given), JSON lines, none.
- * `unknown` names a class we do not know.
+ * Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. Lines below
+ * `level`, one of Python's numbers (10 debug, 20 info, 30 warning, 40 error), are not wanted; `format` is a format
+ * string of Python's logging.
  */
 export type LogChoice =
-  | { readonly kind: 'file'; readonly format?: string }
-  | { readonly kind: 'json' }
+  | { readonly kind: 'file'; readonly level: number; readonly format?: string }
+  | { readonly kind: 'json'; readonly level: number }
   | { readonly kind: 'none' }
-  | { readonly kind: 'unknown'; readonly name: string };
+  | { readonly kind: 'unknown'; readonly level: number; readonly name: string };
 
 const configLimits: Partial<PickleLimits> = { maxBytes: 16 * 1024 * 1024, maxDepth: 100 };
 
@@ -103,6 +104,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
   const hubAddress = text(config.get('hub_address'));
   const hubPort = toNumber(config.get('hub_zmq_port'));
   const selector = className(config.get('manager_selector'));
+  const level = toNumber(config.get('logging_level')) ?? 20;
   const [tasks = 0, results = 0, command = 0] = clientPorts;
   if (clientAddress === undefined || logdir === undefined || faults.length > 0) {
     return { ok: false, error: `the configuration is wrong: ${faults.join('; ')}` };
@@ -119,14 +121,14 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       hub: hubAddress !== undefined && hubPort !== undefined ? { address: hubAddress, port: hubPort } : undefined,
       heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
       logdir,
-      isDebug: (logLevel(config.get('log_config')) ?? toNumber(config.get('logging_level')) ?? 20) <= 10,
+      isDebug: level <= 10,
       certDir: text(config.get('cert_dir')),
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
       runId: text(config.get('run_id')),
-      log: logChoice(config.get('log_config')),
+      log: logChoice(config.get('log_config'), level),
       checksVersions: config.get('_check_python_mismatch') !== false,
-      era: eraOfConfig(config),
+      eras: erasOfConfig(config),
     },
   };
 }
@@ -152,36 +154,34 @@ function className(value: PickleValue | undefined): string | undefined {
   return made instanceof PyGlobal ? made.name : 'an object made by no class';
 }
 
-/** The level inside a log configuration; it goes before `logging_level`. */
-function logLevel(value: PickleValue | undefined): number | undefined {
-  return value instanceof PyObject ? toNumber(field(value.state ?? null, 'level')) : undefined;
-}
-
-function logChoice(value: PickleValue | undefined): LogChoice {
+/** @param usual - the level where the choice names none */
+function logChoice(value: PickleValue | undefined, usual: number): LogChoice {
   const name = className(value);
+  const level = toNumber(attribute(value, 'level')) ?? usual;
+  const format = attribute(value, 'format_string');
   switch (name) {
     case undefined:
-      return { kind: 'file' };
-    case 'FileLogging': {
-      const format = value instanceof PyObject ? field(value.state ?? null, 'format_string') : undefined;
-      // Parsl's own default names threads and lines of code: nothing that is here.
-      const isOwn = typeof format === 'string' && !format.includes('%(thread)d');
-      return isOwn && format.length <= 4_096 ? { kind: 'file', format } : { kind: 'file' };
-    }
+    case 'FileLogging':
+      return { kind: 'file', level, ...(typeof format === 'string' && format.length <= 4_096 ? { format } : {}) };
     case 'JSONLogging':
-      return { kind: 'json' };
+      return { kind: 'json', level };
     case 'NoopLogging':
       return { kind: 'none' };
     default:
-      return { kind: 'unknown', name };
+      return { kind: 'unknown', level: usual, name };
   }
 }
 
-/** Only what is certain: between 2025.09.15 and 2026.05.18 the configuration looks the same in eras D to G. */
-function eraOfConfig(config: PickleValue): Era | undefined {
-  if (field(config, 'worker_ports') !== undefined) return 'B';
-  if (field(config, 'log_config') !== undefined) return 'G';
-  return field(config, '_check_python_mismatch') === undefined ? 'D' : undefined;
+/** An attribute of a pickled object that has no reduction of its own: its state is the dict of them. */
+function attribute(value: PickleValue | undefined, name: string): PickleValue | undefined {
+  return value instanceof PyObject ? field(value.state ?? null, name) : undefined;
+}
+
+/** Between 2025.09.15 and 2026.05.18 the form did not change; only tasks tell more then. */
+function erasOfConfig(config: PickleValue): readonly Era[] {
+  if (field(config, 'worker_ports') !== undefined) return ['A', 'B'];
+  if (field(config, 'log_config') !== undefined) return ['G', 'H', 'I'];
+  return field(config, '_check_python_mismatch') === undefined ? ['C', 'D'] : ['D', 'E', 'F', 'G'];
 }
 
 /** The configuration for a Python interchange of 2026.05.18 or later: exactly the keys it takes. */

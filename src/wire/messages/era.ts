@@ -43,6 +43,9 @@ const eras = {
   I: { envelope: 'context', style: 'one-port', family: 'G-I' },
 } as const satisfies Record<Era, { envelope: Envelope; style: PoolStyle; family: PayloadFamily }>;
 
+/** Every era, oldest first. */
+export const allEras = Object.keys(eras) as readonly Era[];
+
 export function envelopeOf(era: Era): Envelope {
   return eras[era].envelope;
 }
@@ -53,6 +56,13 @@ export function styleOf(era: Era): PoolStyle {
 
 export function familyOf(era: Era): PayloadFamily {
   return eras[era].family;
+}
+
+/** Which of `eras` send tasks of this form; all of them if none does, since a form nobody expects tells nothing. */
+export function erasSending(envelope: Envelope, eras: readonly Era[]): readonly Era[] {
+  // 2024.10.14 has the configuration of era B and still sends the tasks of A, and nothing else separates the two.
+  const found = eras.filter((era) => envelopeOf(era) === envelope);
+  return found.length === 0 ? eras : found;
 }
 
 /** First releases of each era, newest first. */

@@ -1,5 +1,6 @@
 // Why a value cannot cross, in words: what it is, and what to do instead. check and encode put a path before it.
 import { types } from 'node:util';
+import { TaskFuture } from '../../task/future.ts';
 import { classOf, serializer } from './serializer.ts';
 
 /** What a value is that cannot cross. */
@@ -66,6 +67,11 @@ function refusalOfObject(value: object): Refusal {
 /** What can be told by more than its class. The first match counts. */
 const known: readonly (readonly [(value: object) => boolean, string, string])[] = [
   [isRevoked, 'revoked Proxy', 'it is a revoked Proxy. Pass the data that it stood for.'],
+  [
+    (value) => TaskFuture.cellOf(value) !== undefined,
+    'future',
+    "it is a future that nothing waits for. As an argument it is found at any depth with dependencies: 'deep'; elsewhere, await it.",
+  ],
   [types.isPromise, 'promise', 'it is a promise. Await it, or pass the future itself as an argument.'],
   [(value) => types.isWeakMap(value), 'WeakMap', 'it is a WeakMap. Pass a Map.'],
   [(value) => types.isWeakSet(value), 'WeakSet', 'it is a WeakSet. Pass a Set.'],

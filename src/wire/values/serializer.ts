@@ -19,7 +19,12 @@ export const serializer: unique symbol = Symbol.for('chervil.serialize') as neve
  *     to: (point) => [point.x, point.y],
  *     from: ([x, y]) => new Point(x, y),
  *   };
- *   constructor(readonly x: number, readonly y: number) {}
+ *   readonly x: number;
+ *   readonly y: number;
+ *   constructor(x: number, y: number) {
+ *     this.x = x;
+ *     this.y = y;
+ *   }
  * }
  */
 export interface Serializer<Instance, Data> {
