@@ -7,7 +7,7 @@ import { drain, planDrain } from './drain.ts';
 import type { InterchangeEffect } from './events.ts';
 import type { Lane } from './lane.ts';
 import { Manager } from './managers.ts';
-import { mark, updateReady } from './schedule.ts';
+import { updateReady } from './schedule.ts';
 import { type InterchangeState, laneOf, log, mostRefusals } from './state.ts';
 import { findPayloadMismatch, judge, type Mismatch } from './versions.ts';
 
@@ -53,7 +53,8 @@ export function register(
     manager.doubt = verdict.mismatch;
     log(state, effects, 'warning', `Manager ${manager.name} may be a stray one: ${verdict.mismatch.reason}`);
   }
-  if (settings.isMonitored) mark(state, manager);
+  // Not with what happens later in this turn: the database counts this as a record of its own.
+  if (settings.isMonitored) effects.push({ do: 'record manager', manager, now });
   planDrain(state, manager);
   updateReady(manager);
   if (!wasCertain && reference.trust === 'certain') dismissDoubtful(state, now, effects);

@@ -467,6 +467,15 @@ describe('the configuration', () => {
     assert.match(read.error, /client_ports .* client_address .* logdir/);
   });
 
+  it('takes directories as text or as objects of pathlib', () => {
+    for (const module of ['pathlib', 'pathlib._local']) {
+      const logdir = new PyObject('call', new PyGlobal(module, 'PosixPath'), new PyTuple(['/', 'tmp', 'run']));
+      const read = readConfig(encode(dictOf({ ...base, worker_port: null, logdir })));
+      sure(read.ok, read.ok ? '' : read.error);
+      assert.equal(read.value.logdir, '/tmp/run');
+    }
+  });
+
   it('takes over format and level of a log configuration', () => {
     const log = new PyObject('new', new PyGlobal('parsl.logconfigs.file', 'FileLogging'), new PyTuple([]));
     log.steps.push({ do: 'state', state: dictOf({ format_string: 'X %(message)s', level: 10 }) });

@@ -1,5 +1,6 @@
 // The configuration a submitter writes to its interchange's standard input: one pickled dict. Read by the interchange's
 // shell, written by the submitter that starts a Python interchange.
+import { join } from 'node:path';
 import type { Result } from '../../base/result.ts';
 import {
   decodePrefix,
@@ -95,7 +96,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
   if (clientPorts.length !== 3) faults.push('client_ports must be three ports');
   const clientAddress = text(config.get('client_address'));
   if (clientAddress === undefined) faults.push('client_address must be an IP address');
-  const logdir = text(config.get('logdir'));
+  const logdir = pathText(config.get('logdir'));
   if (logdir === undefined) faults.push('logdir must be a directory');
   const poolPorts = config.has('worker_ports') ? 'two' : 'one';
   const given = config.get(poolPorts === 'two' ? 'worker_ports' : 'worker_port');
@@ -122,7 +123,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
       logdir,
       isDebug: level <= 10,
-      certDir: text(config.get('cert_dir')),
+      certDir: pathText(config.get('cert_dir')),
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
       runId: text(config.get('run_id')),
@@ -137,6 +138,14 @@ const knownSelectors = { RandomManagerSelector: true, BlockIdManagerSelector: tr
 
 function text(value: PickleValue | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/** A path as text, or as an object of Python's pathlib: its class, called with the path's parts. */
+function pathText(value: PickleValue | undefined): string | undefined {
+  if (!(value instanceof PyObject) || !(value.callee instanceof PyGlobal)) return text(value);
+  const parts = value.args.items.filter((part): part is string => typeof part === 'string');
+  const isPath = /^pathlib(\.|$)/.test(value.callee.module) && parts.length === value.args.items.length;
+  return isPath && parts.length > 0 ? join(...parts) : undefined;
 }
 
 function numbers(value: PickleValue | undefined): number[] {
