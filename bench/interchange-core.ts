@@ -16,7 +16,7 @@ import {
 
 const total = Number(process.argv[2] ?? 400_000);
 const queued = Number(process.argv[3] ?? 1_000_000);
-const log = openLog({ kind: 'file' }, '/tmp/chervil-bench');
+const log = openLog({ kind: 'file', level: 10 }, '/tmp/chervil-bench');
 const buffer = Buffer.alloc(150, 7);
 const context = new Map();
 const registration = (at: number): Registration => ({

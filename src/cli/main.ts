@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { CommandError } from './command-error.ts';
 import { printFailure } from './failure.ts';
+import { interchange } from './interchange.ts';
 import { perf } from './perf.ts';
 import { run } from './run.ts';
 
@@ -13,7 +14,8 @@ export async function chervil(args: readonly string[]): Promise<void> {
   const own = dashes < 0 ? args : args.slice(0, dashes);
   const rest = dashes < 0 ? [] : args.slice(dashes + 1);
   try {
-    await commands(rest).parseAsync(own, { from: 'user' });
+    if (own[0] === 'interchange') await interchange(own.slice(1));
+    else await commands(rest).parseAsync(own, { from: 'user' });
   } catch (error) {
     if (error instanceof CommandError) process.stderr.write(`chervil: ${error.message}\n`);
     else printFailure(error);
@@ -87,6 +89,13 @@ function commands(rest: readonly string[]): Command {
       if (rest.length > 0) throw new CommandError(`perf takes no arguments, but was given ${rest.join(' ')}`);
       await perf(options);
     });
+
+  // Only to be listed: it reads its arguments itself.
+  program
+    .command('interchange')
+    .description("the broker between a submitter and its pools, also in place of Parsl's interchange.py")
+    .usage('[--config FILE.json] | --status HOST:PORT')
+    .allowUnknownOption();
 
   return program;
 }

@@ -46,6 +46,7 @@ export function removeManager(
   updateReady(manager);
   state.managers.delete(manager);
   state.disconnected.delete(manager);
+  state.leaving.delete(manager);
   const { hostname } = manager.registration;
   const failure: Failure = { kind: 'manager lost', manager: manager.peer, hostname, at: now };
   while (manager.firstTask !== undefined) fail(state, effects, manager.firstTask, failure, now);

@@ -92,6 +92,7 @@ function managerLines(state: InterchangeState, now: number): ManagerLine[] {
     parslVersion: manager.registration.parslVersion,
     pythonVersion: manager.registration.pythonVersion,
     isDraining: manager.isDraining,
+    ...(manager.doubt === undefined ? {} : { doubt: manager.doubt.reason }),
   }));
 }
 

@@ -7,19 +7,17 @@
 //
 // A task is on the books from the event `task` to its one answer: `received = queued + leased + answered`, always.
 import { assertNever } from '../base/assert.ts';
-import type { PoolStyle } from '../wire/messages/era.ts';
 import type { Item } from '../wire/messages/item.ts';
-import type { Registration } from '../wire/messages/manager.ts';
-import { fail, removeManager, settle } from './answer.ts';
+import { fail, settle } from './answer.ts';
 import { onCommand, statusReport } from './commands.ts';
+import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
-import type { Lane } from './lane.ts';
-import { Manager, showIdentity } from './managers.ts';
+import { reconsider, register } from './joining.ts';
+import { showIdentity } from './managers.ts';
 import { giveOut, mark, updateReady } from './schedule.ts';
 import { onTimer, setTimer } from './silence.ts';
-import { type InterchangeState, isLogged, laneOf, log, mostRefusals } from './state.ts';
+import { type InterchangeState, isLogged, laneOf, log } from './state.ts';
 import { TaskRecord } from './task.ts';
-import { findMismatch, type Mismatch } from './versions.ts';
 
 export { checkLaw } from './answer.ts';
 export { createInterchange, type InterchangeState } from './state.ts';
@@ -63,7 +61,10 @@ export function step(
       effects.push({ do: 'reply', peer: event.peer, style: 'one-port', what: 'probe' });
       return effects;
     case 'registration':
-      onRegistration(state, event.peer, event.style, event.registration, now, effects);
+      register(state, event.peer, event.style, event.registration, now, effects);
+      return effects;
+    case 'envelope':
+      reconsider(state, event.envelope, now, effects);
       return effects;
     case 'drain':
       onDrain(state, event.peer, now, effects);
@@ -209,107 +210,13 @@ function onHeartbeat(state: InterchangeState, peer: string, now: number, effects
   effects.push({ do: 'reply', peer, style: manager.style, what: 'heartbeat' });
 }
 
-function onRegistration(
-  state: InterchangeState,
-  peer: string,
-  style: PoolStyle,
-  registration: Registration,
-  now: number,
-  effects: InterchangeEffect[],
-): void {
-  const { counters, managers, settings } = state;
-  const before = managers.get(peer);
-  if (before !== undefined) {
-    // A new process under an old name: what the old one held is gone.
-    log(
-      state,
-      effects,
-      'warning',
-      `Manager ${before.name} registers again; ${before.leased} tasks of its first life are lost`,
-    );
-    removeManager(state, effects, before, now);
-  }
-  const shared = managers.share(registration);
-  const lanes = shared.runtimes
-    .map((runtime) => laneOf(state, runtime))
-    .filter((lane): lane is Lane => lane !== undefined);
-  const capacity = Math.max(0, Math.min(Math.floor(shared.maxCapacity), mostCapacity));
-  const manager = new Manager(peer, state.nextSerial++, style, shared, lanes, capacity, now);
-  managers.add(manager);
-  const mismatch = findMismatch(settings.versions, state.reference, settings.submitEra, shared, style);
-  if (mismatch !== undefined) {
-    refuse(state, manager, mismatch, now, effects);
-    return;
-  }
-  counters.managersRegistered++;
-  state.blocks.push(shared.blockId);
-  log(
-    state,
-    effects,
-    'info',
-    `Manager ${manager.name} registered: block ${JSON.stringify(shared.blockId)}, host ${JSON.stringify(shared.hostname)}, ${shared.workerCount} workers, ${capacity} tasks at most`,
-  );
-  if (settings.isMonitored) mark(state, manager);
-  updateReady(manager);
-}
-
-/** A node's workers and their prefetch are thousands at most; a peer that claims more does not get every task. */
-const mostCapacity = 1_000_000;
-
-/** Turns a manager away, by name, and goes on, unless the policy is Parsl's own. */
-function refuse(
-  state: InterchangeState,
-  manager: Manager,
-  mismatch: Mismatch,
-  now: number,
-  effects: InterchangeEffect[],
-): void {
-  const { refusals, settings } = state;
-  if (settings.isMonitored) effects.push({ do: 'record manager', manager, now });
-  removeManager(state, effects, manager, now);
-  state.counters.managersRefused++;
-  const { blockId, hostname } = manager.registration;
-  const reason = `block ${JSON.stringify(blockId)} on ${JSON.stringify(hostname)}: ${mismatch.reason}`;
-  const times = (refusals.get(manager.name)?.times ?? 0) + 1;
-  refusals.delete(manager.name);
-  refusals.set(manager.name, { reason, times });
-  for (const oldest of refusals.keys()) {
-    if (refusals.size <= mostRefusals) break;
-    refusals.delete(oldest);
-  }
-  log(state, effects, 'error', `Refused manager ${manager.name}, ${reason}`);
-  if (settings.versions.onMismatch === 'end' && mismatch.isVersion) {
-    const failure = { kind: 'version mismatch', interchange: mismatch.expected, manager: mismatch.found } as const;
-    effects.push({ do: 'fail', taskId: -1, failure });
-    effects.push({ do: 'end', reason: `manager ${manager.name} has other versions: ${mismatch.reason}` });
-    state.hasEnded = true;
-    return;
-  }
-  // Without a word the pool would wait for its own threshold. The code for "drained" makes any pool end in peace.
-  if (manager.registration.extensions.includes('refusal')) {
-    effects.push({ do: 'explain refusal', peer: manager.peer, reason });
-  } else {
-    effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
-  }
-}
-
 function onDrain(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {
   const manager = state.managers.get(peer);
   if (manager === undefined) {
     log(state, effects, 'warning', `Drain request of unknown manager ${showIdentity(peer)}`);
     return;
   }
-  manager.isDraining = true;
-  log(state, effects, 'info', `Manager ${manager.name} drains; it still holds ${manager.leased} tasks`);
-  if (manager.leased === 0) finishDrain(state, manager, now, effects);
-  else updateReady(manager);
-}
-
-function finishDrain(state: InterchangeState, manager: Manager, now: number, effects: InterchangeEffect[]): void {
-  removeManager(state, effects, manager, now);
-  effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
-  if (state.settings.isMonitored) effects.push({ do: 'record manager', manager, now });
-  log(state, effects, 'info', `Manager ${manager.name} is drained`);
+  drain(state, manager, now, effects);
 }
 
 function onConnection(
@@ -319,7 +226,8 @@ function onConnection(
   effects: InterchangeEffect[],
 ): void {
   const manager = state.managers.get(peer);
-  if (manager === undefined) return;
+  // A pool of two ports has two connections; the first to break counts, and the first to stand again.
+  if (manager === undefined || (manager.disconnectedAt === undefined) === (brokenAt === undefined)) return;
   manager.disconnectedAt = brokenAt;
   state.disconnected.delete(manager);
   if (brokenAt !== undefined) state.disconnected.add(manager);

@@ -1,6 +1,6 @@
 // What can happen to the interchange, and what it can want: the two unions between the pure core and its shell.
 import type { Command, CommandReply, StatusReport } from '../wire/messages/command.ts';
-import type { Era, PoolStyle } from '../wire/messages/era.ts';
+import type { Envelope, Era, PoolStyle } from '../wire/messages/era.ts';
 import type { Item } from '../wire/messages/item.ts';
 import type { Registration } from '../wire/messages/manager.ts';
 import type { Manager } from './managers.ts';
@@ -19,6 +19,8 @@ export type InterchangeEvent =
       readonly runtime: string | undefined;
       readonly body: Uint8Array;
     }
+  /** The form of the submitter's tasks is known now. Comes once, before the first of them. */
+  | { readonly type: 'envelope'; readonly envelope: Envelope }
   /** The submitter sent something that is no task; with its id, if that could be read. */
   | { readonly type: 'unreadable task'; readonly taskId: number | undefined; readonly reason: string }
   | { readonly type: 'probe'; readonly peer: string }
@@ -104,14 +106,23 @@ export interface InterchangeSettings {
   /** Numbers in [0, 1). */
   readonly random: () => number;
   readonly versions: VersionPolicy;
-  /** The submitter's era, as far as its configuration tells. */
-  readonly submitEra?: Era;
+  /** The eras the submitter may be of, as far as its configuration tells. @default every era */
+  readonly submitEras?: readonly Era[];
   /** Whether monitoring listens. @default false */
   readonly isMonitored?: boolean;
   /** Log lines below this are not made. @default 'info' */
   readonly logLevel?: LogLevel;
   /** Most bytes of tasks in one message. @default 8 MiB */
   readonly batchBytes?: number;
+}
+
+/** A Parsl on this machine. */
+export interface Installation {
+  readonly parsl: string;
+  /** Major and minor number. */
+  readonly python: string;
+  /** The file that says so. */
+  readonly where: string;
 }
 
 /** What is asked of a manager's versions. */
@@ -121,8 +132,10 @@ export interface VersionPolicy {
    * `accept` does not look.
    */
   readonly onMismatch: 'refuse' | 'end' | 'accept';
-  /** The submitter's Parsl version. Unknown: that of the first manager. */
+  /** The version of Parsl that managers must have, if somebody said so. */
   readonly parsl?: string;
-  /** The submitter's Python version. Unknown: that of the first manager. */
+  /** Likewise of Python; major and minor number count. */
   readonly python?: string;
+  /** The Parsl installed beside this process. Believed once a manager has the same. */
+  readonly installation?: Installation;
 }

@@ -1,9 +1,11 @@
-// The interchange's log: where Parsl has it, one line an event, buffered. The shell owns it.
+// The interchange's log: where Parsl has it, one line an event, buffered, in the form the submitter's log configuration
+// asks for. The shell owns it.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
+import { compileFormat, type LogRecord, levelNumbers, localTime, loggerName } from './log-format.ts';
 
 /** Takes lines; nothing a peer said can break one. */
 export interface InterchangeLog {
@@ -20,32 +22,52 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   mkdirSync(directory, { recursive: true });
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
-  const form = isJson ? jsonLine : textLine;
-  return { write: (level, text) => file.write(form(level, text)), close: () => file.close() };
+  const form = formOf(choice);
+  let isEmpty = true;
+  return {
+    write: (level, text) => {
+      if (levelNumbers[level] < choice.level) return;
+      file.write(`${form({ level, text: isJson ? text : escapeControls(text), at: Date.now() })}\n`);
+      // People look for the file as soon as the interchange answers.
+      if (isEmpty) file.flush();
+      isEmpty = false;
+    },
+    close: () => file.close(),
+  };
 }
 
-let lastSecond = 0;
-let lastStamp = '';
-
-/** Local time as Python's logging writes it. The part up to the second is made once a second. */
-function stamp(): string {
-  const now = Date.now();
-  const second = Math.floor(now / 1_000);
-  if (second !== lastSecond) {
-    const time = new Date(now);
-    const two = (number: number): string => String(number).padStart(2, '0');
-    lastSecond = second;
-    lastStamp = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
-  }
-  return `${lastStamp}.${String(now % 1_000).padStart(3, '0')}`;
+/** The least level of which lines are wanted; `error` is the highest there is. */
+export function leastLevel(choice: LogChoice): LogLevel {
+  if (choice.kind === 'none') return 'error';
+  const levels = ['debug', 'info', 'warning', 'error'] as const;
+  return levels.find((level) => levelNumbers[level] >= choice.level) ?? 'error';
 }
 
-function textLine(level: LogLevel, text: string): string {
-  return `${stamp()} interchange ${process.pid} [${level.toUpperCase()}] ${escapeControls(text)}\n`;
+function formOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
+  if (choice.kind === 'json') return jsonLine;
+  return choice.kind === 'file' && choice.format !== undefined ? compileFormat(choice.format) : textLine;
 }
 
-function jsonLine(level: LogLevel, text: string): string {
-  return `${JSON.stringify({ created: Date.now() / 1_000, levelname: level.toUpperCase(), name: 'interchange', process: process.pid, msg: text })}\n`;
+function textLine({ level, text, at }: LogRecord): string {
+  const ms = String(at % 1_000).padStart(3, '0');
+  return `${localTime(at)}.${ms} interchange ${process.pid} [${level.toUpperCase()}] ${text}`;
+}
+
+/** The keys of Parsl's JSONLogging. */
+function jsonLine({ level, text, at }: LogRecord): string {
+  return JSON.stringify({
+    created: at / 1_000,
+    process: process.pid,
+    processName: 'MainProcess',
+    threadName: 'MainThread',
+    thread: process.pid,
+    name: loggerName,
+    lineno: 0,
+    funcname: 'interchange',
+    levelname: level.toUpperCase(),
+    msg: text,
+    formatted: text,
+  });
 }
 
 /** Control characters as `\xNN`: what a peer sent must not start a line of its own or steer a terminal. */

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import type { Result } from '../base/result.ts';
 import { type InterchangeConfig, readConfig, readConfigJson } from '../wire/messages/config.ts';
 import type { VersionPolicy } from './events.ts';
+import { findInstallation } from './installation.ts';
 import { openPromise } from './promise.ts';
 import { Interchange } from './shell.ts';
 import { showStatus } from './show-status.ts';
@@ -14,7 +15,10 @@ import { readStandardInput } from './standard-input.ts';
 const usage = `chervil interchange [--config FILE.json] [--on-mismatch refuse|end|accept] [--parsl-version V] [--python-version V]
 chervil interchange --status HOST:PORT [--cert-dir DIR] [--json]
 
-Without --config and --status the configuration is read from standard input, as Parsl writes it.`;
+Without --config and --status the configuration is read from standard input, as Parsl writes it.
+--status asks a running interchange at one of its ports for pools; with --cert-dir if it is encrypted.
+--on-mismatch says what becomes of a manager of other versions: refuse it (usual), end the run as Parsl does, or accept it.
+See docs/interchange.md.`;
 
 /** Runs the command with these arguments; resolves with the exit status. */
 export async function interchangeMain(args: readonly string[]): Promise<number> {
@@ -22,7 +26,7 @@ export async function interchangeMain(args: readonly string[]): Promise<number> 
   try {
     values = parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${usage}\n`);
+    process.stderr.write(`chervil interchange: ${(error as Error).message}\n${usage}\n`);
     return 2;
   }
   if (values.help) {
@@ -99,8 +103,13 @@ async function run(
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   void closed?.then(() => resolve('standard input was closed'));
+  const installation = await findInstallation();
   try {
-    await using _interchange = await Interchange.start(config.value, { versions, onEnd: resolve, endsWithSubmitter });
+    await using _interchange = await Interchange.start(config.value, {
+      versions: { ...versions, ...(installation === undefined ? {} : { installation }) },
+      onEnd: resolve,
+      endsWithSubmitter,
+    });
     await promise;
     return 0;
   } catch (error) {

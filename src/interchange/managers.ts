@@ -4,6 +4,7 @@ import type { PoolStyle } from '../wire/messages/era.ts';
 import type { Registration } from '../wire/messages/manager.ts';
 import type { Lane } from './lane.ts';
 import type { TaskRecord } from './task.ts';
+import type { Mismatch } from './versions.ts';
 
 /** A registered worker pool. */
 export class Manager {
@@ -26,6 +27,8 @@ export class Manager {
   isActive = true;
   /** True once it asked to leave. */
   isDraining = false;
+  /** Why it may be a stray one, while nobody knows for sure. */
+  doubt: Mismatch | undefined = undefined;
   /** When its connection broke, in milliseconds; `undefined` while it stands. */
   disconnectedAt: number | undefined = undefined;
   /** When it last registered or sent a heartbeat, in milliseconds. */

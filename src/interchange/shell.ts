@@ -8,7 +8,7 @@
 
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
-import { type Envelope, envelopeOf, eraOfRelease, type PoolStyle } from '../wire/messages/era.ts';
+import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
 import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
@@ -28,10 +28,11 @@ import {
 } from '../wire/zmtp/socket.ts';
 import { createInterchange, step } from './core.ts';
 import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
-import { type InterchangeLog, openLog } from './log.ts';
+import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
 import { MonitoringLink } from './monitoring.ts';
 import type { InterchangeState } from './state.ts';
+import { Looks, Strangers } from './strangers.ts';
 
 /** What the submitter's configuration does not say. */
 export interface ShellOptions {
@@ -65,6 +66,8 @@ export class Interchange implements AsyncDisposable {
   readonly #poolResults: RouterSocket | undefined;
   readonly #monitoring: MonitoringLink | undefined;
   readonly #submitLinks = new Set<unknown>();
+  readonly #strangers = new Strangers();
+  readonly #looks: Looks | undefined;
   #hasMetSubmitter = false;
   #envelope: Envelope | undefined;
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
@@ -92,11 +95,10 @@ export class Interchange implements AsyncDisposable {
       random: Math.random,
       versions: config.checksVersions ? (options.versions ?? { onMismatch: 'refuse' }) : { onMismatch: 'accept' },
       isMonitored: config.hub !== undefined,
-      logLevel: config.isDebug ? 'debug' : 'info',
-      ...(config.era === undefined ? {} : { submitEra: config.era }),
+      logLevel: leastLevel(config.log),
+      submitEras: config.eras,
     };
     this.#state = createInterchange(settings);
-    if (config.era !== undefined) this.#envelope = envelopeOf(config.era);
     const common = { mechanism, highWaterMark: 0 };
     const link = { ...common, ...this.#submitWatch() };
     this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
@@ -108,10 +110,25 @@ export class Interchange implements AsyncDisposable {
         type: 'router',
         ...common,
         onMessage: (frames, peer) => this.#onPool(peer.key, frames, port, style),
-        onPeerJoined: (peer) => this.#feed({ type: 'connected', peer: peer.key }),
-        onPeerLeft: (peer) => this.#onPoolLeft(peer.key),
-        onPeerFailed: (address, failure) => this.#note('warning', `No pool from ${address}: ${failure.detail}`),
+        onPeerJoined: (peer) => {
+          this.#looks?.onJoined(peer.key);
+          this.#feed({ type: 'connected', peer: peer.key });
+        },
+        onPeerLeft: (peer) => {
+          this.#looks?.onOver(peer.key);
+          this.#feed({ type: 'disconnected', peer: peer.key });
+        },
+        onPeerFailed: (address, failure) => {
+          const line = this.#strangers.tell(address, failure);
+          if (line !== undefined) this.#note('warning', line);
+        },
       });
+    // Later pools say who they are when they look.
+    if (config.eras.some((era) => familyOf(era) === 'A-D')) {
+      this.#looks = new Looks((peer) => {
+        for (const socket of [this.#pools, this.#poolResults]) socket?.disconnect(peer, 'it said nothing');
+      });
+    }
     this.#pools = router(style === 'two-port' ? 'tasks' : 'single');
     this.#poolResults = style === 'two-port' ? router('results') : undefined;
     this.#monitoring =
@@ -198,7 +215,10 @@ export class Interchange implements AsyncDisposable {
         continue;
       }
       const { taskId, priority, runtime, envelope, body } = task.value;
-      this.#envelope ??= envelope;
+      if (this.#envelope === undefined) {
+        this.#envelope = envelope;
+        this.#feed({ type: 'envelope', envelope });
+      }
       const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope);
       this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
     }
@@ -210,6 +230,7 @@ export class Interchange implements AsyncDisposable {
   }
 
   #onPool(peer: string, frames: readonly Uint8Array[], port: 'single' | 'tasks' | 'results', style: PoolStyle): void {
+    this.#looks?.onOver(peer);
     const message = readManagerMessage(frames, port);
     if (!message.ok) {
       this.#feed({ type: 'malformed', peer, reason: message.error });
@@ -228,7 +249,13 @@ export class Interchange implements AsyncDisposable {
         this.#feed({ type: 'probe', peer });
         return;
       case 'registration':
-        this.#feed({ type: 'registration', peer, style, registration: value.registration });
+        this.#feed({
+          type: 'registration',
+          peer,
+          // What a pool writes tells how it reads: an old one may come to a new port, and a new one to an old port.
+          style: frames[0]?.[0] === 0x7b ? 'two-port' : 'one-port',
+          registration: value.registration,
+        });
         return;
       case 'chervil_status':
         this.#feed({ type: 'status', peer, style });
@@ -236,10 +263,6 @@ export class Interchange implements AsyncDisposable {
       default:
         value satisfies never;
     }
-  }
-
-  #onPoolLeft(peer: string): void {
-    this.#feed({ type: 'disconnected', peer });
   }
 
   /** One event; the turn ends when all that the sockets have now was taken. */
@@ -308,7 +331,11 @@ export class Interchange implements AsyncDisposable {
         return;
       case 'timer':
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.#feed({ type: 'timer' }), Math.max(0, effect.at - now()));
+        // Node fires at once what lies further ahead than it can count; too early is harmless, the core asks again.
+        this.#timer = setTimeout(
+          () => this.#feed({ type: 'timer' }),
+          Math.min(Math.max(0, effect.at - now()), 2 ** 31 - 1),
+        );
         return;
       case 'end':
         this.#end(effect.reason);
@@ -351,6 +378,7 @@ export class Interchange implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hasEnded = true;
     clearTimeout(this.#timer);
+    this.#looks?.close();
     for (const manager of this.#state.managers.values()) {
       this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));
     }

@@ -69,7 +69,10 @@ export function formatStatus({ counters, managers, lanes, refusals }: StatusRepo
     ...managers.map((manager) => {
       const state = manager.isDraining ? 'drains' : manager.isActive ? 'active' : 'held';
       const doing = manager.tasks > 0 ? `${manager.tasks} tasks` : `idle for ${manager.idleSeconds.toFixed(1)} s`;
-      return `  ${manager.manager}  block ${JSON.stringify(manager.blockId)}  ${manager.workerCount} workers  ${doing}  ${state}`;
+      const doubt = manager.doubt === undefined ? '' : `\n    may be a stray one: ${JSON.stringify(manager.doubt)}`;
+      const { parslVersion, pythonVersion } = manager;
+      const versions = JSON.stringify(`Parsl ${parslVersion}, Python ${pythonVersion}`).slice(1, -1);
+      return `  ${manager.manager}  block ${JSON.stringify(manager.blockId)}  ${manager.workerCount} workers  ${doing}  ${state}  ${versions}${doubt}`;
     }),
     ...refusals.map(
       (refusal) => `  refused ${refusal.manager} (${refusal.times} times): ${JSON.stringify(refusal.reason)}`,

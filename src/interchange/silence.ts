@@ -1,6 +1,7 @@
 // Noticing managers that are gone. Managers stand in the order in which they were last heard, so one timer for the
 // first of them is enough, and an idle interchange wakes only when somebody may have been silent too long.
 import { removeManager } from './answer.ts';
+import { drainDue } from './drain.ts';
 import type { InterchangeEffect } from './events.ts';
 import type { Manager } from './managers.ts';
 import { type InterchangeState, log } from './state.ts';
@@ -30,6 +31,7 @@ export function onTimer(state: InterchangeState, now: number, effects: Interchan
     );
     return;
   }
+  drainDue(state, now, effects);
   if (now < state.patientUntil) return;
   for (let manager = state.managers.longestSilent; manager !== undefined; manager = state.managers.longestSilent) {
     if (now - manager.heardAt <= heartbeatThresholdMs) break;
@@ -57,11 +59,12 @@ function lose(state: InterchangeState, effects: InterchangeEffect[], manager: Ma
   if (state.settings.isMonitored && wasActive) effects.push({ do: 'record manager', manager, now });
 }
 
-/** The first millisecond at which somebody could be missed. */
+/** The first millisecond at which somebody could be missed, or wants to leave. */
 function nextDeadline(state: InterchangeState): number {
   const { heartbeatThresholdMs, disconnectGraceMs } = state.settings;
   const silent = state.managers.longestSilent;
-  let at = silent === undefined ? Number.POSITIVE_INFINITY : silent.heardAt + heartbeatThresholdMs + 1;
+  const missedAt = silent === undefined ? Number.POSITIVE_INFINITY : silent.heardAt + heartbeatThresholdMs + 1;
+  let at = Math.min(missedAt, state.leavesFrom);
   if (disconnectGraceMs === undefined) return at;
   for (const manager of state.disconnected) {
     at = Math.min(at, (manager.disconnectedAt ?? 0) + disconnectGraceMs + 1);

@@ -1,5 +1,6 @@
 // The whole state of an interchange, in one place. Only the core's own files change it; shells and tests read it.
 import type { Counters } from '../wire/messages/command.ts';
+import { allEras, type Era } from '../wire/messages/era.ts';
 import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.ts';
 import { Lane, mostLanes } from './lane.ts';
 import { type Manager, ManagerTable } from './managers.ts';
@@ -16,9 +17,14 @@ export interface InterchangeState {
   readonly managers: ManagerTable;
   /** Managers whose connection broke, in the order in which it did. */
   readonly disconnected: Set<Manager>;
+  /** Managers that said when they want to drain, and no later than when the first of them does. */
+  readonly leaving: Set<Manager>;
+  leavesFrom: number;
   /** Block ids in order of registration, one for each manager, kept for ever as Parsl does. */
   readonly blocks: string[];
   readonly reference: VersionReference;
+  /** The eras the submitter may be of, as far as it has shown. */
+  submitEras: readonly Era[];
   /** Managers turned away, the latest last, at most {@link mostRefusals}. */
   readonly refusals: Map<string, { reason: string; times: number }>;
   readonly counters: { -readonly [Name in keyof Counters]: number };
@@ -43,8 +49,11 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     lanes: new Map(),
     managers: new ManagerTable(),
     disconnected: new Set(),
+    leaving: new Set(),
+    leavesFrom: Number.POSITIVE_INFINITY,
     blocks: [],
     reference: firstReference(settings.versions),
+    submitEras: settings.submitEras ?? allEras,
     refusals: new Map(),
     counters: {
       received: 0,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Bench, registration, seeded, sure } from './builders.ts';
+import { statusReport } from '#src/interchange/commands.js';
+import { Bench, registration, seeded, sure, tell } from './builders.ts';
 
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
@@ -190,6 +191,27 @@ describe('managers', () => {
     ]);
   });
 
+  it('that said when they want to drain do so at that time', () => {
+    const bench = new Bench();
+    const drainTime = (bench.now + 60_000) / 1_000;
+    bench.take(bench.register('m', { drainTime }), bench.register('n', { drainTime: drainTime + 30 }));
+    bench.take(bench.task(1), bench.task(2), bench.task(3));
+    assert.deepEqual(bench.wait(59_000).map(tell), []);
+    const holder = bench.state.tasks.get(1)?.manager?.peer;
+    bench.take({ type: 'heartbeat', peer: 'm' }, { type: 'heartbeat', peer: 'n' });
+    bench.wait(2_000);
+    assert.equal(bench.state.managers.get('m')?.isDraining ?? true, true);
+    assert.equal(bench.state.managers.get('n')?.isDraining, false);
+    sure(holder !== undefined);
+    const ids = bench.state.managers.get('m')?.taskIds() ?? [];
+    const told = bench.tell(bench.results('m', ...ids), bench.task(4));
+    sure(ids.length === 0 || told.includes('drained to m'), told.join());
+    assert.deepEqual(
+      [...bench.state.managers.values()].map((manager) => manager.name),
+      ['n'],
+    );
+  });
+
   it('that are held keep their tasks, get no more, and still can drain', () => {
     const bench = new Bench();
     bench.take(bench.register('m'), bench.task(1));
@@ -226,16 +248,45 @@ describe('managers', () => {
 });
 
 describe('versions', () => {
+  const ours = { parsl: '2026.07.27', python: '3.11', where: '/venv/lib/python3.11/site-packages/parsl/version.py' };
+  const guided = { versions: { onMismatch: 'refuse', installation: ours } } as const;
+  const other = { pythonVersion: '3.12.1' };
+
   it('a manager of a wrong version is refused and named, and the run goes on', () => {
-    const bench = new Bench();
+    const bench = new Bench(guided);
     bench.take(bench.register('good'));
-    assert.deepEqual(bench.tell(bench.register('bad', { pythonVersion: '3.12.1' })), ['drained to bad']);
+    assert.deepEqual(bench.tell(bench.register('bad', other)), ['drained to bad']);
     assert.deepEqual(bench.tell(bench.task(1)), ['good gets 1']);
-    const [effect] = bench.take({ type: 'command', token: 1, command: { name: 'status' } });
-    sure(effect?.do === 'answer' && effect.reply.name === 'status');
-    const { refusals } = effect.reply.report;
+    const { refusals } = statusReport(bench.state, bench.now);
     assert.equal(refusals[0]?.manager, 'bad');
-    assert.match(refusals[0]?.reason ?? '', /expected py\.v=3\.11 .* found py\.v=3\.12/);
+    assert.match(refusals[0]?.reason ?? '', /Python 3\.12, and not 2026\.07\.27 and 3\.11 as \/venv\/lib.* says$/);
+  });
+
+  it('a wrong manager that comes first stays only until a right one comes', () => {
+    const bench = new Bench(guided);
+    assert.deepEqual(bench.tell(bench.register('bad', other), bench.register('worse', other)), []);
+    assert.match(statusReport(bench.state, bench.now).managers[0]?.doubt ?? '', /Python 3\.12, and not/);
+    bench.take(bench.task(1));
+    const idle = [...bench.state.managers.values()].find((manager) => manager.leased === 0)?.name ?? '';
+    const busy = idle === 'bad' ? 'worse' : 'bad';
+    // The idle one goes at once, the other when it has finished; new work is for the right one alone.
+    assert.deepEqual(bench.tell(bench.register('good'), bench.task(2)), [`drained to ${idle}`, 'good gets 2']);
+    assert.deepEqual(bench.tell(bench.results(busy, 1)), ['forward result 1', `drained to ${busy}`]);
+    assert.equal(statusReport(bench.state, bench.now).refusals.length, 2);
+  });
+
+  it('where the installed Parsl is not the one in use, nobody is turned away', () => {
+    const bench = new Bench(guided);
+    const versions = { parslVersion: '2026.08.03' };
+    assert.deepEqual(bench.tell(bench.register('a', versions), bench.register('b', versions)), []);
+    assert.deepEqual(bench.tell(bench.task(1), bench.task(2), bench.task(3), bench.task(4)).length, 2);
+  });
+
+  it('where nothing is known of the right versions, differences are named and nobody is turned away', () => {
+    const bench = new Bench();
+    assert.deepEqual(bench.tell(bench.register('a', other), bench.register('b'), bench.register('c')), []);
+    const doubts = statusReport(bench.state, bench.now).managers.map((line) => line.doubt !== undefined);
+    assert.deepEqual(doubts, [false, true, true]);
   });
 
   it('patch releases of Python are alike', () => {
@@ -258,7 +309,7 @@ describe('versions', () => {
   });
 
   it('pools that pack payloads in another way than the submitter are refused, whatever the policy', () => {
-    const bench = new Bench({ versions: { onMismatch: 'accept' }, submitEra: 'H' });
+    const bench = new Bench({ versions: { onMismatch: 'accept' }, submitEras: ['G', 'H', 'I'] });
     assert.deepEqual(bench.tell(bench.register('old', { parslVersion: '2025.10.06' })), ['drained to old']);
     const oldest = { type: 'registration', peer: 'a', style: 'two-port', registration: registration() } as const;
     assert.deepEqual(bench.tell(oldest), ['drained to a']);
@@ -267,8 +318,25 @@ describe('versions', () => {
     ]);
   });
 
+  it('pools join before the submitter has shown its era, and go when they turn out to be of another', () => {
+    const bench = new Bench({ versions: { onMismatch: 'accept' }, submitEras: ['D', 'E', 'F', 'G'] });
+    const releases = ['2025.09.15', '2025.09.22', '2025.10.06', '2026.01.05', '1.3.0-dev'];
+    for (const parslVersion of releases) bench.take(bench.register(parslVersion, { parslVersion }));
+    assert.equal(bench.state.managers.size, 5);
+    const said = bench.tell({ type: 'envelope', envelope: 'resource_spec' });
+    assert.deepEqual(said, ['drained to 2026.01.05']);
+    assert.deepEqual(bench.tell(bench.register('late', { parslVersion: '2026.07.20' })), ['drained to late']);
+    assert.match(statusReport(bench.state, bench.now).refusals[0]?.reason ?? '', /packs tasks as in 2025\.12\.15/);
+  });
+
+  it('under the policy of Parsl, without an installation, the first manager decides', () => {
+    const bench = new Bench({ versions: { onMismatch: 'end' } });
+    bench.take(bench.register('a'));
+    assert.deepEqual(bench.tell(bench.register('b', other)), ['-1 fails: version mismatch', 'end']);
+  });
+
   it('a Chervil pool is told why, and one without Python workers is not asked about Python', () => {
-    const bench = new Bench();
+    const bench = new Bench(guided);
     bench.take(bench.register('good'));
     const changes = { parslVersion: 'other', extensions: ['refusal'] } as const;
     assert.deepEqual(bench.tell(bench.register('m', changes)), ['refuse m']);

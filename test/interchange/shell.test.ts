@@ -1,195 +1,27 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { askStatus } from '#src/interchange/show-status.js';
 import {
-  readConfig,
   readInterchangeMessage,
-  readOutcome,
-  readTaskBatch,
-  resultHeader,
   writeCommand,
   writeManagerMessage,
   writeOutcome,
   writeTask,
 } from '#src/wire/messages.js';
-import { decode, encode, type PickleValue, PyGlobal, PyObject, PyTuple } from '#src/wire/pickle.js';
+import { encode, PyTuple } from '#src/wire/pickle.js';
 import {
   createCertificates,
   createSocket,
   curveClient,
-  type DealerSocket,
-  type Mechanism,
   nullMechanism,
-  type RequesterSocket,
   readCertificates,
 } from '#src/wire/zmtp/socket.js';
 import { malformed } from '../wire/vectors.ts';
 import { registration, sure } from './builders.ts';
-
-const program = fileURLToPath(new URL('../../dist/interchange/start.js', import.meta.url));
-const children: ChildProcess[] = [];
-const directory = mkdtempSync(join(tmpdir(), 'chervil-interchange-'));
-after(() => {
-  for (const child of children) child.kill('SIGKILL');
-  rmSync(directory, { recursive: true, force: true });
-});
-
-/** Messages as they come, and a way to wait for the next. */
-class Inbox<Message> {
-  readonly #waiting: Message[] = [];
-  #wanted: ((message: Message) => void) | undefined;
-  put(message: Message): void {
-    if (this.#wanted === undefined) this.#waiting.push(message);
-    else {
-      const wanted = this.#wanted;
-      this.#wanted = undefined;
-      wanted(message);
-    }
-  }
-  next(what = 'a message'): Promise<Message> {
-    const first = this.#waiting.shift();
-    if (first !== undefined) return Promise.resolve(first);
-    return new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`${what} did not come in 20 s`)), 20_000);
-      this.#wanted = (message) => {
-        clearTimeout(late);
-        resolve(message);
-      };
-    });
-  }
-}
-
-/** A submitter without a user, and its interchange. */
-class Submitter implements AsyncDisposable {
-  readonly results = new Inbox<Buffer[]>();
-  readonly #sockets: (DealerSocket | RequesterSocket)[] = [];
-  readonly tasks: DealerSocket;
-  readonly command: RequesterSocket;
-  child: ChildProcess | undefined;
-  exited: Promise<number | null> | undefined;
-  readonly logdir: string;
-
-  private constructor(tasks: DealerSocket, command: RequesterSocket, logdir: string) {
-    this.tasks = tasks;
-    this.command = command;
-    this.logdir = logdir;
-  }
-
-  static async start(
-    changes: Record<string, PickleValue> = {},
-    mechanism: Mechanism = nullMechanism,
-  ): Promise<Submitter> {
-    const tasks = createSocket({ type: 'dealer', mechanism, highWaterMark: 0, lingerMs: 0 });
-    const command = createSocket({ type: 'req', mechanism, lingerMs: 0 });
-    const submitter = new Submitter(tasks, command, mkdtempSync(join(directory, 'run-')));
-    const results = createSocket({
-      type: 'dealer',
-      mechanism,
-      highWaterMark: 0,
-      lingerMs: 0,
-      onMessage: (frames) => submitter.results.put(frames),
-    });
-    submitter.#sockets.push(tasks, results, command);
-    const ports: number[] = [];
-    for (const socket of submitter.#sockets) {
-      ports.push(Number((await socket.bind('tcp://127.0.0.1:*')).split(':').pop()));
-    }
-    const selector = new PyGlobal('parsl.executors.high_throughput.manager_selector', 'RandomManagerSelector');
-    const config: Record<string, PickleValue> = {
-      client_address: '127.0.0.1',
-      client_ports: new PyTuple(ports),
-      interchange_address: '127.0.0.1',
-      worker_port: null,
-      worker_port_range: new PyTuple([54_000, 55_000]),
-      hub_address: '127.0.0.1',
-      hub_zmq_port: null,
-      heartbeat_threshold: 120,
-      logdir: submitter.logdir,
-      logging_level: 10,
-      poll_period: 10,
-      cert_dir: null,
-      manager_selector: new PyObject('new', selector, new PyTuple([])),
-      run_id: 'run-1',
-      log_config: null,
-      _check_python_mismatch: true,
-      ...changes,
-    };
-    const bytes = encode(new Map(Object.entries(config)));
-    sure(readConfig(bytes).ok);
-    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'inherit'] });
-    children.push(child);
-    submitter.child = child;
-    submitter.exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
-    child.stdin?.end(bytes);
-    return submitter;
-  }
-
-  async ask(request: Uint8Array): Promise<PickleValue> {
-    const [frame] = await this.command.request([request], { timeoutMs: 20_000 });
-    const value = decode(frame as Buffer);
-    sure(value.ok);
-    return value.value;
-  }
-
-  send(taskId: number, context: PickleValue = new Map()): void {
-    this.tasks.send([writeTask({ taskId, buffer: Buffer.from(`buffer ${taskId}`), context })]);
-  }
-
-  /** The next answer: the task's id, and whether it failed. */
-  async answer(): Promise<{ taskId: number; isException: boolean; text: string }> {
-    const [frame] = await this.results.next('a result');
-    const outcome = readOutcome(frame as Buffer);
-    sure(outcome.ok);
-    const { taskId, isException, bytes } = outcome.value;
-    return { taskId, isException, text: Buffer.from(bytes).toString('latin1') };
-  }
-
-  async closeSockets(): Promise<void> {
-    await Promise.all(this.#sockets.map((socket) => socket.close({ lingerMs: 0 })));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.child?.kill('SIGTERM');
-    await this.closeSockets();
-    await this.exited;
-  }
-}
-
-/** A pool without workers. */
-class Pool implements AsyncDisposable {
-  readonly inbox = new Inbox<Buffer[]>();
-  readonly socket: DealerSocket;
-  constructor(port: number, identity: string | Uint8Array, mechanism: Mechanism = nullMechanism) {
-    const onMessage = (frames: Buffer[]): void => this.inbox.put(frames);
-    this.socket = createSocket({ type: 'dealer', identity, mechanism, lingerMs: 0, onMessage });
-    this.socket.connect(`tcp://127.0.0.1:${port}`);
-  }
-  register(changes: Parameters<typeof registration>[0] = {}): void {
-    this.socket.send([writeManagerMessage({ type: 'registration', registration: registration(changes) })]);
-  }
-  /** Ids of the next batch of tasks. */
-  async tasks(): Promise<unknown[]> {
-    const read = readInterchangeMessage(await this.inbox.next('a batch of tasks'));
-    sure(read.ok && read.value.type === 'tasks', JSON.stringify(read));
-    const batch = readTaskBatch(read.value.value);
-    sure(batch.ok);
-    return batch.value.map((task) => task.taskId);
-  }
-  finish(taskId: number): void {
-    this.socket.send([resultHeader(), writeOutcome({ taskId, isException: false, bytes: Buffer.from('02\nN.') })]);
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.socket.close({ lingerMs: 0 });
-  }
-}
-
-const port = async (submitter: Submitter): Promise<number> =>
-  Number(await submitter.ask(writeCommand({ name: 'worker binds' })));
+import { children, directory, Pool, port, program, Submitter } from './processes.ts';
 
 describe('the interchange process', () => {
   it('takes tasks to pools and results back', async () => {
@@ -283,12 +115,20 @@ describe('the interchange process', () => {
   });
 
   it('lives through every malformed message, and harms no task of others', async () => {
-    await using submitter = await Submitter.start();
+    await using submitter = await Submitter.start({}, nullMechanism, [
+      '--parsl-version',
+      '2026.07.27',
+      '--python-version',
+      '3.11',
+    ]);
     const at = await port(submitter);
     await using good = new Pool(at, 'good');
     good.register({ maxCapacity: 1_000 });
     await submitter.ask(writeCommand({ name: 'managers' }));
     const pools: Pool[] = [];
+    await using _pools = {
+      [Symbol.asyncDispose]: async () => void (await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()))),
+    };
     let number = 0;
     for (const row of malformed()) {
       const frames = row.frames.map((frame) => frame ?? encode(Array.from({ length: 200_000 }, () => 0)));
@@ -313,7 +153,6 @@ describe('the interchange process', () => {
     const report = await askStatus(`tcp://127.0.0.1:${at}`);
     const { received, queued, leased, answered } = report.counters;
     assert.equal(received, queued + leased + answered);
-    for (const pool of pools) await pool.socket.close({ lingerMs: 0 });
   });
 
   it('serves pools of the oldest era on two ports, in their style', async () => {
@@ -335,6 +174,27 @@ describe('the interchange process', () => {
       writeOutcome({ taskId: 3, isException: false, bytes: Buffer.from('01\nN.') }),
     ]);
     assert.equal((await submitter.answer()).taskId, 3);
+  });
+
+  it('refuses pools of another era by name, and in words that they understand', async () => {
+    await using newer = await Submitter.start();
+    await using old = new Pool(await port(newer), 'old');
+    const registered = { type: 'registration', registration: registration({ parslVersion: '2024.09.02' }) } as const;
+    old.socket.send([writeManagerMessage(registered, 'two-port')]);
+    const toOld = await old.inbox.next('the last word');
+    assert.deepEqual([toOld.length, toOld[0]?.length], [2, 0]);
+    await using older = await Submitter.start({ worker_ports: null });
+    const ports = await older.ask(writeCommand({ name: 'worker ports' }));
+    sure(ports instanceof PyTuple);
+    await using young = new Pool(Number(ports.items[0]), 'young');
+    young.register({ parslVersion: '2026.10.26' });
+    const toYoung = readInterchangeMessage(await young.inbox.next('the last word'));
+    sure(toYoung.ok && toYoung.value.type === 'drained');
+    for (const submitter of [newer, older]) {
+      submitter.child?.kill('SIGTERM');
+      await submitter.exited;
+      assert.match(readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8'), /Refused manager/);
+    }
   });
 
   it('tells everything with --status', async () => {

@@ -40,7 +40,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
     random,
     isMonitored: true,
     versions: { onMismatch: 'refuse', parsl: '2026.07.27', python: '3.11.7' },
-    submitEra: 'H',
+    submitEras: ['H'],
     logLevel: 'warning',
   });
   let now = 1_000_000;

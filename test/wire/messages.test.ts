@@ -52,6 +52,31 @@ function head(frame: Uint8Array) {
 
 const dictOf = (fields: Record<string, PickleValue>): PickleValue => new Map(Object.entries(fields));
 
+describe('pools since 2026.10.05', () => {
+  it('send an item as the whole message', () => {
+    const frame = writeOutcome({ taskId: 7, isException: false, bytes: Buffer.from('02\nN.') });
+    const read = readManagerMessage([frame]);
+    sure(read.ok && read.value.type === 'result');
+    assert.deepEqual(read.value.items, [{ kind: 'outcome', taskId: 7, frame }]);
+    const monitoring = readManagerMessage([writeMonitoringItem('payload')]);
+    sure(monitoring.ok && monitoring.value.type === 'result');
+    assert.equal(monitoring.value.items[0]?.kind, 'monitoring');
+    const broken = readManagerMessage([encode(dictOf({ type: 'result', task_id: 7 }))]);
+    sure(broken.ok && broken.value.type === 'result');
+    assert.equal(broken.value.items[0]?.kind, 'unreadable');
+  });
+
+  it('say when they want to drain, unless that is never', () => {
+    for (const drainTime of [1.8e9, Number.POSITIVE_INFINITY]) {
+      const read = readManagerMessage([
+        writeManagerMessage({ type: 'registration', registration: registration({ drainTime }) }),
+      ]);
+      sure(read.ok && read.value.type === 'registration');
+      assert.equal(read.value.registration.drainTime, Number.isFinite(drainTime) ? drainTime : undefined);
+    }
+  });
+});
+
 describe('captured messages', () => {
   for (const release of releases) {
     it(`of Parsl ${release} are all read`, () => {
@@ -164,7 +189,9 @@ describe('malformed messages', () => {
           );
         }
         if (
-          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float/.test(row.case)
+          /proto[025]|unregistered|twice|identity|missing_packages|overrides|block_id_int|capacity_float|other_encoding/.test(
+            row.case,
+          )
         ) {
           sure(read.ok || row.case === 'ctl_unknown_type_unregistered', row.case);
         } else if (/^(ctl|reg)/.test(row.case) && row.case !== 'reg_missing_max_capacity') {
@@ -425,19 +452,36 @@ describe('the configuration', () => {
       const read = readConfig(encode(dictOf({ ...base, ...more })));
       sure(read.ok);
       assert.equal(read.value.selector, 'block-id');
-      return [read.value.era, read.value.poolPorts, ...read.value.workerPorts];
+      return [read.value.eras.join(''), read.value.poolPorts, ...read.value.workerPorts];
     };
-    assert.deepEqual(era({ worker_ports: null }), ['B', 'two']);
-    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['B', 'two', 1, 2]);
-    assert.deepEqual(era({ worker_port: 50_000 }), ['D', 'one', 50_000]);
-    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), [undefined, 'one']);
-    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['G', 'one']);
+    assert.deepEqual(era({ worker_ports: null }), ['AB', 'two']);
+    assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['AB', 'two', 1, 2]);
+    assert.deepEqual(era({ worker_port: 50_000 }), ['CD', 'one', 50_000]);
+    assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), ['DEFG', 'one']);
+    assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['GHI', 'one']);
   });
 
   it('names all faults at once', () => {
     const read = readConfig(encode(dictOf({ client_ports: 5 })));
     sure(!read.ok);
     assert.match(read.error, /client_ports .* client_address .* logdir/);
+  });
+
+  it('takes directories as text or as objects of pathlib', () => {
+    for (const module of ['pathlib', 'pathlib._local']) {
+      const logdir = new PyObject('call', new PyGlobal(module, 'PosixPath'), new PyTuple(['/', 'tmp', 'run']));
+      const read = readConfig(encode(dictOf({ ...base, worker_port: null, logdir })));
+      sure(read.ok, read.ok ? '' : read.error);
+      assert.equal(read.value.logdir, '/tmp/run');
+    }
+  });
+
+  it('takes over format and level of a log configuration', () => {
+    const log = new PyObject('new', new PyGlobal('parsl.logconfigs.file', 'FileLogging'), new PyTuple([]));
+    log.steps.push({ do: 'state', state: dictOf({ format_string: 'X %(message)s', level: 10 }) });
+    const read = readConfig(encode(dictOf({ ...base, worker_port: null, logging_level: 20, log_config: log })));
+    sure(read.ok);
+    assert.deepEqual(read.value.log, { kind: 'file', level: 10, format: 'X %(message)s' });
   });
 
   it('knows the log kinds, and replaces selectors it does not know', () => {

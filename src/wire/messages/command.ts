@@ -40,6 +40,8 @@ export interface ManagerLine {
   readonly parslVersion: string;
   readonly pythonVersion: string;
   readonly isDraining: boolean;
+  /** Only in the status report: why it may be a stray one. */
+  readonly doubt?: string;
 }
 
 /** What became of a task somebody wants cancelled. */
@@ -196,7 +198,7 @@ function replyValue(reply: CommandReply, ports: PoolPorts): PickleValue {
   }
 }
 
-function managerDict(line: ManagerLine): PickleValue {
+function managerDict(line: ManagerLine): Map<PickleValue, PickleValue> {
   return dict({
     manager: line.manager,
     block_id: line.blockId,
@@ -215,7 +217,7 @@ export function statusDict(report: StatusReport): PickleValue {
   return dict({
     chervil: 'status',
     counters: dict({ ...report.counters }),
-    managers: report.managers.map(managerDict),
+    managers: report.managers.map((line) => managerDict(line).set('doubt', line.doubt ?? null)),
     lanes: report.lanes.map((lane) => dict({ runtime: lane.runtime, ready_managers: lane.readyManagers })),
     refusals: report.refusals.map((refusal) => dict({ ...refusal })),
   });
@@ -244,6 +246,7 @@ export function readManagers(value: PickleValue): Result<ManagerLine[]> {
       parslVersion: String(field(item, 'parsl_version') ?? ''),
       pythonVersion: String(field(item, 'python_version') ?? ''),
       isDraining: field(item, 'draining') === true,
+      ...(typeof field(item, 'doubt') === 'string' ? { doubt: String(field(item, 'doubt')) } : {}),
     });
   }
   return { ok: true, value: lines };

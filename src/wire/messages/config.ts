@@ -1,5 +1,6 @@
 // The configuration a submitter writes to its interchange's standard input: one pickled dict. Read by the interchange's
 // shell, written by the submitter that starts a Python interchange.
+import { join } from 'node:path';
 import type { Result } from '../../base/result.ts';
 import {
   decodePrefix,
@@ -39,16 +40,20 @@ export interface InterchangeConfig {
   readonly runId: string | undefined;
   readonly log: LogChoice;
   readonly checksVersions: boolean;
-  /** The submitter's era, if the form of its configuration tells. */
-  readonly era: Era | undefined;
+  /** The eras whose submitters write a configuration of this form. */
+  readonly eras: readonly Era[];
 }
 
-/** Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. */
+/**
+ * Which log a submitter wants: text lines, JSON lines, none. `unknown` names a class we do not know. Lines below
+ * `level`, one of Python's numbers (10 debug, 20 info, 30 warning, 40 error), are not wanted; `format` is a format
+ * string of Python's logging.
+ */
 export type LogChoice =
-  | { readonly kind: 'file' }
-  | { readonly kind: 'json' }
+  | { readonly kind: 'file'; readonly level: number; readonly format?: string }
+  | { readonly kind: 'json'; readonly level: number }
   | { readonly kind: 'none' }
-  | { readonly kind: 'unknown'; readonly name: string };
+  | { readonly kind: 'unknown'; readonly level: number; readonly name: string };
 
 const configLimits: Partial<PickleLimits> = { maxBytes: 16 * 1024 * 1024, maxDepth: 100 };
 
@@ -91,7 +96,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
   if (clientPorts.length !== 3) faults.push('client_ports must be three ports');
   const clientAddress = text(config.get('client_address'));
   if (clientAddress === undefined) faults.push('client_address must be an IP address');
-  const logdir = text(config.get('logdir'));
+  const logdir = pathText(config.get('logdir'));
   if (logdir === undefined) faults.push('logdir must be a directory');
   const poolPorts = config.has('worker_ports') ? 'two' : 'one';
   const given = config.get(poolPorts === 'two' ? 'worker_ports' : 'worker_port');
@@ -100,6 +105,7 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
   const hubAddress = text(config.get('hub_address'));
   const hubPort = toNumber(config.get('hub_zmq_port'));
   const selector = className(config.get('manager_selector'));
+  const level = toNumber(config.get('logging_level')) ?? 20;
   const [tasks = 0, results = 0, command = 0] = clientPorts;
   if (clientAddress === undefined || logdir === undefined || faults.length > 0) {
     return { ok: false, error: `the configuration is wrong: ${faults.join('; ')}` };
@@ -116,14 +122,14 @@ function checkConfig(config: PickleValue): Result<InterchangeConfig> {
       hub: hubAddress !== undefined && hubPort !== undefined ? { address: hubAddress, port: hubPort } : undefined,
       heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
       logdir,
-      isDebug: (toNumber(config.get('logging_level')) ?? 20) <= 10,
-      certDir: text(config.get('cert_dir')),
+      isDebug: level <= 10,
+      certDir: pathText(config.get('cert_dir')),
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
       runId: text(config.get('run_id')),
-      log: logChoice(config.get('log_config')),
+      log: logChoice(config.get('log_config'), level),
       checksVersions: config.get('_check_python_mismatch') !== false,
-      era: eraOfConfig(config),
+      eras: erasOfConfig(config),
     },
   };
 }
@@ -132,6 +138,14 @@ const knownSelectors = { RandomManagerSelector: true, BlockIdManagerSelector: tr
 
 function text(value: PickleValue | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/** A path as text, or as an object of Python's pathlib: its class, called with the path's parts. */
+function pathText(value: PickleValue | undefined): string | undefined {
+  if (!(value instanceof PyObject) || !(value.callee instanceof PyGlobal)) return text(value);
+  const parts = value.args.items.filter((part): part is string => typeof part === 'string');
+  const isPath = /^pathlib(\.|$)/.test(value.callee.module) && parts.length === value.args.items.length;
+  return isPath && parts.length > 0 ? join(...parts) : undefined;
 }
 
 function numbers(value: PickleValue | undefined): number[] {
@@ -149,26 +163,34 @@ function className(value: PickleValue | undefined): string | undefined {
   return made instanceof PyGlobal ? made.name : 'an object made by no class';
 }
 
-function logChoice(value: PickleValue | undefined): LogChoice {
+/** @param usual - the level where the choice names none */
+function logChoice(value: PickleValue | undefined, usual: number): LogChoice {
   const name = className(value);
+  const level = toNumber(attribute(value, 'level')) ?? usual;
+  const format = attribute(value, 'format_string');
   switch (name) {
     case undefined:
     case 'FileLogging':
-      return { kind: 'file' };
+      return { kind: 'file', level, ...(typeof format === 'string' && format.length <= 4_096 ? { format } : {}) };
     case 'JSONLogging':
-      return { kind: 'json' };
+      return { kind: 'json', level };
     case 'NoopLogging':
       return { kind: 'none' };
     default:
-      return { kind: 'unknown', name };
+      return { kind: 'unknown', level: usual, name };
   }
 }
 
-/** Only what is certain: between 2025.09.15 and 2026.05.18 the configuration looks the same in eras D to G. */
-function eraOfConfig(config: PickleValue): Era | undefined {
-  if (field(config, 'worker_ports') !== undefined) return 'B';
-  if (field(config, 'log_config') !== undefined) return 'G';
-  return field(config, '_check_python_mismatch') === undefined ? 'D' : undefined;
+/** An attribute of a pickled object that has no reduction of its own: its state is the dict of them. */
+function attribute(value: PickleValue | undefined, name: string): PickleValue | undefined {
+  return value instanceof PyObject ? field(value.state ?? null, name) : undefined;
+}
+
+/** Between 2025.09.15 and 2026.05.18 the form did not change; only tasks tell more then. */
+function erasOfConfig(config: PickleValue): readonly Era[] {
+  if (field(config, 'worker_ports') !== undefined) return ['A', 'B'];
+  if (field(config, 'log_config') !== undefined) return ['G', 'H', 'I'];
+  return field(config, '_check_python_mismatch') === undefined ? ['C', 'D'] : ['D', 'E', 'F', 'G'];
 }
 
 /** The configuration for a Python interchange of 2026.05.18 or later: exactly the keys it takes. */

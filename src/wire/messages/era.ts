@@ -14,9 +14,10 @@
  * | E | 2025.09.22 | payload: keyword arguments alone, no longer with the resource specification |
  * | F | 2025.09.29 to 2025.12.08 | task has `context` in place of `resource_spec` |
  * | G | 2025.12.15 to 2026.07.20 | payload: serializer `01` is neither written nor read |
- * | H | from 2026.07.27 | command `["HOLD_MANAGER", id]` |
+ * | H | 2026.07.27 to 2026.09.28 | command `["HOLD_MANAGER", id]`; from 2026.08.10 CURVE to monitoring |
+ * | I | from 2026.10.05 | pools send an item alone, without control frame; from 2026.10.19 registration has `drain_time` |
  */
-export type Era = 'A' | 'B' | 'C' | 'D' | 'E' | 'F' | 'G' | 'H';
+export type Era = 'A' | 'B' | 'C' | 'D' | 'E' | 'F' | 'G' | 'H' | 'I';
 
 /** Which keys a task dict has around its buffer. */
 export type Envelope = 'bare' | 'resource_spec' | 'context';
@@ -28,7 +29,7 @@ export type PoolStyle = 'two-port' | 'one-port';
  * Eras whose buffers and results are alike. Peers of different families cannot be joined without opening payloads,
  * which an interchange never does.
  */
-export type PayloadFamily = 'A-D' | 'E-F' | 'G-H';
+export type PayloadFamily = 'A-D' | 'E-F' | 'G-I';
 
 const eras = {
   A: { envelope: 'bare', style: 'two-port', family: 'A-D' },
@@ -37,9 +38,13 @@ const eras = {
   D: { envelope: 'resource_spec', style: 'one-port', family: 'A-D' },
   E: { envelope: 'resource_spec', style: 'one-port', family: 'E-F' },
   F: { envelope: 'context', style: 'one-port', family: 'E-F' },
-  G: { envelope: 'context', style: 'one-port', family: 'G-H' },
-  H: { envelope: 'context', style: 'one-port', family: 'G-H' },
+  G: { envelope: 'context', style: 'one-port', family: 'G-I' },
+  H: { envelope: 'context', style: 'one-port', family: 'G-I' },
+  I: { envelope: 'context', style: 'one-port', family: 'G-I' },
 } as const satisfies Record<Era, { envelope: Envelope; style: PoolStyle; family: PayloadFamily }>;
+
+/** Every era, oldest first. */
+export const allEras = Object.keys(eras) as readonly Era[];
 
 export function envelopeOf(era: Era): Envelope {
   return eras[era].envelope;
@@ -53,8 +58,16 @@ export function familyOf(era: Era): PayloadFamily {
   return eras[era].family;
 }
 
+/** Which of `eras` send tasks of this form; all of them if none does, since a form nobody expects tells nothing. */
+export function erasSending(envelope: Envelope, eras: readonly Era[]): readonly Era[] {
+  // 2024.10.14 has the configuration of era B and still sends the tasks of A, and nothing else separates the two.
+  const found = eras.filter((era) => envelopeOf(era) === envelope);
+  return found.length === 0 ? eras : found;
+}
+
 /** First releases of each era, newest first. */
 const firstReleases: readonly (readonly [string, Era])[] = [
+  ['2026.10.05', 'I'],
   ['2026.07.27', 'H'],
   ['2025.12.15', 'G'],
   ['2025.09.29', 'F'],

@@ -28,6 +28,8 @@ export interface Registration {
   readonly blockId: string;
   /** Seconds since the epoch, by the pool's clock. */
   readonly startTime: number;
+  /** When it wants to drain, in the same seconds. Only pools since 2026.10.19 say it here; others ask when it is time. */
+  readonly drainTime?: number;
   readonly prefetchCapacity: number;
   readonly maxCapacity: number;
   readonly os: string;
@@ -73,7 +75,7 @@ const controlLimits: Partial<PickleLimits> = {
  * Reads a message that came to the pool port, without the identity frame. Pickled control frames of all protocols, and
  * the JSON of pools before 2025.06.30, are understood. Never throws.
  *
- * @param port - `results` for the second port of those pools, whose messages are items without a control frame
+ * @param port - on which port it came; `results` for the second port of those pools, whose messages are items without a control frame
  */
 export function readManagerMessage(
   frames: readonly Uint8Array[],
@@ -84,7 +86,9 @@ export function readManagerMessage(
   if (port === 'results') return { ok: true, value: { type: 'result', items: frames.map(readItem) } };
   if (isEqual(first, usual.result)) return { ok: true, value: { type: 'result', items: readItems(frames) } };
   if (isEqual(first, usual.heartbeat)) return heartbeat;
-  const decoded = port === 'tasks' && first[0] === 0x7b ? readJson(first) : decodeControl(first);
+  const alone = frames.length === 1 ? readItemAlone(first) : undefined;
+  if (alone !== undefined) return { ok: true, value: { type: 'result', items: [alone] } };
+  const decoded = first[0] === 0x7b ? readJson(first) : decodeControl(first);
   if (!decoded.ok) return decoded;
   const type = field(decoded.value, 'type');
   switch (type) {
@@ -106,6 +110,17 @@ export function readManagerMessage(
 }
 
 const heartbeat = { ok: true, value: { type: 'heartbeat' } } as const;
+
+/**
+ * Pools since 2026.10.05 send an item as the whole message, without the control frame before it. `undefined` when this
+ * frame is something else.
+ */
+function readItemAlone(frame: Uint8Array): Item | undefined {
+  const item = readItem(frame);
+  const isItem =
+    item.kind === 'outcome' || item.kind === 'monitoring' || (item.kind === 'unreadable' && item.taskId !== undefined);
+  return isItem ? item : undefined;
+}
 
 function readItems(frames: readonly Uint8Array[]): Item[] {
   const items: Item[] = [];
@@ -159,6 +174,7 @@ export function readRegistration(value: PickleValue): Result<Registration> {
   };
   const blockId = field(value, 'block_id');
   const memory = field(value, 'total_memory');
+  const drainTime = toNumber(field(value, 'drain_time'));
   const registration: Registration = {
     parslVersion: text('parsl_v'),
     pythonVersion: text('python_v'),
@@ -168,6 +184,7 @@ export function readRegistration(value: PickleValue): Result<Registration> {
     // Some providers number their blocks.
     blockId: typeof blockId === 'number' ? String(blockId) : text('block_id'),
     startTime: count('start_time', 0),
+    ...(drainTime !== undefined && Number.isFinite(drainTime) ? { drainTime } : {}),
     prefetchCapacity: count('prefetch_capacity', 0),
     maxCapacity: count('max_capacity', 0),
     os: optionalText('os'),
@@ -220,6 +237,7 @@ function registrationDict(registration: Registration): Map<PickleValue, PickleVa
     uid: registration.uid,
     block_id: registration.blockId,
     start_time: new PyFloat(registration.startTime),
+    ...(registration.drainTime === undefined ? {} : { drain_time: new PyFloat(registration.drainTime) }),
     prefetch_capacity: registration.prefetchCapacity,
     max_capacity: registration.maxCapacity,
     os: registration.os,

@@ -55,13 +55,19 @@ export class Connection {
   #isReading = false;
   #isResumeAsked = false;
 
-  constructor(stream: Stream, address: string, owner: ConnectionOwner, options: ConnectionOptions) {
+  constructor(
+    stream: Stream,
+    address: string,
+    owner: ConnectionOwner,
+    options: ConnectionOptions,
+    isAccepted: boolean,
+  ) {
     this.address = address;
     this.peer = { identity: Buffer.alloc(0), key: '', socketType: '', address, publicKey: undefined };
     this.#stream = stream;
     this.#owner = owner;
     this.#options = options;
-    const handshake = new Handshake(options);
+    const handshake = new Handshake(options, isAccepted);
     this.#decoder = handshake.decoder;
     const stopTimer = options.clock.after(
       options.handshakeTimeoutMs,

@@ -36,6 +36,9 @@ const partners: Record<WireType, readonly string[]> = {
   REP: ['REQ', 'DEALER'],
 };
 
+/** Signature and major version: what libzmq waits for before it says the rest of its own greeting. */
+const reservedBytes = 11;
+
 type HandshakeState =
   | { readonly phase: 'greeting'; readonly reader: GreetingReader }
   | { readonly phase: 'mechanism'; readonly run: MechanismRun; readonly greeting: Greeting }
@@ -45,18 +48,31 @@ type HandshakeState =
 export class Handshake {
   readonly decoder: FrameDecoder;
   readonly #options: HandshakeOptions;
+  readonly #isReserved: boolean;
   #state: HandshakeState = { phase: 'greeting', reader: new GreetingReader() };
 
-  constructor(options: HandshakeOptions) {
+  /**
+   * @param isAccepted - whether the peer came to this side. An accepting CURVE server names its mechanism only to a peer
+   *   that has named the same one: libzmq gives up for good once it reads of another, but comes again when it is sent
+   *   away without a word. Parsl's pools before 2025.07.07 find their interchange by plain connections to its CURVE
+   *   port, may miss the first, and would never make a second. A connecting side must speak first, so it never waits.
+   */
+  constructor(options: HandshakeOptions, isAccepted = false) {
     this.#options = options;
+    this.#isReserved = isAccepted && options.mechanism.isServer;
     this.decoder = new FrameDecoder(options.limits);
     this.decoder.commandsOnly = true;
   }
 
   /** What to do when the connection is there. */
   start(): HandshakeEffect {
+    const greeting = this.#greeting();
+    return { do: 'send', bytes: this.#isReserved ? greeting.subarray(0, reservedBytes) : greeting };
+  }
+
+  #greeting(): Buffer {
     const { mechanism } = this.#options;
-    return { do: 'send', bytes: encodeGreeting(mechanism.name, mechanism.isServer) };
+    return encodeGreeting(mechanism.name, mechanism.isServer);
   }
 
   /** What to do about the next bytes. */
@@ -69,6 +85,7 @@ export class Handshake {
       const failure = this.#checkMechanism(read.greeting);
       if (failure !== undefined) return this.#refuse(effects, failure);
       chunk = read.rest;
+      if (this.#isReserved) effects.push({ do: 'send', bytes: this.#greeting().subarray(reservedBytes) });
       this.#startMechanism(effects, read.greeting);
     }
     if (chunk.length > 0) this.decoder.push(chunk);

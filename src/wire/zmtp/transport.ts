@@ -149,7 +149,7 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
   }
 
   #add(stream: Stream, address: string, connector: Connector | undefined): void {
-    this.#connections.set(new Connection(stream, address, this, this.#options), connector);
+    this.#connections.set(new Connection(stream, address, this, this.#options, connector === undefined), connector);
   }
 
   onAccepted(stream: Stream, address: string): void {
