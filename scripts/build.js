@@ -1,12 +1,14 @@
 // Builds dist/ from src/ with the TypeScript compiler. `npm run build`; npm start and npm test call it too.
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
+// What was built of sources that are gone must not be packed.
+rmSync(join(root, 'dist'), { recursive: true, force: true });
 const result = spawnSync(
   process.execPath,
   [compiler, '-p', join(root, 'tsconfig.build.json'), ...process.argv.slice(2)],

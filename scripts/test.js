@@ -1,5 +1,5 @@
 // `npm test`: sets up what is missing; then lint, types, and every test: each file in a process of its own, two at a time, on
-// this Node.js, and, if this one is older, much of it again on the Node.js 24 of the package `node`.
+// this Node.js, and, if this one is older, much of it again on Node.js 24 (node24.js).
 //
 //   npm test                     everything
 //   npm test -- PATTERN …        only the test files whose path contains a PATTERN
@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { ensureNode24, node24 } from './node24.js';
 import { ensureBuilt, ensureInstalled, root } from './ready.js';
 
 const filesAtOnce = 2;
@@ -56,6 +57,7 @@ if (files.length === 0) {
       join(root, 'tsconfig.json'),
     ]);
   }
+  if (majorOf(process.version) < 24) ensureNode24();
   const here = { program: process.execPath, version: process.version };
   await runAll(here, files);
   if (majorOf(here.version) < 24) await runOnNewest();
@@ -65,10 +67,10 @@ report();
 async function runOnNewest() {
   const again = files.filter((file) => alsoOnNewest.test(file));
   if (again.length === 0) return;
-  const program = join(root, 'node_modules', 'node', 'bin', 'node');
-  const { code, output } = existsSync(program) ? await execute([program, '--version']) : { code: 1, output: '' };
-  if (code === 0) await runAll({ program, version: output.trim() }, again);
-  else skip('tests on Node.js 24', 'for want of Node.js 24 (the package `node` has none for this machine)');
+  if (ensureNode24()) {
+    const { output } = await execute([node24, '--version']);
+    await runAll({ program: node24, version: output.trim() }, again);
+  } else skip('tests on Node.js 24', 'for want of Node.js 24 (the package `node` has none for this machine)');
 }
 
 /** Runs files on one Node.js, so many at a time. */

@@ -2,13 +2,19 @@
 export { app, apps, type ModuleApps } from './app/app.ts';
 export { bashApp } from './app/bash-app.ts';
 export { type Joinable, type JoinOptions, joinApp } from './app/join-app.ts';
-export { type Completed, asCompleted, type StreamOptions, stream } from './app/streams.ts';
+export { asCompleted, type Completed, type StreamOptions, stream } from './app/streams.ts';
 export type * from './app/types.ts';
 export { wrapper } from './app/wrapper.ts';
 export type { Clock, Duration } from './base/time.ts';
 export { type InlineOptions, inline } from './executors/inline.ts';
 export { type ThreadsOptions, threads } from './executors/threads.ts';
-export { type AppRecord, AUTO_LOGNAME, type RetryContext, type RetryPolicy, type StreamOption } from './kernel/app-record.ts';
+export {
+  type AppRecord,
+  AUTO_LOGNAME,
+  type RetryContext,
+  type RetryPolicy,
+  type StreamOption,
+} from './kernel/app-record.ts';
 export { type BackoffOptions, backoff } from './kernel/backoff.ts';
 export type { AutoLogname, NameLog } from './kernel/elaborators/files.ts';
 export type { MemoOption } from './kernel/elaborators/memo.ts';

@@ -9,7 +9,8 @@ here.storage ??= new AsyncLocalStorage<TaskFacts>();
 
 function facts(): TaskFacts {
   const found = here.storage?.getStore() ?? here.current;
-  if (found === undefined) throw new Error("There is no task here: 'chervil/task' can be used in the body of an app only.");
+  if (found === undefined)
+    throw new Error("There is no task here: 'chervil/task' can be used in the body of an app only.");
   return found;
 }
 

@@ -15,7 +15,7 @@ export class Problems {
   unknownKeys(options: object, known: readonly string[], path: string): void {
     for (const key of Object.keys(options)) {
       if (known.includes(key)) continue;
-      const near = known.find((name) => distance(name.toLowerCase(), key.toLowerCase()) <= 2);
+      const near = nearest(key, known);
       this.add(
         path === '' ? key : `${path}.${key}`,
         near ? `unknown option; did you mean '${near}'?` : `unknown option; there are ${known.join(', ')}`,
@@ -113,6 +113,18 @@ function checkPlace(value: unknown, path: string, problems: Problems): void {
   else if (/^[a-zA-Z][a-zA-Z0-9+.-]+:/.test(url) && !url.startsWith('file:')) {
     problems.add(path, `expected a path or a file: URL, not ${show(url)}; a command writes to local files only`);
   }
+}
+
+/** The known word that is probably meant: a slip of one or two letters, or a longer or shorter form of it. */
+function nearest(word: string, known: readonly string[]): string | undefined {
+  const lower = word.toLowerCase();
+  const close = known.find((name) => distance(name.toLowerCase(), lower) <= 2);
+  return (
+    close ??
+    known.find(
+      (name) => name.length > 3 && (lower.startsWith(name.toLowerCase()) || name.toLowerCase().startsWith(lower)),
+    )
+  );
 }
 
 /** Edits between two words, for "did you mean". */

@@ -32,7 +32,9 @@ export class LogFile {
       writeSync(this.#descriptor, this.#text);
     } catch (error) {
       this.#isBroken = true;
-      process.stderr.write(`chervil: cannot write ${this.#path} (${(error as Error).message}); the run goes on without it\n`);
+      process.stderr.write(
+        `chervil: cannot write ${this.#path} (${(error as Error).message}); the run goes on without it\n`,
+      );
     }
     this.#text = '';
   }

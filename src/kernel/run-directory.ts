@@ -27,7 +27,7 @@ export function createRunDirectory(base = 'runinfo'): RunDirectory {
     }
   } catch (error) {
     const problem = `no run directory can be made in ${parent}: ${error instanceof Error ? error.message : String(error)}`;
-    const failure = new ConfigError('The configuration', [{ path: 'runDirectory', problem }]);
+    const failure = new ConfigError('The configuration', [{ path: 'runDir', problem }]);
     failure.cause = error;
     throw failure;
   }

@@ -49,7 +49,8 @@ const place = Symbol.for('chervil.typescript');
 /** Makes tsx load the TypeScript that this thread imports from now on. Once; a second call waits for the first. */
 export function registerTypeScript(): Promise<void> {
   const here = globalThis as unknown as Record<symbol, Place | undefined>;
-  const found = (here[place] ??= {});
+  here[place] ??= {};
+  const found = here[place];
   found.registering ??= register();
   return found.registering;
 }

@@ -8,7 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const node24 = join(root, 'node_modules', 'node', 'bin', 'node');
+/** Set up by `npm test` (scripts/node24.js). */
+const node24 = join(root, '.cache', 'node24', 'node_modules', 'node', 'bin', 'node');
 
 const hello = `import { app, load } from 'chervil';
 
