@@ -41,7 +41,9 @@ const onPath = interchangeOnPath(place);
 let failures = 0;
 const report = (what, isRight, detail = '') => {
   if (isRight === false) failures++;
-  console.log(`${isRight === undefined ? 'skipped' : isRight ? 'passed' : 'FAILED'}  ${what}${detail === '' ? '' : `: ${detail}`}`);
+  console.log(
+    `${isRight === undefined ? 'skipped' : isRight ? 'passed' : 'FAILED'}  ${what}${detail === '' ? '' : `: ${detail}`}`,
+  );
 };
 
 for (const [era, release] of eraReleases) {
@@ -51,14 +53,22 @@ for (const [era, release] of eraReleases) {
   const variables = { PATH: [onPath, dirname(python), process.env['PATH'] ?? ''].join(':') };
   await using run = new ParslRun({ python, program: 'workflow.py', variables });
   const { status, stdout, stderr } = await run.ended;
-  const told = stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  const told = stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line));
   const errors = told.filter((line) => line.error !== undefined || line.isRight === false);
   const isRight = status === 0 && errors.length === 0 && told.length === 11;
   const detail = isRight ? '' : `${JSON.stringify(errors, null, 1)}\n${stdout}\n${stderr}`;
   report(`era ${era}, Parsl ${release}: ${told.length - 2} scenarios`, isRight, detail);
 }
 
-for (const [expected, pairs] of values['no-pairs'] ? [] : [['joins', joining], ['refused', refused]]) {
+for (const [expected, pairs] of values['no-pairs']
+  ? []
+  : [
+      ['joins', joining],
+      ['refused', refused],
+    ]) {
   for (const [home, foreign] of pairs) {
     if (wanted !== undefined && !(wanted.includes(home) && wanted.includes(foreign))) continue;
     const python = await pythonOf(home);
@@ -70,7 +80,10 @@ for (const [expected, pairs] of values['no-pairs'] ? [] : [['joins', joining], [
     const { status, stdout, stderr } = await run.ended;
     const facts = JSON.parse(stdout.split('\n').findLast((line) => line.startsWith('{')) ?? '{}');
     const isRight =
-      status === 0 && facts.isRight === true && facts.alive === null && facts.refusals?.length === (expected === 'refused' ? 1 : 0);
+      status === 0 &&
+      facts.isRight === true &&
+      facts.alive === null &&
+      facts.refusals?.length === (expected === 'refused' ? 1 : 0);
     const what = `submitter of era ${home} (${releaseOf.get(home)}), pool of era ${foreign} (${releaseOf.get(foreign)}) ${expected}`;
     report(what, isRight, isRight ? '' : `${stdout}\n${stderr.slice(-2_000)}`);
   }
@@ -82,6 +95,10 @@ async function pythonOf(era) {
   const release = releaseOf.get(era);
   const environment = await parslEnvironment(release);
   if ('python' in environment) return environment.python;
-  report(`era ${era}, Parsl ${release}`, process.env['CHERVIL_REQUIRE'] === '1' ? false : undefined, environment.missing);
+  report(
+    `era ${era}, Parsl ${release}`,
+    process.env['CHERVIL_REQUIRE'] === '1' ? false : undefined,
+    environment.missing,
+  );
   return undefined;
 }
