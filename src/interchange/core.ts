@@ -68,6 +68,9 @@ export function step(
     case 'drain':
       onDrain(state, event.peer, now, effects);
       return effects;
+    case 'capacity':
+      onCapacity(state, event.peer, event.capacity, effects);
+      return effects;
     case 'malformed':
       state.counters.malformed++;
       log(state, effects, 'warning', `Dropped a message of ${showIdentity(event.peer)}: ${event.reason}`);
@@ -169,6 +172,12 @@ function onResults(
         frames.push(item.frame);
         break;
       }
+      case 'note': {
+        const task = state.tasks.get(item.taskId);
+        // A note that comes after its task's answer has nobody to hear it.
+        if (task?.manager === manager) frames.push(item.frame);
+        break;
+      }
       case 'monitoring':
         if (state.settings.isMonitored) effects.push({ do: 'relay monitoring', frame: item.frame });
         else counters.malformed++;
@@ -250,6 +259,17 @@ function onRegistration(
     `Manager ${manager.name} registered: block ${JSON.stringify(shared.blockId)}, host ${JSON.stringify(shared.hostname)}, ${shared.workerCount} workers, ${capacity} tasks at most`,
   );
   if (settings.isMonitored) mark(state, manager);
+  if (shared.extensions.includes('welcome')) effects.push({ do: 'reply', peer, style, what: 'welcome' });
+  updateReady(manager);
+}
+
+function onCapacity(state: InterchangeState, peer: string, capacity: number, effects: InterchangeEffect[]): void {
+  const manager = state.managers.get(peer);
+  if (manager === undefined) {
+    log(state, effects, 'warning', `Capacity of unknown manager ${showIdentity(peer)}`);
+    return;
+  }
+  manager.capacity = Math.max(0, Math.min(Math.floor(capacity), mostCapacity));
   updateReady(manager);
 }
 

@@ -30,6 +30,8 @@ export type InterchangeEvent =
     }
   | { readonly type: 'heartbeat'; readonly peer: string }
   | { readonly type: 'drain'; readonly peer: string }
+  /** A Chervil pool can hold more or fewer tasks from now on. */
+  | { readonly type: 'capacity'; readonly peer: string; readonly capacity: number }
   | { readonly type: 'results'; readonly peer: string; readonly items: readonly Item[] }
   /** A pool sent something without meaning. */
   | { readonly type: 'malformed'; readonly peer: string; readonly reason: string }
@@ -53,7 +55,7 @@ export type InterchangeEffect =
       readonly do: 'reply';
       readonly peer: string;
       readonly style: PoolStyle;
-      readonly what: 'probe' | 'heartbeat' | 'drained';
+      readonly what: 'probe' | 'heartbeat' | 'drained' | 'welcome';
     }
   /** Tell a Chervil pool why it may not join. */
   | { readonly do: 'explain refusal'; readonly peer: string; readonly reason: string }

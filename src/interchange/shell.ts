@@ -224,6 +224,9 @@ export class Interchange implements AsyncDisposable {
       case 'drain':
         this.#feed({ type: value.type, peer });
         return;
+      case 'chervil_capacity':
+        this.#feed({ type: 'capacity', peer, capacity: value.capacity });
+        return;
       case 'connection_probe':
         this.#feed({ type: 'probe', peer });
         return;
