@@ -6,6 +6,7 @@ export { type Completed, asCompleted, type StreamOptions, stream } from './app/s
 export type * from './app/types.ts';
 export { wrapper } from './app/wrapper.ts';
 export type { Clock, Duration } from './base/time.ts';
+export { type HtexOptions, htex } from './executors/htex.ts';
 export { type InlineOptions, inline } from './executors/inline.ts';
 export { type ThreadsOptions, threads } from './executors/threads.ts';
 export { type AppRecord, AUTO_LOGNAME, type RetryContext, type RetryPolicy, type StreamOption } from './kernel/app-record.ts';
