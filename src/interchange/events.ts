@@ -60,7 +60,7 @@ export type InterchangeEffect =
   /** Tell a Chervil pool why it may not join. */
   | { readonly do: 'explain refusal'; readonly peer: string; readonly reason: string }
   /** Ask a Chervil pool to stop a running task. */
-  | { readonly do: 'cancel task'; readonly manager: Manager; readonly taskId: number }
+  | { readonly do: 'cancel task'; readonly manager: Manager; readonly taskId: number; readonly reason: string }
   /** Pass these frames to the submitter, byte for byte, in one message. */
   | { readonly do: 'forward'; readonly frames: readonly Uint8Array[] }
   /** Answer a task, or with id -1 the whole run, with a failure made here. */

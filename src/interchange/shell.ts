@@ -290,7 +290,7 @@ export class Interchange implements AsyncDisposable {
         this.#pools.send(effect.peer, writeInterchangeWord({ type: 'refusal', reason: effect.reason }, 'one-port'));
         return;
       case 'cancel task': {
-        const word = { type: 'cancel', taskIds: [effect.taskId] } as const;
+        const word = { type: 'cancel', taskIds: [effect.taskId], reason: effect.reason } as const;
         this.#pools.send(effect.manager.peer, writeInterchangeWord(word, effect.manager.style));
         return;
       }

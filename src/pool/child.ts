@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { endProcesses } from '../base/processes.ts';
-import { FrameCutter, FrameGatherer } from '../wire/link.ts';
+import { FrameCutter, FrameGatherer, fromWorker } from '../wire/link.ts';
 import { PoolClaims } from '../worker/claims.ts';
 import type { Death } from './events.ts';
 
@@ -40,6 +40,8 @@ export class WorkerChild {
   readonly #logFrom: number;
   readonly #oomKills = oomKills();
   #isGone = false;
+  /** It said that it ends, with this exit code. */
+  #toldExit: number | undefined;
   #onEnded: (() => void) | undefined;
   readonly ended: Promise<void>;
 
@@ -65,7 +67,10 @@ export class WorkerChild {
     watch?.on('error', () => {
       // Nothing is ever written to it.
     });
-    const cutter = new FrameCutter(options.onFrame);
+    const cutter = new FrameCutter((what, ticket, bytes) => {
+      if (what === fromWorker.exiting) this.#toldExit = ticket;
+      else options.onFrame(what, ticket, bytes);
+    });
     this.#link.on('data', (piece: Buffer) => {
       cutter.add(piece);
       options.onTurn();
@@ -119,7 +124,9 @@ export class WorkerChild {
     closeSync(this.#logFd);
     // What its commands left: a worker that died could not end them. Its reaper does the same, if it had one.
     void endProcesses({ marks: { CHERVIL_WORKER: this.#options.mark } }, { graceMs: 0 }).then(() => this.#onEnded?.());
-    this.#options.onGone({ exitCode, signal, reason: this.#reason(exitCode, signal, stderrTail), stderrTail, begun });
+    const code = this.#toldExit ?? exitCode;
+    const by = this.#toldExit === undefined ? signal : null;
+    this.#options.onGone({ exitCode: code, signal: by, reason: this.#reason(code, by, stderrTail), stderrTail, begun });
   }
 
   #reason(exitCode: number | null, signal: string | null, tail: string): Death['reason'] {

@@ -62,7 +62,7 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
       return effects;
     case 'cancel':
       state.heardAt = now;
-      for (const taskId of event.taskIds) onCancel(state, effects, taskId, now);
+      for (const taskId of event.taskIds) onCancel(state, effects, taskId, event.reason, now);
       return effects;
     case 'heartbeat':
       state.heardAt = now;

@@ -25,7 +25,7 @@ export type JobEnd = 'value' | 'failure' | 'abandoned' | 'passed over';
 export type PoolEvent =
   | { readonly type: 'tasks'; readonly tasks: readonly TaskIn[] }
   /** The submitter does not want these any more. */
-  | { readonly type: 'cancel'; readonly taskIds: readonly number[] }
+  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason: string }
   /** The interchange answered a heartbeat. */
   | { readonly type: 'heartbeat' }
   /** The interchange is Chervil's: it understands changes of capacity, and notes. */

@@ -6,7 +6,7 @@
 //                                    └── fd 3 frames ──── worker 1 …
 import { arch, availableParallelism, hostname, totalmem, type as osType } from 'node:os';
 import { LogFile } from '../base/log-file.ts';
-import type { TaskError } from '../task/errors.ts';
+import { CancelledError, type TaskError } from '../task/errors.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
 import { writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
@@ -42,6 +42,8 @@ export class Pool {
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
   #hasEnded = false;
+  #commandsLeft = 0;
+  #onCommandEnded: (() => void) | undefined;
   #starts = 0;
 
   constructor(parts: PoolParts) {
@@ -102,7 +104,7 @@ export class Pool {
         this.feed({ type: 'refusal', reason: value.reason });
         return;
       case 'cancel':
-        this.feed({ type: 'cancel', taskIds: value.taskIds });
+        this.feed({ type: 'cancel', taskIds: value.taskIds, reason: value.reason });
         return;
       default:
         this.feed({ type: value.type });
@@ -215,6 +217,10 @@ export class Pool {
 
   #onFrame(rank: number, what: number, ticket: number, bytes: Buffer): void {
     const how = jobEnds[what];
+    if (this.#hasEnded) {
+      if (how !== undefined) this.#onCommandEnded?.();
+      return;
+    }
     if (how !== undefined) {
       const tookMs = how === 'passed over' ? 0 : bytes.readFloatLE(0);
       this.feed({ type: 'job ended', rank, ticket, how, tookMs, bytes: how === 'passed over' ? bytes : bytes.subarray(4) });
@@ -236,6 +242,30 @@ export class Pool {
       default:
         this.#log('error', `Worker ${rank} sent a frame of unknown kind ${what}`);
     }
+  }
+
+  /** Commands get SIGTERM, and a while to tidy up; what does not end is killed with its worker. */
+  async #stopCommands(): Promise<void> {
+    const error = new CancelledError('the pool ends');
+    for (const worker of this.#state.workers) {
+      for (const [ticket, { head }] of worker.held) {
+        if (head.kind !== 'bash') continue;
+        this.#commandsLeft++;
+        this.#children[worker.rank]?.add(toWorker.stop, ticket, failureBytes(error));
+        this.#children[worker.rank]?.flush();
+        // What stands behind it has not begun.
+        break;
+      }
+    }
+    if (this.#commandsLeft === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, commandGraceMs);
+      this.#onCommandEnded = () => {
+        if (--this.#commandsLeft > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #registration() {
@@ -274,17 +304,21 @@ export class Pool {
     this.#parts.onEnd(exitCode, reason);
   }
 
-  /** Ends every worker with all that it started. */
+  /** Asks commands to end, and then ends every worker with all that it started. */
   async close(): Promise<void> {
     this.#hasEnded = true;
     clearTimeout(this.#timer);
     const children = this.#children.filter((child) => child !== undefined);
+    await this.#stopCommands();
     await Promise.all(children.map((child) => child.kill()));
     await Promise.all(children.map((child) => child.ended));
     const { received, answered } = this.#state.counters;
     this.#log('info', `Of ${received} tasks, ${answered} were answered`);
   }
 }
+
+/** Between asking commands to end and ending them, in milliseconds. */
+const commandGraceMs = 1_000;
 
 const jobEnds: Readonly<Record<number, JobEnd | undefined>> = {
   [fromWorker.value]: 'value',

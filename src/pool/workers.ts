@@ -51,10 +51,10 @@ export function onBegan(worker: WorkerRecord, ticket: number, now: number): void
 }
 
 /** The submitter does not want a task any more. What runs is asked to stop, and killed with its worker when it does not. */
-export function onCancel(state: PoolState, effects: PoolEffect[], taskId: number, now: number): void {
+export function onCancel(state: PoolState, effects: PoolEffect[], taskId: number, reason: string, now: number): void {
   const task = state.tasks.get(taskId);
   if (task === undefined || task.stop !== undefined) return;
-  const error = new CancelledError();
+  const error = new CancelledError(reason === '' ? undefined : reason);
   const { worker } = task;
   if (worker === undefined) {
     fail(state, effects, task, error);

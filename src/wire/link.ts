@@ -23,6 +23,8 @@ export const fromWorker = {
   note: 7,
   /** It was asked to stop the job, and can. */
   stopping: 8,
+  /** The process ends by itself; the ticket is its exit code. */
+  exiting: 9,
 } as const;
 
 const headBytes = 9;

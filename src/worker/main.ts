@@ -7,6 +7,7 @@
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { hostname } from 'node:os';
+import { inspect } from 'node:util';
 import { type Reaper, startReaper } from '../base/reaper.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { Answer, CommandFiles, FunctionSource, Place } from '../task/ports.ts';
@@ -199,13 +200,31 @@ for (const stream of ['stdout', 'stderr'] as const) {
   }) as typeof process.stdout.write;
 }
 
-// A body called process.exit(), or left an error that nobody caught: what other bodies gave must not go with it.
-process.on('exit', () => {
-  if (gatherer.length === 0) return;
-  const bytes = gatherer.take();
-  let written = 0;
+/**
+ * A body called process.exit(), or left an error that nobody caught. What other bodies gave must not go with it. The end itself is a
+ * SIGKILL, and the exit code is told: Node would wait for the watch thread for ever.
+ */
+function onExit(exitCode: number): void {
+  for (const listener of process.listeners('exit')) {
+    if (listener === onExit) continue;
+    try {
+      listener.call(process, exitCode);
+    } catch {
+      // A body's own listener; nothing can be done with its error any more.
+    }
+  }
+  gatherer.add(fromWorker.exiting, exitCode & 0xff, nothing);
+  writeAtOnce(gatherer.take());
+  process.kill(process.pid, 'SIGKILL');
+}
+process.on('exit', onExit);
+// Node would print it only after the listeners of `exit`.
+process.on('uncaughtExceptionMonitor', (error) => writeAll(2, `Uncaught ${inspect(error)}\n`));
+
+/** Writes to the pool without the loop, which does not turn any more. */
+function writeAtOnce(bytes: Buffer): void {
   const until = Date.now() + 2_000;
-  while (written < bytes.length && Date.now() < until) {
+  for (let written = 0; written < bytes.length && Date.now() < until; ) {
     try {
       written += writeSync(3, bytes, written);
     } catch (error) {
@@ -213,7 +232,7 @@ process.on('exit', () => {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
-});
+}
 
 gatherer.add(fromWorker.ready, 0, nothing);
 outlet.flush();

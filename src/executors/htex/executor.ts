@@ -76,7 +76,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #restarts = 0;
   #isClosed = false;
   #failure: TaskError | undefined;
-  #cancels: number[] = [];
+  readonly #cancels = new Map<string, number[]>();
   #isAsking = false;
   #keepAlive: NodeJS.Timeout | undefined;
 
@@ -297,10 +297,13 @@ export class HtexExecutor implements Executor, BlockSide {
     }
   }
 
-  stop(attempt: Attempt): void {
+  stop(attempt: Attempt, reason: unknown): void {
     const id = attempt.note as number | undefined;
     if (id === undefined || !this.#attempts.has(id)) return;
-    this.#cancels.push(id);
+    const text = reasonText(reason);
+    const others = this.#cancels.get(text);
+    if (others === undefined) this.#cancels.set(text, [id]);
+    else others.push(id);
     if (this.#isAsking) return;
     this.#isAsking = true;
     setImmediate(() => void this.#sendCancels());
@@ -308,10 +311,11 @@ export class HtexExecutor implements Executor, BlockSide {
 
   /** Asks for all cancelled tasks of a turn at once; those that come meanwhile wait for the answer. */
   async #sendCancels(): Promise<void> {
-    while (this.#cancels.length > 0 && !this.#isClosed) {
-      const ids = this.#cancels.splice(0, 10_000);
+    for (const [reason, ids] of this.#cancels) {
+      this.#cancels.delete(reason);
+      if (this.#isClosed) break;
       try {
-        await this.#links?.cancel(ids);
+        await this.#links?.cancel(ids, reason);
       } catch (error) {
         this.#host?.log('warn', `${ids.length} tasks could not be cancelled: ${(error as Error).message}`);
       }
@@ -397,6 +401,12 @@ export class HtexExecutor implements Executor, BlockSide {
       this.#rest();
     }
   }
+}
+
+/** Why somebody cancelled: what he said, without what was put around it. */
+function reasonText(reason: unknown): string {
+  const said = reason instanceof CancelledError ? (reason.cause ?? '') : reason;
+  return said instanceof Error ? said.message : said === undefined ? '' : String(said);
 }
 
 /** `resource_spec` for the interchange, which reads the priority, and for the worker. */

@@ -72,8 +72,8 @@ export class Links {
     await this.#ask({ name: 'hold manager', manager });
   }
 
-  async cancel(taskIds: readonly number[]): Promise<void> {
-    await this.#ask({ name: 'cancel', taskIds });
+  async cancel(taskIds: readonly number[], reason: string): Promise<void> {
+    await this.#ask({ name: 'cancel', taskIds, reason });
   }
 
   async #ask(command: Parameters<typeof writeCommand>[0]) {
