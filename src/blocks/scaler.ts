@@ -49,6 +49,8 @@ export class Blocks {
   #timer: NodeJS.Timeout | undefined;
   #idleSince: number | undefined;
   #isLooking = false;
+  /** Something happened while it looked. */
+  #mustLookAgain = false;
   #isClosed = false;
   #hasFailed = false;
 
@@ -74,8 +76,10 @@ export class Blocks {
 
   /** Looks at all blocks and does what the strategy says. Never rejects. */
   async look(): Promise<void> {
+    if (this.#isLooking) this.#mustLookAgain = true;
     if (this.#isLooking || this.#isClosed || this.#hasFailed) return;
     this.#isLooking = true;
+    this.#mustLookAgain = false;
     try {
       await this.#poll();
       if (!this.#isClosed && !this.#hasFailed) await this.#scale();
@@ -83,6 +87,7 @@ export class Blocks {
       this.#owner.log('warn', `looking at the blocks failed: ${(error as Error).message}`);
     } finally {
       this.#isLooking = false;
+      if (this.#mustLookAgain) void this.look();
     }
   }
 

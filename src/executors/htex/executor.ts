@@ -17,7 +17,7 @@ import { writeTask } from '../../wire/messages/task.ts';
 import { readNote } from '../../wire/notes.ts';
 import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
 import { createCertificates, curveClient, type Mechanism, nullMechanism, readCertificates } from '../../wire/zmtp/socket.ts';
-import { asTaskError } from '../../worker/runner.ts';
+import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
 import { poolCommand } from './command.ts';
 import { Functions } from './functions.ts';
@@ -74,6 +74,9 @@ export class HtexExecutor implements Executor, BlockSide {
   #workerPort = 0;
   #nextId = 1;
   #restarts = 0;
+  /** A new interchange is being started: what is submitted meanwhile is sent with what is sent again. */
+  #isRestarting = false;
+  #openLinks: () => Promise<Links> = () => Promise.reject(new Error('not started'));
   #isClosed = false;
   #failure: TaskError | undefined;
   readonly #cancels = new Map<string, number[]>();
@@ -133,14 +136,16 @@ export class HtexExecutor implements Executor, BlockSide {
       const { client, server } = await readCertificates(this.#certDir);
       mechanism = await curveClient({ publicKey: client.publicKey, secretKey: client.secretKey, serverKey: server.publicKey });
     }
-    this.#links = await Links.open({
-      mechanism,
-      address: loopbackAddress,
-      portRange: interchangePortRange,
-      onAnswers: (frames) => {
-        for (const frame of frames) this.#onAnswer(frame);
-      },
-    });
+    this.#openLinks = () =>
+      Links.open({
+        mechanism,
+        address: loopbackAddress,
+        portRange: interchangePortRange,
+        onAnswers: (frames) => {
+          for (const frame of frames) this.#onAnswer(frame);
+        },
+      });
+    this.#links = await this.#openLinks();
   }
 
   /** Starts the interchange and waits until it is there, or is not going to be. */
@@ -220,7 +225,7 @@ export class HtexExecutor implements Executor, BlockSide {
     }
     const id = this.#nextId++;
     try {
-      this.#send(id, attempt);
+      if (!this.#isRestarting) this.#send(id, attempt);
     } catch (thrown) {
       this.#host?.answer(attempt, { ok: false, error: asTaskError(thrown) });
       return;
@@ -300,6 +305,10 @@ export class HtexExecutor implements Executor, BlockSide {
   stop(attempt: Attempt, reason: unknown): void {
     const id = attempt.note as number | undefined;
     if (id === undefined || !this.#attempts.has(id)) return;
+    if (this.#isRestarting) {
+      this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
+      return;
+    }
     const text = reasonText(reason);
     const others = this.#cancels.get(text);
     if (others === undefined) this.#cancels.set(text, [id]);
@@ -357,13 +366,19 @@ export class HtexExecutor implements Executor, BlockSide {
     }
     this.#restarts++;
     this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
+    this.#isRestarting = true;
     try {
+      // New sockets: what the old ones still hold would be sent twice.
+      await this.#links?.close();
+      this.#links = await this.#openLinks();
       await this.#startInterchange();
       if (this.#isClosed) return;
-      // The pools of the old one leave by themselves; theirs would be answers that nobody asked for.
+      // The pools of the old one: nobody would hear their answers.
       await this.#blocks?.restart();
+      this.#isRestarting = false;
       for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
     } catch (error) {
+      this.#isRestarting = false;
       this.#fail(error instanceof ExecutorFailedError ? error : new ExecutorFailedError(this.label, (error as Error).message, error));
     }
   }
