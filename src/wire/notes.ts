@@ -18,7 +18,8 @@ export function writeNote(note: Note): Uint8Array {
 
 /** The note again. Never throws. */
 export function readNote(bytes: Uint8Array): Result<Note> {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + 1, Math.max(0, bytes.length - 1)).toString('utf8');
+  if (bytes.length === 0) return { ok: false, error: 'an empty note' };
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.length - 1).toString('utf8');
   switch (bytes[0]) {
     case kinds.stdout:
       return { ok: true, value: { what: 'output', stream: 'stdout', text } };
@@ -29,7 +30,7 @@ export function readNote(bytes: Uint8Array): Result<Note> {
       return place === undefined ? { ok: false, error: 'a place that cannot be read' } : { ok: true, value: { what: 'running', place } };
     }
     default:
-      return { ok: false, error: `an unknown note, ${bytes[0] ?? 'empty'}` };
+      return { ok: false, error: `an unknown note, ${bytes[0]}` };
   }
 }
 
