@@ -104,7 +104,7 @@ export class Pool {
         this.feed({ type: 'refusal', reason: value.reason });
         return;
       case 'cancel':
-        this.feed({ type: 'cancel', taskIds: value.taskIds, reason: value.reason });
+        this.feed({ type: 'cancel', taskIds: value.taskIds, reason: value.reason ?? '' });
         return;
       default:
         this.feed({ type: value.type });

@@ -23,7 +23,7 @@ export type Command =
   | { readonly name: 'managers packages' }
   | { readonly name: 'hold manager'; readonly manager: string }
   /** Extension `["CHERVIL_CANCEL", [ids], reason]`. */
-  | { readonly name: 'cancel'; readonly taskIds: readonly number[]; readonly reason: string }
+  | { readonly name: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string }
   /** Extension `"CHERVIL_STATUS"`. */
   | { readonly name: 'status' }
   | { readonly name: 'unknown'; readonly shown: string };
@@ -131,7 +131,7 @@ export function readCommand(frame: Uint8Array): Command {
   if (Array.isArray(value) && value[0] === 'CHERVIL_CANCEL' && Array.isArray(value[1])) {
     const [, ids, reason] = value;
     const taskIds = (ids as PickleValue[]).filter((id): id is number => Number.isSafeInteger(id));
-    return { name: 'cancel', taskIds, reason: typeof reason === 'string' ? reason : '' };
+    return { name: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) };
   }
   return { name: 'unknown', shown: show(value) };
 }
@@ -151,7 +151,7 @@ export function writeCommand(
     case 'hold manager':
       return encode(holdForm === 'list' ? ['HOLD_MANAGER', command.manager] : `HOLD_WORKER;${command.manager}`);
     case 'cancel':
-      return encode(['CHERVIL_CANCEL', [...command.taskIds], command.reason]);
+      return encode(['CHERVIL_CANCEL', [...command.taskIds], ...(command.reason === undefined ? [] : [command.reason])]);
     default: {
       const word = Object.keys(words).find((key) => words[key]?.name === command.name);
       return encode(word ?? null);

@@ -260,7 +260,7 @@ export type InterchangeWord =
   /** Only to pools with these extensions. */
   | { readonly type: 'refusal'; readonly reason: string }
   | { readonly type: 'welcome' }
-  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason: string };
+  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string };
 
 export const heartbeatCode = 2 ** 32 - 1;
 export const drainedCode = 2 ** 32 - 2;
@@ -284,7 +284,7 @@ function wordFrame(word: InterchangeWord): Uint8Array {
     case 'welcome':
       return encode(dict({ chervil: 'welcome' }));
     case 'cancel':
-      return encode(dict({ chervil: 'cancel', task_ids: [...word.taskIds], reason: word.reason }));
+      return encode(dict({ chervil: 'cancel', task_ids: [...word.taskIds], ...(word.reason === undefined ? {} : { reason: word.reason }) }));
     default:
       return word satisfies never;
   }
@@ -310,7 +310,7 @@ export function readInterchangeMessage(
     const ids = field(value, 'task_ids');
     const taskIds = Array.isArray(ids) ? ids.filter((id): id is number => typeof id === 'number') : [];
     const reason = field(value, 'reason');
-    return { ok: true, value: { type: 'cancel', taskIds, reason: typeof reason === 'string' ? reason : '' } };
+    return { ok: true, value: { type: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) } };
   }
   return { ok: true, value: { type: 'tasks', value } };
 }
