@@ -34,7 +34,11 @@ function hasFailed({ state }: JobStatus): boolean {
 
 function describe(all: readonly JobStatus[]): string {
   const shown = all.slice(-3).map((status) => {
-    const words = [status.message, status.exitCode == null ? undefined : `exit code ${status.exitCode}`, summaryOf(status.stderrPath)];
+    const words = [
+      status.message,
+      status.exitCode == null ? undefined : `exit code ${status.exitCode}`,
+      summaryOf(status.stderrPath),
+    ];
     return words.filter((word) => word !== undefined && word !== '').join('; ');
   });
   return `${all.length === 1 ? 'its block has failed' : `all ${all.length} blocks have failed`}: ${shown.join(' | ')}`;

@@ -15,7 +15,8 @@ export function simpleLauncher(): Launcher {
  * local({ launcher: singleNodeLauncher() })
  */
 export function singleNodeLauncher(): Launcher {
-  return (command) => `export CORES=$(getconf _NPROCESSORS_ONLN)\n${command} &\nchild=$!\ntrap 'kill -TERM $child 2>/dev/null' TERM INT HUP\nwait $child\ncode=$?\nwhile kill -0 $child 2>/dev/null; do wait $child; code=$?; done\nexit $code`;
+  return (command) =>
+    `export CORES=$(getconf _NPROCESSORS_ONLN)\n${command} &\nchild=$!\ntrap 'kill -TERM $child 2>/dev/null' TERM INT HUP\nwait $child\ncode=$?\nwhile kill -0 $child 2>/dev/null; do wait $child; code=$?; done\nexit $code`;
 }
 
 /** The command behind another one, such as a container's. */

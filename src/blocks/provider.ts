@@ -2,10 +2,27 @@
 // one job. blocks/scaler.ts is the only caller.
 
 /** How a job is. `missing`: it ended before its workers ever came; `scaled-in`: ended by us. */
-export type JobState = 'unknown' | 'pending' | 'running' | 'held' | 'cancelled' | 'completed' | 'failed' | 'timeout' | 'missing' | 'scaled-in';
+export type JobState =
+  | 'unknown'
+  | 'pending'
+  | 'running'
+  | 'held'
+  | 'cancelled'
+  | 'completed'
+  | 'failed'
+  | 'timeout'
+  | 'missing'
+  | 'scaled-in';
 
 /** Jobs in these states will not run again. */
-export const terminalStates: ReadonlySet<JobState> = new Set(['cancelled', 'completed', 'failed', 'timeout', 'missing', 'scaled-in']);
+export const terminalStates: ReadonlySet<JobState> = new Set([
+  'cancelled',
+  'completed',
+  'failed',
+  'timeout',
+  'missing',
+  'scaled-in',
+]);
 
 export interface JobStatus {
   readonly state: JobState;

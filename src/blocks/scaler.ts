@@ -65,7 +65,8 @@ export class Blocks {
     this.#provider.onEnded = () => void this.look();
     await this.#scaleOut(this.#options.init);
     const blocks = [...this.#blocks.values()];
-    if (blocks.length > 0 && blocks.every(({ job }) => job === undefined)) throw new Error(blocks[0]?.status.message ?? 'no block could be started');
+    if (blocks.length > 0 && blocks.every(({ job }) => job === undefined))
+      throw new Error(blocks[0]?.status.message ?? 'no block could be started');
     this.#timer = setInterval(() => void this.look(), Math.min(this.#options.periodMs, this.#provider.pollMs)).unref();
   }
 
@@ -92,7 +93,9 @@ export class Blocks {
   }
 
   async #poll(): Promise<void> {
-    const open = [...this.#blocks.values()].filter(({ status, job }) => job !== undefined && !terminalStates.has(status.state));
+    const open = [...this.#blocks.values()].filter(
+      ({ status, job }) => job !== undefined && !terminalStates.has(status.state),
+    );
     const found = await this.#provider.status(open.map(({ job }) => job as string));
     let connected: ReadonlySet<string> | undefined;
     for (const [index, block] of open.entries()) {
@@ -104,11 +107,23 @@ export class Blocks {
       connected ??= await this.#owner.connectedBlocks();
       const isMissing = !connected.has(block.id) && status.state !== 'cancelled';
       const message = `block ${block.id} ended before its workers came`;
-      block.status = isMissing ? { ...status, state: 'missing', message: status.message === undefined ? message : `${message}: ${status.message}` } : status;
-      this.#owner.log(isMissing ? 'error' : 'info', `block ${block.id} is ${block.status.state}, exit code ${status.exitCode ?? 'unknown'}`);
+      block.status = isMissing
+        ? {
+            ...status,
+            state: 'missing',
+            message: status.message === undefined ? message : `${message}: ${status.message}`,
+          }
+        : status;
+      this.#owner.log(
+        isMissing ? 'error' : 'info',
+        `block ${block.id} is ${block.status.state}, exit code ${status.exitCode ?? 'unknown'}`,
+      );
     }
     if (this.#isClosed) return;
-    const reason = this.#options.onError(new Map([...this.#blocks.values()].map(({ id, status }) => [id, status])), this.#options.init);
+    const reason = this.#options.onError(
+      new Map([...this.#blocks.values()].map(({ id, status }) => [id, status])),
+      this.#options.init,
+    );
     if (reason === undefined) return;
     this.#hasFailed = true;
     this.#owner.onBlocksFailed(reason);
@@ -116,7 +131,16 @@ export class Blocks {
 
   async #scale(): Promise<void> {
     const { min, max, parallelism, strategy, maxIdleMs, slotsPerBlock } = this.#options;
-    const view = { tasks: this.#owner.outstanding, active: this.active, slotsPerBlock, minBlocks: min, maxBlocks: max, parallelism, maxIdleMs, idleSince: this.#idleSince };
+    const view = {
+      tasks: this.#owner.outstanding,
+      active: this.active,
+      slotsPerBlock,
+      minBlocks: min,
+      maxBlocks: max,
+      parallelism,
+      maxIdleMs,
+      idleSince: this.#idleSince,
+    };
     const { step, idleSince } = decideScaling(strategy, view, performance.now());
     this.#idleSince = idleSince;
     switch (step.do) {
@@ -140,7 +164,11 @@ export class Blocks {
       // Counted at once, so that a second look does not start it again.
       this.#blocks.set(id, { id, job: undefined, status: { state: 'pending' } });
       try {
-        const job = await this.#provider.submit(this.#owner.commandFor(id), { name: `block-${id}`, directory, environment });
+        const job = await this.#provider.submit(this.#owner.commandFor(id), {
+          name: `block-${id}`,
+          directory,
+          environment,
+        });
         this.#blocks.set(id, { id, job, status: { state: 'pending' } });
         this.#owner.log('info', `block ${id} was submitted as ${job}`);
       } catch (error) {
@@ -174,12 +202,15 @@ export class Blocks {
   /** Ends all blocks, and forgets those that were there: for another life with other pools. */
   async restart(): Promise<void> {
     await this.#cancelAll();
-    for (const block of this.#blocks.values()) if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
+    for (const block of this.#blocks.values())
+      if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
     await this.#scaleOut(Math.max(1, this.#options.init));
   }
 
   async #cancelAll(): Promise<void> {
-    const jobs = [...this.#blocks.values()].flatMap(({ job, status }) => (job === undefined || terminalStates.has(status.state) ? [] : [job]));
+    const jobs = [...this.#blocks.values()].flatMap(({ job, status }) =>
+      job === undefined || terminalStates.has(status.state) ? [] : [job],
+    );
     await this.#provider.cancel(jobs);
   }
 

@@ -18,11 +18,24 @@ export type HtexOptions<Label extends string = string> = HtexSettings<Label, Pro
  * @example
  * await using run = await load({ executors: [htex({ maxWorkersPerNode: 4 })] });
  */
-export function htex<const Label extends string = 'htex'>(options: HtexOptions<Label> = {}): Executor & { readonly label: Label } {
-  const settled = settleHtex<Provider, BlockErrorHandler>(options, { provider: local, onBlockError: simpleBlockErrors });
+export function htex<const Label extends string = 'htex'>(
+  options: HtexOptions<Label> = {},
+): Executor & { readonly label: Label } {
+  const settled = settleHtex<Provider, BlockErrorHandler>(options, {
+    provider: local,
+    onBlockError: simpleBlockErrors,
+  });
   const executor = new HtexExecutor(settled, (side, facts) => {
     const { blocks, parallelism, strategy, maxIdleMs, strategyPeriodMs, onBlockError, provider } = settled;
-    return new Blocks(side, provider, { ...blocks, ...facts, parallelism, strategy, maxIdleMs, periodMs: strategyPeriodMs, onError: onBlockError });
+    return new Blocks(side, provider, {
+      ...blocks,
+      ...facts,
+      parallelism,
+      strategy,
+      maxIdleMs,
+      periodMs: strategyPeriodMs,
+      onError: onBlockError,
+    });
   });
   return executor as unknown as Executor & { readonly label: Label };
 }

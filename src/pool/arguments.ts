@@ -85,10 +85,12 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     faults.push(`--${name} must be a number from ${least}, and is ${text ?? 'missing'}`);
     return least;
   };
-  const optional = (name: keyof typeof options, least: number): number | undefined => (values[name] === 'None' ? undefined : number(name, least));
+  const optional = (name: keyof typeof options, least: number): number | undefined =>
+    values[name] === 'None' ? undefined : number(name, least);
   const addresses = (values.addresses ?? '').split(',').filter((one) => one !== '');
   if (addresses.length === 0) faults.push('--addresses needs at least one IP address');
-  for (const address of addresses) if (isIP(address) === 0) faults.push(`--addresses takes IP addresses, and "${address}" is none`);
+  for (const address of addresses)
+    if (isIP(address) === 0) faults.push(`--addresses takes IP addresses, and "${address}" is none`);
   if (values.cert_dir === undefined) faults.push('--cert_dir is missing; None for no encryption');
   if (values.enable_mpi_mode) faults.push('--enable_mpi_mode is not supported by this pool');
   const uid = values.uid ?? randomUUID().slice(-12);
@@ -115,7 +117,8 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     isDebug: values.debug === true,
     nodeArguments: values['node-option'] ?? [],
   };
-  if (positionals.length > 0 && !values['available-accelerators']) faults.push(`what is meant by ${positionals.join(' ')}?`);
+  if (positionals.length > 0 && !values['available-accelerators'])
+    faults.push(`what is meant by ${positionals.join(' ')}?`);
   return faults.length === 0 ? { ok: true, value } : { ok: false, error: faults.join('; ') };
 }
 

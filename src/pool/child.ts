@@ -111,7 +111,10 @@ export class WorkerChild {
   /** Ends it with all that it started: commands have groups of their own, and carry its mark. */
   async kill(graceMs = 0): Promise<void> {
     const { pid } = this.#process;
-    await endProcesses({ group: this.#isGone ? undefined : pid, marks: { CHERVIL_WORKER: this.#options.mark } }, { graceMs });
+    await endProcesses(
+      { group: this.#isGone ? undefined : pid, marks: { CHERVIL_WORKER: this.#options.mark } },
+      { graceMs },
+    );
   }
 
   #gone(exitCode: number | null, signal: string | null, problem: string): void {

@@ -1,6 +1,7 @@
 // Finding the interchange: of the addresses that a pool was given, the first at which it answers. main.ts calls it once.
-import { createSocket, type DealerSocket, type Mechanism, type PeerFailure } from '../wire/zmtp/socket.ts';
+
 import { writeManagerMessage } from '../wire/messages/manager.ts';
+import { createSocket, type DealerSocket, type Mechanism, type PeerFailure } from '../wire/zmtp/socket.ts';
 
 export interface ConnectOptions {
   readonly addresses: readonly string[];
@@ -30,8 +31,14 @@ export async function connectToInterchange(options: ConnectOptions): Promise<voi
 }
 
 /** The first endpoint that answers. */
-async function probeAll(endpoints: readonly string[], options: ConnectOptions, troubles: Map<string, string>): Promise<string> {
-  const probes = endpoints.map((endpoint, index) => probe(endpoint, `${options.uid}-probe-${index}`, options, troubles));
+async function probeAll(
+  endpoints: readonly string[],
+  options: ConnectOptions,
+  troubles: Map<string, string>,
+): Promise<string> {
+  const probes = endpoints.map((endpoint, index) =>
+    probe(endpoint, `${options.uid}-probe-${index}`, options, troubles),
+  );
   try {
     return await within(Promise.race(probes.map(({ answered }) => answered)), options, troubles);
   } finally {
@@ -39,7 +46,12 @@ async function probeAll(endpoints: readonly string[], options: ConnectOptions, t
   }
 }
 
-function probe(endpoint: string, identity: string, options: ConnectOptions, troubles: Map<string, string>): { socket: DealerSocket; answered: Promise<string> } {
+function probe(
+  endpoint: string,
+  identity: string,
+  options: ConnectOptions,
+  troubles: Map<string, string>,
+): { socket: DealerSocket; answered: Promise<string> } {
   let onAnswer: (endpoint: string) => void = () => {};
   const answered = new Promise<string>((resolve) => {
     onAnswer = resolve;
@@ -95,11 +107,19 @@ async function open(endpoint: string, options: ConnectOptions, troubles: Map<str
   }
 }
 
-function within<Value>(wanted: Promise<Value>, { timeoutMs, signal, addresses, port }: ConnectOptions, troubles: Map<string, string>): Promise<Value> {
+function within<Value>(
+  wanted: Promise<Value>,
+  { timeoutMs, signal, addresses, port }: ConnectOptions,
+  troubles: Map<string, string>,
+): Promise<Value> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       const found = [...troubles].map(([endpoint, trouble]) => `${endpoint}: ${trouble}`).join('; ');
-      reject(new Error(`No interchange answered within ${timeoutMs / 1_000} s at ${addresses.join(', ')}, port ${port}. ${found || 'Do both sides use the same certificates, or none?'}`));
+      reject(
+        new Error(
+          `No interchange answered within ${timeoutMs / 1_000} s at ${addresses.join(', ')}, port ${port}. ${found || 'Do both sides use the same certificates, or none?'}`,
+        ),
+      );
     }, timeoutMs);
     const onAbort = (): void => reject(new Error(`stopped by ${String(signal.reason)}`));
     signal.addEventListener('abort', onAbort, { once: true });

@@ -55,7 +55,7 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
       onStopping(workerOf(state, event.rank), event.ticket, now);
       return effects;
     case 'worker ready':
-      onReady(state, workerOf(state, event.rank), now);
+      onReady(workerOf(state, event.rank), now);
       return effects;
     case 'worker gone':
       onGone(state, effects, workerOf(state, event.rank), event.death, now);
@@ -121,6 +121,7 @@ function onTask(state: PoolState, effects: PoolEffect[], { taskId, buffer }: Tas
   }
   const task = { taskId, buffer, head: head.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };
   state.tasks.set(taskId, task);
+  if (task.head.timeoutMs > 0) state.limited++;
   state.queue.push(task);
 }
 
@@ -136,7 +137,12 @@ function onConnected(state: PoolState, effects: PoolEffect[], now: number): void
 function onDisconnected(state: PoolState, effects: PoolEffect[], isRefused: boolean, now: number): void {
   if (state.phase === 'joining' || state.phase === 'leaving') return;
   if (isRefused) state.refusedSince ??= now;
-  log(state, effects, 'warning', isRefused ? 'Nobody listens at the address of the interchange' : 'The connection to the interchange broke');
+  log(
+    state,
+    effects,
+    'warning',
+    isRefused ? 'Nobody listens at the address of the interchange' : 'The connection to the interchange broke',
+  );
 }
 
 function onTimer(state: PoolState, effects: PoolEffect[], now: number): void {
@@ -204,15 +210,20 @@ function nextTimer(state: PoolState): number {
   const { settings, phase } = state;
   let at = Number.POSITIVE_INFINITY;
   if (phase !== 'joining') {
-    at = Math.min(state.lastHeartbeatAt + settings.heartbeatPeriodMs, state.heardAt + settings.heartbeatThresholdMs + 1);
+    at = Math.min(
+      state.lastHeartbeatAt + settings.heartbeatPeriodMs,
+      state.heardAt + settings.heartbeatThresholdMs + 1,
+    );
     if (phase === 'serving') at = Math.min(at, drainAt(state));
     if (state.refusedSince !== undefined) at = Math.min(at, state.refusedSince + refusedGraceMs);
   }
   for (const worker of state.workers) {
     if (worker.state === 'resting') at = Math.min(at, worker.startAt);
-    else for (const task of worker.held.values()) if (task.stop !== undefined || task.head.timeoutMs > 0) at = Math.min(at, limitOf(task));
+    else if (state.limited > 0) for (const task of worker.held.values()) at = Math.min(at, limitOf(task));
   }
-  const isIdle = state.head === state.queue.length && state.workers.some((worker) => worker.state === 'ready' && worker.held.size === 0);
+  const isIdle =
+    state.head === state.queue.length &&
+    state.workers.some((worker) => worker.state === 'ready' && worker.held.size === 0);
   return isIdle ? Math.min(at, balanceAt(state)) : at;
 }
 
@@ -226,6 +237,12 @@ export function checkLaw(state: PoolState): void {
     if (task !== undefined && state.tasks.get(task.taskId) === task) queued++;
   }
   const { received, answered } = state.counters;
-  assert(received === queued + held + answered, `${received} received, but ${queued} queued, ${held} held, ${answered} answered`);
-  assert(state.tasks.size === queued + held, `${state.tasks.size} tasks on the books, but ${queued} queued and ${held} held`);
+  assert(
+    received === queued + held + answered,
+    `${received} received, but ${queued} queued, ${held} held, ${answered} answered`,
+  );
+  assert(
+    state.tasks.size === queued + held,
+    `${state.tasks.size} tasks on the books, but ${queued} queued and ${held} held`,
+  );
 }

@@ -39,7 +39,14 @@ export type PoolEvent =
   /** The connection broke; or, `isRefused`, nobody listens there any more. */
   | { readonly type: 'disconnected'; readonly isRefused: boolean }
   | { readonly type: 'worker ready'; readonly rank: number }
-  | { readonly type: 'job ended'; readonly rank: number; readonly ticket: number; readonly how: JobEnd; readonly tookMs: number; readonly bytes: Uint8Array }
+  | {
+      readonly type: 'job ended';
+      readonly rank: number;
+      readonly ticket: number;
+      readonly how: JobEnd;
+      readonly tookMs: number;
+      readonly bytes: Uint8Array;
+    }
   | { readonly type: 'job began'; readonly rank: number; readonly ticket: number }
   /** The job was asked to stop, and says that it can. */
   | { readonly type: 'job stopping'; readonly rank: number; readonly ticket: number }
@@ -61,7 +68,6 @@ export type PoolEffect =
   | { readonly do: 'kill worker'; readonly rank: number }
   | { readonly do: 'send job'; readonly rank: number; readonly ticket: number; readonly buffer: Uint8Array }
   | { readonly do: 'stop job'; readonly rank: number; readonly ticket: number; readonly error: TaskError }
-  /** What the worker holds up to this ticket and has not begun. The shell answers with the last begun one, at once. */
   | { readonly do: 'result'; readonly taskId: number; readonly isException: boolean; readonly bytes: Uint8Array }
   | { readonly do: 'fail'; readonly taskId: number; readonly error: TaskError }
   | { readonly do: 'note'; readonly taskId: number; readonly bytes: Uint8Array }

@@ -30,7 +30,10 @@ export async function workerPool(argv: readonly string[]): Promise<number> {
 
 async function run(given: PoolArguments): Promise<number> {
   const count = workerCount(nodeResources(), given);
-  if (count < 1) throw new Error(`This node has no room for a worker: ${JSON.stringify(nodeResources())}, and each needs ${given.coresPerWorker} cores and ${given.memoryPerWorker ?? 'any'} GB.`);
+  if (count < 1)
+    throw new Error(
+      `This node has no room for a worker: ${JSON.stringify(nodeResources())}, and each needs ${given.coresPerWorker} cores and ${given.memoryPerWorker ?? 'any'} GB.`,
+    );
   const directory = join(given.logDir, `block-${given.blockId}`, given.uid);
   mkdirSync(directory, { recursive: true });
   const log = new LogFile(join(directory, 'manager.log'));
@@ -90,6 +93,8 @@ async function mechanismOf(certDir: string | undefined) {
 }
 
 function ownVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   return manifest.version;
 }

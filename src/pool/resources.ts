@@ -14,14 +14,20 @@ export function nodeResources(environment: Readonly<Record<string, string | unde
   const cores = Number(environment['PARSL_CORES']);
   const memory = Number(environment['PARSL_MEMORY_GB']);
   return {
-    cores: Number.isInteger(cores) && cores > 0 ? cores : Math.max(1, Math.min(availableParallelism(), Math.floor(cpuLimit()))),
+    cores:
+      Number.isInteger(cores) && cores > 0
+        ? cores
+        : Math.max(1, Math.min(availableParallelism(), Math.floor(cpuLimit()))),
     memoryGigabytes: memory > 0 ? memory : Math.round(Math.min(freemem(), memoryLimit()) / 2 ** 30 / 0.1) * 0.1,
   };
 }
 
 /** Cores by the limits of the control group. */
 function cpuLimit(): number {
-  const [quota, period] = read('/sys/fs/cgroup/cpu.max')?.split(/\s/) ?? [read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'), read('/sys/fs/cgroup/cpu/cpu.cfs_period_us')];
+  const [quota, period] = read('/sys/fs/cgroup/cpu.max')?.split(/\s/) ?? [
+    read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'),
+    read('/sys/fs/cgroup/cpu/cpu.cfs_period_us'),
+  ];
   const cores = Number(quota) / Number(period);
   return cores > 0 ? Math.max(1, cores) : Number.POSITIVE_INFINITY;
 }
@@ -53,7 +59,10 @@ export interface WorkerNeeds {
 /** The number of workers: the least of what cores, memory, accelerators and the limit allow. */
 export function workerCount(node: NodeResources, needs: WorkerNeeds): number {
   const byCores = Math.floor(node.cores / needs.coresPerWorker);
-  const byMemory = needs.memoryPerWorker === undefined ? Number.POSITIVE_INFINITY : Math.floor(node.memoryGigabytes / needs.memoryPerWorker);
+  const byMemory =
+    needs.memoryPerWorker === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.floor(node.memoryGigabytes / needs.memoryPerWorker);
   const byAccelerators = needs.accelerators.length > 0 ? needs.accelerators.length : Number.POSITIVE_INFINITY;
   return Math.min(needs.maxWorkers, byCores, byMemory, byAccelerators);
 }
@@ -62,14 +71,23 @@ export function workerCount(node: NodeResources, needs: WorkerNeeds): number {
 export function acceleratorEnvironment(accelerators: readonly string[], rank: number): Record<string, string> {
   const name = accelerators[rank];
   if (name === undefined) return {};
-  return { CUDA_VISIBLE_DEVICES: name, ROCR_VISIBLE_DEVICES: name, ZE_AFFINITY_MASK: name, ZE_ENABLE_PCI_ID_DEVICE_ORDER: '1' };
+  return {
+    CUDA_VISIBLE_DEVICES: name,
+    ROCR_VISIBLE_DEVICES: name,
+    ZE_AFFINITY_MASK: name,
+    ZE_ENABLE_PCI_ID_DEVICE_ORDER: '1',
+  };
 }
 
 /** The variables by which libraries find the cores of a worker. */
 export function affinityEnvironment(cores: readonly number[] | undefined): Record<string, string> {
   if (cores === undefined) return {};
   const list = cores.join(',');
-  return { OMP_NUM_THREADS: String(cores.length), GOMP_CPU_AFFINITY: list, KMP_AFFINITY: `explicit,proclist=[${list}]` };
+  return {
+    OMP_NUM_THREADS: String(cores.length),
+    GOMP_CPU_AFFINITY: list,
+    KMP_AFFINITY: `explicit,proclist=[${list}]`,
+  };
 }
 
 /**
@@ -78,7 +96,11 @@ export function affinityEnvironment(cores: readonly number[] | undefined): Recor
  * @param mode `none`, `block`, `block-reverse`, `alternating`, or `list:0-3:4,5` with an entry for each worker
  * @throws RangeError for a mode that there is not, or a list of another length
  */
-export function coresOfWorkers(mode: string, available: readonly number[], count: number): (readonly number[])[] | undefined {
+export function coresOfWorkers(
+  mode: string,
+  available: readonly number[],
+  count: number,
+): (readonly number[])[] | undefined {
   const ranks = Array.from({ length: count }, (_, rank) => rank);
   const sorted = [...available].sort((a, b) => a - b);
   const each = Math.floor(sorted.length / count);
@@ -86,13 +108,19 @@ export function coresOfWorkers(mode: string, available: readonly number[], count
   if (form === 'none') return undefined;
   if (form.startsWith('list:')) {
     const lists = form.slice(5).split(':').map(readCores);
-    if (lists.length !== count) throw new RangeError(`The affinity ${mode} has ${lists.length} entries for ${count} workers; it needs one for each.`);
+    if (lists.length !== count)
+      throw new RangeError(
+        `The affinity ${mode} has ${lists.length} entries for ${count} workers; it needs one for each.`,
+      );
     return lists;
   }
   if (form !== 'block' && form !== 'block-reverse' && form !== 'alternating') {
-    throw new RangeError(`The affinity must be one of none, block, block-reverse, alternating or list:…, and is ${mode}.`);
+    throw new RangeError(
+      `The affinity must be one of none, block, block-reverse, alternating or list:…, and is ${mode}.`,
+    );
   }
-  if (each < 1) throw new RangeError(`There are ${count} workers for ${sorted.length} cores, too many for the affinity ${mode}.`);
+  if (each < 1)
+    throw new RangeError(`There are ${count} workers for ${sorted.length} cores, too many for the affinity ${mode}.`);
   switch (form) {
     case 'block':
       return ranks.map((rank) => sorted.slice(rank * each, (rank + 1) * each));

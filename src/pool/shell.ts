@@ -4,13 +4,18 @@
 //   interchange ROUTER <──DEALER── shell <-> core          workers: one process each, in a group of its own,
 //                                    ├── fd 3 frames ──── worker 0      which ends when the pool does
 //                                    └── fd 3 frames ──── worker 1 …
-import { arch, availableParallelism, hostname, totalmem, type as osType } from 'node:os';
-import { LogFile } from '../base/log-file.ts';
+import { arch, availableParallelism, hostname, type as osType, totalmem } from 'node:os';
+import type { LogFile } from '../base/log-file.ts';
 import { CancelledError, type TaskError } from '../task/errors.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
 import { writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
-import { knownExtensions, readInterchangeMessage, resultHeader, writeManagerMessage } from '../wire/messages/manager.ts';
+import {
+  knownExtensions,
+  readInterchangeMessage,
+  resultHeader,
+  writeManagerMessage,
+} from '../wire/messages/manager.ts';
 import { readTaskBatch } from '../wire/messages/task.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
@@ -93,7 +98,9 @@ export class Pool {
           this.feed({ type: 'malformed', reason: batch.error });
           return;
         }
-        const tasks = batch.value.flatMap(({ taskId, buffer }) => (typeof taskId === 'number' ? [{ taskId, buffer }] : []));
+        const tasks = batch.value.flatMap(({ taskId, buffer }) =>
+          typeof taskId === 'number' ? [{ taskId, buffer }] : [],
+        );
         this.feed({ type: 'tasks', tasks });
         return;
       }
@@ -180,7 +187,10 @@ export class Pool {
         return;
       case 'timer':
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.feed({ type: 'timer' }), Math.min(2 ** 31 - 1, Math.max(0, effect.at - now())));
+        this.#timer = setTimeout(
+          () => this.feed({ type: 'timer' }),
+          Math.min(2 ** 31 - 1, Math.max(0, effect.at - now())),
+        );
         return;
       case 'log':
         this.#log(effect.level, effect.text);
@@ -223,7 +233,14 @@ export class Pool {
     }
     if (how !== undefined) {
       const tookMs = how === 'passed over' ? 0 : bytes.readFloatLE(0);
-      this.feed({ type: 'job ended', rank, ticket, how, tookMs, bytes: how === 'passed over' ? bytes : bytes.subarray(4) });
+      this.feed({
+        type: 'job ended',
+        rank,
+        ticket,
+        how,
+        tookMs,
+        bytes: how === 'passed over' ? bytes : bytes.subarray(4),
+      });
       return;
     }
     switch (what) {
@@ -335,4 +352,3 @@ function failureBytes(error: TaskError): Uint8Array {
 function now(): number {
   return performance.now();
 }
-

@@ -59,22 +59,27 @@ export interface PoolState {
   /** `received = queued + held + answered`, always. */
   readonly counters: { received: number; answered: number; lost: number; restarts: number };
   timerAt: number;
+  /** Unanswered tasks that have a timeout, or are to be stopped. */
+  limited: number;
   /** Workers have moved since capacity was last looked at. */
   isCapacityStale: boolean;
 }
 
 /** A manager that has done nothing yet. */
 export function createPool(settings: PoolSettings, now: number): PoolState {
-  const workers = Array.from({ length: settings.workerCount }, (_, rank): WorkerRecord => ({
-    rank,
-    state: 'starting',
-    held: new Map(),
-    nextTicket: 1,
-    passesUntil: 0,
-    movedAt: now,
-    failedStarts: 0,
-    startAt: now,
-  }));
+  const workers = Array.from(
+    { length: settings.workerCount },
+    (_, rank): WorkerRecord => ({
+      rank,
+      state: 'starting',
+      held: new Map(),
+      nextTicket: 1,
+      passesUntil: 0,
+      movedAt: now,
+      failedStarts: 0,
+      startAt: now,
+    }),
+  );
   return {
     settings,
     phase: 'joining',
@@ -91,6 +96,7 @@ export function createPool(settings: PoolSettings, now: number): PoolState {
     durations: new Durations(),
     counters: { received: 0, answered: 0, lost: 0, restarts: 0 },
     timerAt: Number.POSITIVE_INFINITY,
+    limited: 0,
     isCapacityStale: false,
   };
 }
@@ -100,7 +106,12 @@ export function firstCapacity({ workerCount, prefetch }: PoolSettings): number {
   return workerCount + (prefetch === 'auto' ? 0 : prefetch);
 }
 
-export function log(state: PoolState, effects: PoolEffect[], level: 'debug' | 'info' | 'warning' | 'error', text: string): void {
+export function log(
+  state: PoolState,
+  effects: PoolEffect[],
+  level: 'debug' | 'info' | 'warning' | 'error',
+  text: string,
+): void {
   if (level !== 'debug' || state.settings.isDebug) effects.push({ do: 'log', level, text });
 }
 
@@ -110,6 +121,7 @@ export function settle(state: PoolState, task: PoolTask): void {
   task.worker?.held.delete(task.ticket);
   task.worker = undefined;
   state.counters.answered++;
+  if (task.head.timeoutMs > 0 || task.stop !== undefined) state.limited--;
 }
 
 /** Settles a task with a failure made here. */

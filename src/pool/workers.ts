@@ -11,7 +11,7 @@ const graceMs = 50;
 const stoppingGraceMs = 7_000;
 const mostFailedStarts = 5;
 
-export function onReady(state: PoolState, worker: WorkerRecord, now: number): void {
+export function onReady(worker: WorkerRecord, now: number): void {
   if (worker.state !== 'starting') return;
   worker.state = 'ready';
   worker.failedStarts = 0;
@@ -40,7 +40,7 @@ export function onJobEnded(
     settle(state, task);
     effects.push({ do: 'result', taskId: task.taskId, isException: how !== 'value', bytes });
   }
-  if (how === 'abandoned') kill(state, effects, worker);
+  if (how === 'abandoned') kill(effects, worker);
 }
 
 export function onBegan(worker: WorkerRecord, ticket: number, now: number): void {
@@ -60,6 +60,7 @@ export function onCancel(state: PoolState, effects: PoolEffect[], taskId: number
     fail(state, effects, task, error);
     return;
   }
+  if (task.head.timeoutMs === 0) state.limited++;
   task.stop = { error, at: now + graceMs };
   if (dropIfNotBegun(state, effects, task, worker)) return;
   effects.push({ do: 'stop job', rank: worker.rank, ticket: task.ticket, error });
@@ -87,7 +88,7 @@ export function onLimits(state: PoolState, effects: PoolEffect[], now: number): 
       worker.state = 'starting';
       effects.push({ do: 'start worker', rank: worker.rank });
     }
-    if (worker.state !== 'ready' && worker.state !== 'passing') continue;
+    if (state.limited === 0 || (worker.state !== 'ready' && worker.state !== 'passing')) continue;
     for (const task of worker.held.values()) {
       if (limitOf(task) > now) continue;
       if (task.stop !== undefined) {
@@ -98,13 +99,23 @@ export function onLimits(state: PoolState, effects: PoolEffect[], now: number): 
           continue;
         }
         const { error } = task.stop;
-        log(state, effects, 'info', `Worker ${worker.rank} is killed: task ${task.taskId} did not stop when it was cancelled`);
+        log(
+          state,
+          effects,
+          'info',
+          `Worker ${worker.rank} is killed: task ${task.taskId} did not stop when it was cancelled`,
+        );
         fail(state, effects, task, error);
       } else {
-        log(state, effects, 'info', `Worker ${worker.rank} is killed: task ${task.taskId} ran over its timeout of ${task.head.timeoutMs} ms`);
+        log(
+          state,
+          effects,
+          'info',
+          `Worker ${worker.rank} is killed: task ${task.taskId} ran over its timeout of ${task.head.timeoutMs} ms`,
+        );
         fail(state, effects, task, new TimeoutError(task.head.timeoutMs));
       }
-      kill(state, effects, worker);
+      kill(effects, worker);
       break;
     }
   }
@@ -122,7 +133,7 @@ export function limitOf(task: PoolTask): number {
   return task.beganAt + task.head.timeoutMs + slackMs[task.head.kind];
 }
 
-export function kill(state: PoolState, effects: PoolEffect[], worker: WorkerRecord): void {
+function kill(effects: PoolEffect[], worker: WorkerRecord): void {
   if (worker.state === 'dying' || worker.state === 'resting') return;
   worker.state = 'dying';
   effects.push({ do: 'kill worker', rank: worker.rank });
@@ -143,7 +154,13 @@ export function onGone(state: PoolState, effects: PoolEffect[], worker: WorkerRe
   requeue(state, back);
   worker.held.clear();
   const how = death.signal === null ? `exit code ${death.exitCode}` : `signal ${death.signal}`;
-  if (!wasKilled) log(state, effects, 'warning', `Worker ${worker.rank} ended by itself: ${how}, ${death.reason}. ${death.stderrTail}`);
+  if (!wasKilled)
+    log(
+      state,
+      effects,
+      'warning',
+      `Worker ${worker.rank} ended by itself: ${how}, ${death.reason}. ${death.stderrTail}`,
+    );
   const neverRan = worker.state === 'starting';
   worker.failedStarts = neverRan ? worker.failedStarts + 1 : 0;
   worker.nextTicket = 1;
@@ -151,7 +168,11 @@ export function onGone(state: PoolState, effects: PoolEffect[], worker: WorkerRe
   if (state.phase === 'leaving') return;
   if (worker.failedStarts >= mostFailedStarts) {
     state.phase = 'leaving';
-    effects.push({ do: 'end', exitCode: 1, reason: `worker ${worker.rank} cannot be started: ${how}. ${death.stderrTail}` });
+    effects.push({
+      do: 'end',
+      exitCode: 1,
+      reason: `worker ${worker.rank} cannot be started: ${how}. ${death.stderrTail}`,
+    });
     return;
   }
   state.counters.restarts++;
@@ -171,5 +192,13 @@ function lostError(state: PoolState, worker: WorkerRecord, death: Death, wasKill
       : reason === 'exit'
         ? 'The body called process.exit().'
         : '';
-  return new WorkerLostError({ worker: `${state.settings.uid}/${worker.rank}`, host: state.settings.hostname, exitCode, signal, reason, detail, stderrTail });
+  return new WorkerLostError({
+    worker: `${state.settings.uid}/${worker.rank}`,
+    host: state.settings.hostname,
+    exitCode,
+    signal,
+    reason,
+    detail,
+    stderrTail,
+  });
 }

@@ -86,7 +86,13 @@ export function callTemplate(fn: SentFunction, pathOf: (hash: string) => string)
  *
  * @throws SerializationError for arguments that cannot be sent
  */
-export function writeCall(template: CallTemplate, facts: CallFacts, args: readonly unknown[], extra: CallExtra | undefined, app: string): Buffer {
+export function writeCall(
+  template: CallTemplate,
+  facts: CallFacts,
+  args: readonly unknown[],
+  extra: CallExtra | undefined,
+  app: string,
+): Buffer {
   const argBytes = toBytes(args, `an argument of ${app}()`);
   const extraBytes = extra === undefined ? none : toBytes(extra);
   const { head } = template;
@@ -106,9 +112,11 @@ const none = new Uint8Array(0);
 
 /** The head of a call, or why the bytes are none. Never throws. */
 export function readCallHead(bytes: Uint8Array): Result<CallHead> {
-  if (bytes.length < headBytes || bytes[0] !== form) return { ok: false, error: `its buffer is no call of a Node function (first byte ${bytes[0] ?? 'missing'})` };
+  if (bytes.length < headBytes || bytes[0] !== form)
+    return { ok: false, error: `its buffer is no call of a Node function (first byte ${bytes[0] ?? 'missing'})` };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (headBytes + view.getUint32(16, true) + view.getUint32(20, true) > bytes.length) return { ok: false, error: 'its buffer is cut short' };
+  if (headBytes + view.getUint32(16, true) + view.getUint32(20, true) > bytes.length)
+    return { ok: false, error: 'its buffer is cut short' };
   const flags = bytes[1] as number;
   const head: CallHead = {
     kind: (flags & flag.bash) === 0 ? 'function' : 'bash',
@@ -150,9 +158,14 @@ export function callParts(bytes: Uint8Array): CallParts {
  * @throws DeserializationError for bytes that are no function
  */
 export function readFunction({ functionText, isStored }: CallParts): SentFunction {
-  const bytes = isStored ? readStored(Buffer.from(functionText, 'latin1').toString()) : Buffer.from(functionText, 'latin1');
+  const bytes = isStored
+    ? readStored(Buffer.from(functionText, 'latin1').toString())
+    : Buffer.from(functionText, 'latin1');
   const value = fromBytes(bytes);
-  if (!Array.isArray(value) || value.length !== 3) throw new DeserializationError('The function of the task cannot be read. Do both ends run the same version of Chervil?');
+  if (!Array.isArray(value) || value.length !== 3)
+    throw new DeserializationError(
+      'The function of the task cannot be read. Do both ends run the same version of Chervil?',
+    );
   const [app, kind, source] = value as [string, 'function' | 'bash', FunctionSource];
   return { app, kind, source };
 }
@@ -162,6 +175,10 @@ function readStored(path: string): Buffer {
     return readFileSync(path);
   } catch (error) {
     const why = (error as Error).message;
-    throw new FunctionNotFoundError(path, `The function of the task is kept in ${path}, which cannot be read on ${hostname()}: ${why}. Workers need the run directory on a file system that they share with the program.`, error);
+    throw new FunctionNotFoundError(
+      path,
+      `The function of the task is kept in ${path}, which cannot be read on ${hostname()}: ${why}. Workers need the run directory on a file system that they share with the program.`,
+      error,
+    );
   }
 }

@@ -27,7 +27,9 @@ export function readNote(bytes: Uint8Array): Result<Note> {
       return { ok: true, value: { what: 'output', stream: 'stderr', text } };
     case kinds.running: {
       const place = readPlace(text);
-      return place === undefined ? { ok: false, error: 'a place that cannot be read' } : { ok: true, value: { what: 'running', place } };
+      return place === undefined
+        ? { ok: false, error: 'a place that cannot be read' }
+        : { ok: true, value: { what: 'running', place } };
     }
     default:
       return { ok: false, error: `an unknown note, ${bytes[0]}` };
@@ -38,7 +40,11 @@ function readPlace(text: string): Place | undefined {
   try {
     const value = JSON.parse(text) as Partial<Place> | null;
     if (typeof value?.host !== 'string' || typeof value.worker !== 'string') return undefined;
-    return { host: value.host, worker: value.worker, ...(typeof value.block === 'string' ? { block: value.block } : {}) };
+    return {
+      host: value.host,
+      worker: value.worker,
+      ...(typeof value.block === 'string' ? { block: value.block } : {}),
+    };
   } catch {
     // Not JSON: of another version.
     return undefined;

@@ -3,10 +3,11 @@
 //
 //   worker  writes what it begins, then reads what was taken back      one of the two always sees the other's word:
 //   pool    writes what it takes back, then reads what was begun       a job is never run and given away
+
+import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { randomUUID } from 'node:crypto';
 
 const beganAt = 0;
 const takenAt = 8;

@@ -11,7 +11,7 @@ import { inspect } from 'node:util';
 import { type Reaper, startReaper } from '../base/reaper.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { Answer, CommandFiles, FunctionSource, Place } from '../task/ports.ts';
-import { callParts, type CallExtra, readCallHead, readFunction } from '../wire/calls.ts';
+import { type CallExtra, callParts, readCallHead, readFunction } from '../wire/calls.ts';
 import { failureFromData, failureToData } from '../wire/failures.ts';
 import { loadFunction } from '../wire/functions.ts';
 import { FrameCutter, FrameGatherer, fromWorker, toWorker } from '../wire/link.ts';
@@ -125,7 +125,11 @@ function onJob(ticket: number, bytes: Buffer): void {
       resources = extra?.resources;
       const wrappers: readonly FunctionSource[] = extra?.wrappers ?? [];
       const files: CommandFiles | undefined = extra?.files;
-      return { known, job: { taskId, tryNumber, app: known.app, kind: known.kind, wrappers, files, timeoutMs }, args: fromBytes(parts.args) };
+      return {
+        known,
+        job: { taskId, tryNumber, app: known.app, kind: known.kind, wrappers, files, timeoutMs },
+        args: fromBytes(parts.args),
+      };
     },
     enter: () => setResources(resources),
   };

@@ -1,8 +1,9 @@
 // The order of work in a worker: jobs in a row, one body at a time, results in batches. Results of quick functions gather; before
 // anything that may take long they leave, so that no result waits behind a long body. worker/main.ts feeds it.
+
+import type { TaskError } from '../task/errors.ts';
 import type { Answer } from '../task/ports.ts';
 import { asTaskError, type Job, Run, type RunnerHost } from './runner.ts';
-import type { TaskError } from '../task/errors.ts';
 
 /** A function that came with a job, and how it has behaved. */
 export interface KnownFunction {
@@ -123,7 +124,8 @@ export class OneAtATime {
     const startedAt = performance.now();
     this.current = ticket;
     let known: KnownFunction | undefined;
-    const fail = (thrown: unknown): void => this.#end(ticket, known, { ok: false, error: asTaskError(thrown) }, false, 0);
+    const fail = (thrown: unknown): void =>
+      this.#end(ticket, known, { ok: false, error: asTaskError(thrown) }, false, 0);
     try {
       const opened = pending.open();
       known = opened.known;
@@ -133,7 +135,10 @@ export class OneAtATime {
       const { args, job } = opened;
       const loaded = known.loaded ?? known.load();
       if (loaded instanceof Promise || args instanceof Promise) {
-        Promise.all([loaded, args]).then(([fn, ready]) => this.#start(pending, opened.known, { ...job, args: ready as unknown[] }, fn, startedAt), fail);
+        Promise.all([loaded, args]).then(
+          ([fn, ready]) => this.#start(pending, opened.known, { ...job, args: ready as unknown[] }, fn, startedAt),
+          fail,
+        );
       } else {
         this.#start(pending, known, { ...job, args: args as unknown[] }, loaded, startedAt);
       }

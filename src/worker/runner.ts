@@ -1,7 +1,15 @@
 // Runs the body of a task, here in this thread: loads its function, puts the wrappers around it, and, for a bash app, runs
 // the command that the function gives. Used by every executor, in whatever process or thread it has its workers.
-import { AppError, BashNoCommandError, CancelledError, ChervilError, type TaskError, TimeoutError } from '../task/errors.ts';
+
 import { Command } from '../task/command.ts';
+import {
+  AppError,
+  BashNoCommandError,
+  CancelledError,
+  ChervilError,
+  type TaskError,
+  TimeoutError,
+} from '../task/errors.ts';
 import type { Answer, CommandFiles, FunctionSource } from '../task/ports.ts';
 import { errorFromRemote, failureFromThrown } from '../wire/failures.ts';
 import { loadFunction } from '../wire/functions.ts';

@@ -29,18 +29,26 @@ for (const [tasks, slotsPerBlock, blocks] of [
   test(`${tasks} tasks with ${slotsPerBlock} workers a block need ${blocks} of at most 20 blocks, and then no more and no fewer`, () => {
     for (const strategy of ['simple', 'htex-auto-scale'] as const) {
       assert.deepEqual(decideScaling(strategy, view({ tasks, slotsPerBlock }), 0).step, { do: 'scale out', blocks });
-      assert.deepEqual(decideScaling(strategy, view({ tasks, slotsPerBlock, active: blocks }), 0).step, { do: 'nothing' });
+      assert.deepEqual(decideScaling(strategy, view({ tasks, slotsPerBlock, active: blocks }), 0).step, {
+        do: 'nothing',
+      });
     }
   });
 }
 
 test('parallelism 0 still starts one block, and no second', () => {
-  assert.deepEqual(decideScaling('simple', view({ tasks: 50, parallelism: 0 }), 0).step, { do: 'scale out', blocks: 1 });
+  assert.deepEqual(decideScaling('simple', view({ tasks: 50, parallelism: 0 }), 0).step, {
+    do: 'scale out',
+    blocks: 1,
+  });
   assert.deepEqual(decideScaling('simple', view({ tasks: 50, parallelism: 0, active: 1 }), 0).step, { do: 'nothing' });
 });
 
 test('half the parallelism starts a slot for every second task', () => {
-  assert.deepEqual(decideScaling('simple', view({ tasks: 8, parallelism: 0.5 }), 0).step, { do: 'scale out', blocks: 4 });
+  assert.deepEqual(decideScaling('simple', view({ tasks: 8, parallelism: 0.5 }), 0).step, {
+    do: 'scale out',
+    blocks: 4,
+  });
 });
 
 test('an idle executor keeps its blocks for a while, and then ends all but the least', () => {
@@ -61,7 +69,8 @@ test('none does nothing after the first blocks', () => {
   assert.deepEqual(decideScaling('none', view({ tasks: 50 }), 0).step, { do: 'nothing' });
 });
 
-const blocks = (...states: JobState[]): Map<string, JobStatus> => new Map(states.map((state, index) => [String(index), { state, message: `message ${index}`, exitCode: 7 }]));
+const blocks = (...states: JobState[]): Map<string, JobStatus> =>
+  new Map(states.map((state, index) => [String(index), { state, message: `message ${index}`, exitCode: 7 }]));
 
 test('simple: the executor fails when all blocks failed, as many as there were at first', () => {
   assert.match(simpleBlockErrors(blocks('failed', 'missing'), 2) ?? '', /message 0; exit code 7 \| message 1/);
@@ -74,7 +83,11 @@ test('windowed: the executor fails when the last blocks failed, by number', () =
   const many = blocks('completed', 'failed', 'failed', 'failed');
   assert.notEqual(windowedBlockErrors(3)(many, 1), undefined);
   assert.equal(windowedBlockErrors(4)(many, 1), undefined);
-  const ten = new Map([...blocks(...(Array(9).fill('failed') as JobState[])), ['10', { state: 'running' } as JobStatus], ['9', { state: 'failed' } as JobStatus]]);
+  const ten = new Map([
+    ...blocks(...(Array(9).fill('failed') as JobState[])),
+    ['10', { state: 'running' } as JobStatus],
+    ['9', { state: 'failed' } as JobStatus],
+  ]);
   assert.equal(windowedBlockErrors(3)(ten, 1), undefined, 'block 10 comes after block 9');
 });
 

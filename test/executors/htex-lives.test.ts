@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { htex } from '#src/executors/htex.js';
 import type { HtexOptions } from '#src/executors/htex.js';
-import { attemptOf, FakeHost } from '#src/testing/index.js';
+import { htex } from '#src/executors/htex.js';
 import type { Executor } from '#src/task/ports.js';
+import { attemptOf, FakeHost } from '#src/testing/index.js';
 
 const limit = { timeout: 60_000 };
 
@@ -49,6 +49,17 @@ test('a killed worker costs its task one try, is told with its signal, and is st
     const error = await host.error(waiting);
     assert.equal(error.code, 'WORKER_LOST');
     assert.match(error.message, /killed by SIGKILL/);
+    assert.equal(await host.value(submit(executor, one)), 1);
+  }),
+);
+
+test('a killed pool costs its tasks one try each, and another block takes its place', limit, () =>
+  onHost({ onBlockError: () => undefined, strategyPeriod: 500 }, async (executor, host) => {
+    const waiting = submit(executor, wait);
+    await host.began(waiting);
+    kill(host, 'pool/start.js');
+    const error = await host.error(waiting);
+    assert.equal(error.code, 'MANAGER_LOST');
     assert.equal(await host.value(submit(executor, one)), 1);
   }),
 );
@@ -119,7 +130,10 @@ function submit(executor: Executor, body: CallableFunction) {
   return attempt;
 }
 
-async function onHost(options: HtexOptions, body: (executor: Executor, host: FakeHost) => Promise<void>): Promise<void> {
+async function onHost(
+  options: HtexOptions,
+  body: (executor: Executor, host: FakeHost) => Promise<void>,
+): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
   const host = new FakeHost(directory);
   const executor = htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, ...options });

@@ -9,9 +9,33 @@ test("a pool takes the command line that Parsl's template makes", () => {
     '--debug --max_workers_per_node=4 -a 127.0.0.1,::1 -p 2 -c 0.5 -m None --poll 10 --port=54321 --cert_dir None --logdir=/tmp/logs --logconf=None --block_id=7 --hb_period=30 --hb_threshold=120 --drain_period=None --cpu-affinity none --mpi-launcher=mpiexec --available-accelerators 0 1';
   const read = readPoolArguments(line.split(' '));
   assert.ok(read.ok, read.ok ? '' : read.error);
-  const { addresses, port, certDir, maxWorkers, prefetch, coresPerWorker, memoryPerWorker, blockId, heartbeatPeriodMs, drainAfterMs, accelerators } = read.value;
+  const {
+    addresses,
+    port,
+    certDir,
+    maxWorkers,
+    prefetch,
+    coresPerWorker,
+    memoryPerWorker,
+    blockId,
+    heartbeatPeriodMs,
+    drainAfterMs,
+    accelerators,
+  } = read.value;
   assert.deepEqual(
-    { addresses, port, certDir, maxWorkers, prefetch, coresPerWorker, memoryPerWorker, blockId, heartbeatPeriodMs, drainAfterMs, accelerators },
+    {
+      addresses,
+      port,
+      certDir,
+      maxWorkers,
+      prefetch,
+      coresPerWorker,
+      memoryPerWorker,
+      blockId,
+      heartbeatPeriodMs,
+      drainAfterMs,
+      accelerators,
+    },
     {
       addresses: ['127.0.0.1', '::1'],
       port: 54_321,
@@ -36,7 +60,12 @@ test('everything that is wrong with a command line is said at once', () => {
 
 test('the number of workers is the least that cores, memory, accelerators and the limit allow', () => {
   const node = { cores: 8, memoryGigabytes: 16 };
-  const needs = { coresPerWorker: 1, memoryPerWorker: undefined, maxWorkers: Number.POSITIVE_INFINITY, accelerators: [] };
+  const needs = {
+    coresPerWorker: 1,
+    memoryPerWorker: undefined,
+    maxWorkers: Number.POSITIVE_INFINITY,
+    accelerators: [],
+  };
   assert.equal(workerCount(node, needs), 8);
   assert.equal(workerCount(node, { ...needs, coresPerWorker: 4 }), 2);
   assert.equal(workerCount(node, { ...needs, memoryPerWorker: 16 }), 1);
@@ -51,10 +80,24 @@ test('PARSL_CORES and PARSL_MEMORY_GB say what a node has', () => {
 test('each affinity gives the workers the cores that Parsl gives them', () => {
   const available = [0, 1, 2, 3, 4, 5, 6];
   assert.equal(coresOfWorkers('none', available, 3), undefined);
-  assert.deepEqual(coresOfWorkers('block', available, 3), [[0, 1], [2, 3], [4, 5]]);
-  assert.deepEqual(coresOfWorkers('block-reverse', available, 3), [[4, 5], [2, 3], [0, 1]]);
-  assert.deepEqual(coresOfWorkers('alternating', available, 2), [[0, 2, 4], [1, 3, 5]]);
-  assert.deepEqual(coresOfWorkers('list:0-2:4,6', available, 2), [[0, 1, 2], [4, 6]]);
+  assert.deepEqual(coresOfWorkers('block', available, 3), [
+    [0, 1],
+    [2, 3],
+    [4, 5],
+  ]);
+  assert.deepEqual(coresOfWorkers('block-reverse', available, 3), [
+    [4, 5],
+    [2, 3],
+    [0, 1],
+  ]);
+  assert.deepEqual(coresOfWorkers('alternating', available, 2), [
+    [0, 2, 4],
+    [1, 3, 5],
+  ]);
+  assert.deepEqual(coresOfWorkers('list:0-2:4,6', available, 2), [
+    [0, 1, 2],
+    [4, 6],
+  ]);
   assert.throws(() => coresOfWorkers('list:0', available, 2), /1 entries for 2 workers/);
   assert.throws(() => coresOfWorkers('sideways', available, 2), /one of none, block/);
   assert.throws(() => coresOfWorkers('block', [0], 2), /too many/);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { checkLaw, createPool, type PoolState, step } from '#src/pool/core.js';
 import type { Death, PoolEffect, PoolEvent, PoolSettings } from '#src/pool/events.js';
-import { fromBytes, toBytes } from '#src/wire/values.js';
 import { callTemplate, writeCall } from '#src/wire/calls.js';
+import { fromBytes, toBytes } from '#src/wire/values.js';
 
 export class PoolBench {
   now = 0;
@@ -62,7 +62,14 @@ export class PoolBench {
   }
 
   gone(rank: number, death: Partial<Death> = {}): this {
-    const event = { exitCode: null, signal: 'SIGKILL', reason: 'unknown', stderrTail: '', begun: this.begun[rank] ?? 0, ...death } as const;
+    const event = {
+      exitCode: null,
+      signal: 'SIGKILL',
+      reason: 'unknown',
+      stderrTail: '',
+      begun: this.begun[rank] ?? 0,
+      ...death,
+    } as const;
     this.begun[rank] = 0;
     return this.on({ type: 'worker gone', rank, death: event });
   }
@@ -109,5 +116,11 @@ export class PoolBench {
 function callBytes({ timeoutMs = 0, key = 'f' }: { timeoutMs?: number; key?: string }): Uint8Array {
   const source = { by: 'reference', module: 'file:///tasks.js', export: key } as const;
   const template = callTemplate({ app: key, kind: 'function', source }, () => '');
-  return writeCall(template, { taskId: 1, tryNumber: 0, timeoutMs, isTold: false, wantsOutput: false }, [], undefined, key);
+  return writeCall(
+    template,
+    { taskId: 1, tryNumber: 0, timeoutMs, isTold: false, wantsOutput: false },
+    [],
+    undefined,
+    key,
+  );
 }

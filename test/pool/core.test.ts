@@ -23,7 +23,13 @@ test('a function that was quick so far is given ahead, one that is unknown or sl
 test('a worker that is gone loses what it had begun; what it had not begun goes to others', () => {
   const pool = new PoolBench().up();
   pool.tasks([1]).ended(0, 1).take();
-  pool.on({ type: 'worker gone', rank: 1, death: { exitCode: 0, signal: null, reason: 'exit', stderrTail: '', begun: 0 } }).wants('start worker 1');
+  pool
+    .on({
+      type: 'worker gone',
+      rank: 1,
+      death: { exitCode: 0, signal: null, reason: 'exit', stderrTail: '', begun: 0 },
+    })
+    .wants('start worker 1');
   pool.tasks([2, 3, 4]).take();
   pool.begun[0] = 2;
   pool.gone(0).wants('fail 2 WORKER_LOST', 'start worker 0');
@@ -81,7 +87,9 @@ test('a worker that cannot be started is tried again later and later, and then t
     pool.gone(0, { exitCode: 1, signal: null, stderrTail: 'no module' }).wants();
     pool.after(2_000).wants('start worker 0');
   }
-  pool.gone(0, { exitCode: 1, signal: null, stderrTail: 'no module' }).wants('end 1: worker 0 cannot be started: exit code 1. no module');
+  pool
+    .gone(0, { exitCode: 1, signal: null, stderrTail: 'no module' })
+    .wants('end 1: worker 0 cannot be started: exit code 1. no module');
 });
 
 test('heartbeats go out in their period, and a silent interchange ends the pool', () => {
@@ -151,7 +159,14 @@ test('whatever happens in whatever order, every task is answered once', () => {
     else if (worker.state === 'dying' || (canLose && below(20) === 0)) {
       if (worker.state !== 'resting') pool.gone(rank);
     } else if (worker.state === 'passing' && ticket === undefined) {
-      pool.on({ type: 'job ended', rank, ticket: worker.passesUntil, how: 'passed over', tookMs: 0, bytes: new Uint8Array() });
+      pool.on({
+        type: 'job ended',
+        rank,
+        ticket: worker.passesUntil,
+        how: 'passed over',
+        tookMs: 0,
+        bytes: new Uint8Array(),
+      });
     } else if (ticket !== undefined) pool.ended(rank, ticket, below(2) === 0 ? 0.01 : below(40));
     pool.after(below(30));
     note();

@@ -29,7 +29,13 @@ const source = { by: 'reference', module: 'file:///tasks.js', export: 'count' } 
 
 test('a call arrives with its head, its function, its arguments and what else it has', () => {
   const template = callTemplate({ app: 'count', kind: 'bash', source }, () => assert.fail('it is short'));
-  const call = writeCall(template, facts, ['a.txt', { deep: [1] }], { files: undefined, wrappers: [source], resources: { priority: 1 } }, 'count');
+  const call = writeCall(
+    template,
+    facts,
+    ['a.txt', { deep: [1] }],
+    { files: undefined, wrappers: [source], resources: { priority: 1 } },
+    'count',
+  );
   const head = readCallHead(call);
   assert.ok(head.ok);
   const { functionKey, ...rest } = head.value;
@@ -50,7 +56,13 @@ test('a long function is kept in a file, and one that is missing there is said b
 });
 
 test('bytes that are no call are told apart, cut short at any place', () => {
-  const call = writeCall(callTemplate({ app: 'count', kind: 'function', source }, () => ''), facts, [], undefined, 'count');
+  const call = writeCall(
+    callTemplate({ app: 'count', kind: 'function', source }, () => ''),
+    facts,
+    [],
+    undefined,
+    'count',
+  );
   for (let length = 0; length < 24; length++) assert.ok(!readCallHead(call.subarray(0, length)).ok);
   assert.ok(!readCallHead(Buffer.from('33\nC2\n, which Python writes')).ok);
 });

@@ -1,5 +1,12 @@
 // What came back for a task, as the kernel wants it: values and failures of Node workers, and the failures that the interchange makes.
-import { ExecutorFailedError, AppError, CancelledError, DeserializationError, ManagerLostError, type TaskError } from '../../task/errors.ts';
+import {
+  AppError,
+  CancelledError,
+  DeserializationError,
+  ExecutorFailedError,
+  ManagerLostError,
+  type TaskError,
+} from '../../task/errors.ts';
 import type { Answer } from '../../task/ports.ts';
 import { errorFromRemote, failureFromData } from '../../wire/failures.ts';
 import type { Outcome } from '../../wire/messages/item.ts';
@@ -14,7 +21,9 @@ export function answerOf(outcome: Outcome, label: string): Answer | Promise<Answ
     if (isException && isPython(bytes)) return { ok: false, error: pythonError(bytes, label) };
     const value = fromBytes(bytes);
     if (isException) return value instanceof Promise ? value.then(failure, unreadable) : failure(value);
-    return value instanceof Promise ? value.then((ready): Answer => ({ ok: true, value: ready }), unreadable) : { ok: true, value };
+    return value instanceof Promise
+      ? value.then((ready): Answer => ({ ok: true, value: ready }), unreadable)
+      : { ok: true, value };
   } catch (thrown) {
     return unreadable(thrown);
   }
@@ -45,7 +54,10 @@ function pythonError(bytes: Uint8Array, label: string): TaskError {
     case 'managerLost':
       return new ManagerLostError(about.manager, about.hostname);
     case 'versionMismatch':
-      return new ExecutorFailedError(label, `versions differ: interchange ${about.interchangeVersion}, manager ${about.managerVersion}`);
+      return new ExecutorFailedError(
+        label,
+        `versions differ: interchange ${about.interchangeVersion}, manager ${about.managerVersion}`,
+      );
     case 'workerLost':
     case 'raised': {
       if (message.startsWith('This task was cancelled')) return new CancelledError();

@@ -66,7 +66,12 @@ function loaderArguments(): string[] {
   const { execArgv } = process;
   for (let at = 0; at < execArgv.length; at++) {
     const argument = execArgv[at] as string;
-    if (!/^(?:--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--experimental-|--enable-source-maps|--no-)/.test(argument)) continue;
+    if (
+      !/^(?:--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--experimental-|--enable-source-maps|--no-)/.test(
+        argument,
+      )
+    )
+      continue;
     if (/^--experimental-test|^--no-warnings/.test(argument)) continue;
     kept.push(argument);
     const takesValue = /^(?:--import|--require|-r|--loader|--experimental-loader|--conditions|-C)$/.test(argument);

@@ -3,11 +3,11 @@
 //
 //   this process ──tasks──> interchange (child) ──> pools (in blocks) ──> workers, one process each
 //                <─answers─
-import { availableParallelism } from 'node:os';
-import { isIP } from 'node:net';
+
 import { mkdirSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { availableParallelism, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { networkInterfaces } from 'node:os';
 import { endProcesses } from '../../base/processes.ts';
 import { CancelledError, ExecutorFailedError, type TaskError, UnsupportedError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
@@ -16,7 +16,13 @@ import { readAnswer } from '../../wire/messages/item.ts';
 import { writeTask } from '../../wire/messages/task.ts';
 import { readNote } from '../../wire/notes.ts';
 import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
-import { createCertificates, curveClient, type Mechanism, nullMechanism, readCertificates } from '../../wire/zmtp/socket.ts';
+import {
+  createCertificates,
+  curveClient,
+  type Mechanism,
+  nullMechanism,
+  readCertificates,
+} from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
 import { poolCommand } from './command.ts';
@@ -51,7 +57,9 @@ export interface BlockFacts {
   readonly slotsPerBlock: number;
 }
 
-export type HtexOptions = Settled<HtexSettings<string, { readonly isLocal: boolean; readonly nodesPerBlock: number }, unknown>>;
+export type HtexOptions = Settled<
+  HtexSettings<string, { readonly isLocal: boolean; readonly nodesPerBlock: number }, unknown>
+>;
 
 /** How long the interchange may take to start, and how often it may be started again. */
 const startMs = 120_000;
@@ -101,7 +109,11 @@ export class HtexExecutor implements Executor, BlockSide {
   get #slotsPerBlock(): number {
     const { maxWorkersPerNode, coresPerWorker, accelerators, provider } = this.#options;
     const byCores = provider.isLocal ? Math.floor(availableParallelism() / coresPerWorker) : Number.POSITIVE_INFINITY;
-    const least = Math.min(maxWorkersPerNode ?? Number.POSITIVE_INFINITY, byCores, accelerators.length > 0 ? accelerators.length : Number.POSITIVE_INFINITY);
+    const least = Math.min(
+      maxWorkersPerNode ?? Number.POSITIVE_INFINITY,
+      byCores,
+      accelerators.length > 0 ? accelerators.length : Number.POSITIVE_INFINITY,
+    );
     return Math.max(1, least === Number.POSITIVE_INFINITY ? 1 : least) * provider.nodesPerBlock;
   }
 
@@ -118,11 +130,18 @@ export class HtexExecutor implements Executor, BlockSide {
       await this.#startInterchange();
       const scripts = join(host.directory, 'submit_scripts');
       mkdirSync(scripts, { recursive: true });
-      this.#blocks = this.#makeBlocks(this, { directory: scripts, environment: this.#environment, slotsPerBlock: this.#slotsPerBlock });
+      this.#blocks = this.#makeBlocks(this, {
+        directory: scripts,
+        environment: this.#environment,
+        slotsPerBlock: this.#slotsPerBlock,
+      });
       await this.#blocks.start();
       host.log('info', `pools are started with: ${this.commandFor('{block_id}')}`);
     } catch (error) {
-      const failure = error instanceof ExecutorFailedError ? error : new ExecutorFailedError(this.label, (error as Error).message, error);
+      const failure =
+        error instanceof ExecutorFailedError
+          ? error
+          : new ExecutorFailedError(this.label, (error as Error).message, error);
       this.#failure = failure;
       throw failure;
     }
@@ -134,7 +153,11 @@ export class HtexExecutor implements Executor, BlockSide {
     if (encrypted) {
       this.#certDir = await createCertificates(host.directory);
       const { client, server } = await readCertificates(this.#certDir);
-      mechanism = await curveClient({ publicKey: client.publicKey, secretKey: client.secretKey, serverKey: server.publicKey });
+      mechanism = await curveClient({
+        publicKey: client.publicKey,
+        secretKey: client.secretKey,
+        serverKey: server.publicKey,
+      });
     }
     this.#openLinks = () =>
       Links.open({
@@ -150,7 +173,15 @@ export class HtexExecutor implements Executor, BlockSide {
 
   /** Starts the interchange and waits until it is there, or is not going to be. */
   async #startInterchange(): Promise<void> {
-    const { loopbackAddress, workerPort, workerPortRange, heartbeatThresholdMs, managerSelector, debug, interchangeCommand } = this.#options;
+    const {
+      loopbackAddress,
+      workerPort,
+      workerPortRange,
+      heartbeatThresholdMs,
+      managerSelector,
+      debug,
+      interchangeCommand,
+    } = this.#options;
     const host = this.#host as ExecutorHost;
     const links = this.#links as Links;
     const interchange = new InterchangeProcess(
@@ -241,9 +272,18 @@ export class HtexExecutor implements Executor, BlockSide {
     const { body, files, wrappers, resources } = attempt;
     const context = resources === undefined ? nodeContext : contextOf(resources);
     const template = (this.#functions as Functions).templateOf(body);
-    const extra: CallExtra | undefined = files === undefined && wrappers.length === 0 && resources === undefined ? undefined : { files, wrappers, resources };
+    const extra: CallExtra | undefined =
+      files === undefined && wrappers.length === 0 && resources === undefined
+        ? undefined
+        : { files, wrappers, resources };
     const { taskId, tryNumber, timeoutMs, watched } = attempt;
-    const buffer = writeCall(template, { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true }, attempt.args, extra, body.name);
+    const buffer = writeCall(
+      template,
+      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true },
+      attempt.args,
+      extra,
+      body.name,
+    );
     this.#links?.send(writeTask({ taskId: id, buffer, context }));
   }
 
@@ -361,7 +401,12 @@ export class HtexExecutor implements Executor, BlockSide {
     if (this.#isClosed || this.#failure !== undefined) return;
     const { onInterchangeLost } = this.#options;
     if (onInterchangeLost === 'fail' || this.#restarts >= mostRestarts) {
-      this.#fail(new ExecutorFailedError(this.label, `${message}. Its tasks are lost with it; onInterchangeLost: 'resend' would send them again.`));
+      this.#fail(
+        new ExecutorFailedError(
+          this.label,
+          `${message}. Its tasks are lost with it; onInterchangeLost: 'resend' would send them again.`,
+        ),
+      );
       return;
     }
     this.#restarts++;
@@ -379,7 +424,11 @@ export class HtexExecutor implements Executor, BlockSide {
       for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
     } catch (error) {
       this.#isRestarting = false;
-      this.#fail(error instanceof ExecutorFailedError ? error : new ExecutorFailedError(this.label, (error as Error).message, error));
+      this.#fail(
+        error instanceof ExecutorFailedError
+          ? error
+          : new ExecutorFailedError(this.label, (error as Error).message, error),
+      );
     }
   }
 
@@ -410,7 +459,8 @@ export class HtexExecutor implements Executor, BlockSide {
       await Promise.all([this.#interchange?.close(), this.#blocks?.close()]);
       await this.#links?.close();
       // What is left, if somebody killed a pool and its reapers.
-      if (this.#host !== undefined) await endProcesses({ marks: { CHERVIL_EXECUTOR: `${this.#host.mark}.${this.label}` } }, { graceMs: 0 });
+      if (this.#host !== undefined)
+        await endProcesses({ marks: { CHERVIL_EXECUTOR: `${this.#host.mark}.${this.label}` } }, { graceMs: 0 });
     } finally {
       clearInterval(keepAlive);
       this.#rest();
@@ -428,9 +478,11 @@ function reasonText(reason: unknown): string {
 function contextOf(resources: Readonly<Record<string, unknown>>): PickleValue {
   const unknown = Object.keys(resources).filter((key) => key !== 'priority');
   const { priority } = resources;
-  if (unknown.length > 0) throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
+  if (unknown.length > 0)
+    throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
   if (priority === undefined) return nodeContext;
-  if (typeof priority !== 'number' || Number.isNaN(priority)) throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
+  if (typeof priority !== 'number' || Number.isNaN(priority))
+    throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
   const value = Number.isInteger(priority) ? priority : new PyFloat(priority);
   return dict({ runtime: 'node', resource_spec: dict({ priority: value }) });
 }

@@ -21,7 +21,11 @@ export class Functions {
   templateOf(body: Body): CallTemplate {
     const known = this.#templates.get(body);
     if (known !== undefined) return known;
-    const sent = { app: body.name, kind: body.kind === 'bash' ? 'bash' : 'function', source: body.source as FunctionSource } as const;
+    const sent = {
+      app: body.name,
+      kind: body.kind === 'bash' ? 'bash' : 'function',
+      source: body.source as FunctionSource,
+    } as const;
     let path = '';
     const template = callTemplate(sent, (hash) => {
       path = join(this.#directory, hash);

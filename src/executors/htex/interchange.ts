@@ -24,7 +24,12 @@ export class InterchangeProcess {
   readonly ended: Promise<InterchangeEnd>;
 
   /** @param command program and arguments; `undefined` for Chervil's own */
-  constructor(config: InterchangeConfig, directory: string, command: readonly string[] | undefined, environment: Readonly<Record<string, string>>) {
+  constructor(
+    config: InterchangeConfig,
+    directory: string,
+    command: readonly string[] | undefined,
+    environment: Readonly<Record<string, string>>,
+  ) {
     this.#path = join(directory, 'interchange.stderr');
     const stderr = openSync(this.#path, 'w');
     const [file, ...args] = command ?? [process.execPath, program];
@@ -41,7 +46,9 @@ export class InterchangeProcess {
         resolve(this.#end);
       };
       this.#process.once('error', (error) => done(`could not be started: ${error.message}`));
-      this.#process.once('exit', (exitCode, signal) => done(signal === null ? `ended with exit code ${exitCode}` : `was killed by ${signal}`));
+      this.#process.once('exit', (exitCode, signal) =>
+        done(signal === null ? `ended with exit code ${exitCode}` : `was killed by ${signal}`),
+      );
     });
     const { stdin } = this.#process;
     stdin?.on('error', () => {
@@ -66,7 +73,8 @@ export class InterchangeProcess {
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), leaveMs);
     });
-    if ((await Promise.race([this.ended, late])) === 'late' && pid !== undefined) await endProcesses({ group: pid }, { graceMs: 500 });
+    if ((await Promise.race([this.ended, late])) === 'late' && pid !== undefined)
+      await endProcesses({ group: pid }, { graceMs: 500 });
     clearTimeout(timer);
     await this.ended;
   }

@@ -1,6 +1,12 @@
 // The three sockets between this process and its interchange: tasks out, answers in, commands both ways.
 import { type ManagerLine, readManagers, readReply, writeCommand } from '../../wire/messages/command.ts';
-import { bindToRandomPort, createSocket, type DealerSocket, type Mechanism, type RequesterSocket } from '../../wire/zmtp/socket.ts';
+import {
+  bindToRandomPort,
+  createSocket,
+  type DealerSocket,
+  type Mechanism,
+  type RequesterSocket,
+} from '../../wire/zmtp/socket.ts';
 import type { PortRange } from './options.ts';
 
 const commandMs = 10_000;

@@ -71,7 +71,21 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
 }
 
 /** The options, checked and complete. */
-export type Settled<Settings> = Required<Omit<Settings, 'memoryPerWorker' | 'maxWorkersPerNode' | 'drainPeriod' | 'address' | 'workerPort' | 'workerLogDirectory' | 'interchangeCommand' | DurationKey | 'accelerators' | 'blocks'>> & {
+export type Settled<Settings> = Required<
+  Omit<
+    Settings,
+    | 'memoryPerWorker'
+    | 'maxWorkersPerNode'
+    | 'drainPeriod'
+    | 'address'
+    | 'workerPort'
+    | 'workerLogDirectory'
+    | 'interchangeCommand'
+    | DurationKey
+    | 'accelerators'
+    | 'blocks'
+  >
+> & {
   readonly memoryPerWorker: number | undefined;
   readonly maxWorkersPerNode: number | undefined;
   readonly drainPeriodMs: number | undefined;
@@ -88,7 +102,13 @@ export type Settled<Settings> = Required<Omit<Settings, 'memoryPerWorker' | 'max
   readonly addressProbeTimeoutMs: number;
 };
 
-type DurationKey = 'maxIdle' | 'strategyPeriod' | 'heartbeatPeriod' | 'heartbeatThreshold' | 'addressProbeTimeout' | 'drainPeriod';
+type DurationKey =
+  | 'maxIdle'
+  | 'strategyPeriod'
+  | 'heartbeatPeriod'
+  | 'heartbeatThreshold'
+  | 'addressProbeTimeout'
+  | 'drainPeriod';
 
 type AnySettings = HtexSettings<string, unknown, unknown>;
 
@@ -136,12 +156,30 @@ export function settleHtex<Provider, Handler>(
 ): Settled<HtexSettings<string, Provider, Handler>> {
   const problems: ConfigProblem[] = [];
   const add = (path: string, expected: string, value: unknown): void => {
-    problems.push({ path, problem: `expected ${expected}, not ${typeof value === 'string' ? `'${value}'` : String(JSON.stringify(value) ?? value)}` });
+    problems.push({
+      path,
+      problem: `expected ${expected}, not ${typeof value === 'string' ? `'${value}'` : String(JSON.stringify(value) ?? value)}`,
+    });
   };
-  const number = (path: string, value: unknown, least: number, isWhole: boolean, most = Number.POSITIVE_INFINITY): void => {
+  const number = (
+    path: string,
+    value: unknown,
+    least: number,
+    isWhole: boolean,
+    most = Number.POSITIVE_INFINITY,
+  ): void => {
     if (value === undefined) return;
-    const isGood = typeof value === 'number' && value >= least && value <= most && (!isWhole || Number.isInteger(value) || value === Number.POSITIVE_INFINITY);
-    if (!isGood) add(path, `a ${isWhole ? 'whole ' : ''}number from ${least}${most === Number.POSITIVE_INFINITY ? ' up' : ` to ${most}`}`, value);
+    const isGood =
+      typeof value === 'number' &&
+      value >= least &&
+      value <= most &&
+      (!isWhole || Number.isInteger(value) || value === Number.POSITIVE_INFINITY);
+    if (!isGood)
+      add(
+        path,
+        `a ${isWhole ? 'whole ' : ''}number from ${least}${most === Number.POSITIVE_INFINITY ? ' up' : ` to ${most}`}`,
+        value,
+      );
   };
   const duration = (path: keyof AnySettings, fallback: Duration): number => {
     const value = options[path];
@@ -152,7 +190,8 @@ export function settleHtex<Provider, Handler>(
   };
   const oneOf = (path: keyof AnySettings, allowed: readonly unknown[]): void => {
     const value = options[path];
-    if (value !== undefined && !allowed.includes(value)) add(path, allowed.map((one) => (typeof one === 'string' ? `'${one}'` : String(one))).join(' or '), value);
+    if (value !== undefined && !allowed.includes(value))
+      add(path, allowed.map((one) => (typeof one === 'string' ? `'${one}'` : String(one))).join(' or '), value);
   };
   const address = (path: 'address' | 'loopbackAddress'): void => {
     const value = options[path];
@@ -162,15 +201,23 @@ export function settleHtex<Provider, Handler>(
     const value: unknown = options[path];
     if (value === undefined) return;
     const [from, to] = Array.isArray(value) ? (value as number[]) : [];
-    const isGood = Number.isInteger(from) && Number.isInteger(to) && (from as number) > 0 && (to as number) <= 65_536 && (from as number) < (to as number);
+    const isGood =
+      Number.isInteger(from) &&
+      Number.isInteger(to) &&
+      (from as number) > 0 &&
+      (to as number) <= 65_536 &&
+      (from as number) < (to as number);
     if (!isGood) add(path, 'two ports, the second one above the first', value);
   };
-  for (const key of Object.keys(options)) if (!Object.hasOwn(known, key)) problems.push({ path: key, problem: `unknown option; there are ${Object.keys(known).join(', ')}` });
+  for (const key of Object.keys(options))
+    if (!Object.hasOwn(known, key))
+      problems.push({ path: key, problem: `unknown option; there are ${Object.keys(known).join(', ')}` });
   const { init = 1, min = 0, max = Math.max(1, init) } = options.blocks ?? {};
   number('blocks.init', init, 0, true);
   number('blocks.min', min, 0, true);
   number('blocks.max', max, 0, true);
-  if (min > max || init > max) problems.push({ path: 'blocks', problem: `init (${init}) and min (${min}) must not be above max (${max})` });
+  if (min > max || init > max)
+    problems.push({ path: 'blocks', problem: `init (${init}) and min (${min}) must not be above max (${max})` });
   number('parallelism', options.parallelism, 0, false, 1);
   number('coresPerWorker', options.coresPerWorker, 0.001, false);
   number('memoryPerWorker', options.memoryPerWorker, 0.001, false);
@@ -187,8 +234,10 @@ export function settleHtex<Provider, Handler>(
   range('workerPortRange');
   range('interchangePortRange');
   const { cpuAffinity = 'none', accelerators = [] } = options;
-  if (!/^(?:none|block|block-reverse|alternating|list:[\d,:-]+)$/i.test(String(cpuAffinity))) add('cpuAffinity', 'none, block, block-reverse, alternating or list:…', cpuAffinity);
-  const names = typeof accelerators === 'number' ? Array.from({ length: accelerators }, (_, index) => String(index)) : accelerators;
+  if (!/^(?:none|block|block-reverse|alternating|list:[\d,:-]+)$/i.test(String(cpuAffinity)))
+    add('cpuAffinity', 'none, block, block-reverse, alternating or list:…', cpuAffinity);
+  const names =
+    typeof accelerators === 'number' ? Array.from({ length: accelerators }, (_, index) => String(index)) : accelerators;
   const settled = {
     label: options.label ?? 'htex',
     provider: options.provider ?? defaults.provider(),
