@@ -2,11 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { identityOf } from '../app/capture.ts';
-import { Problems, show } from '../app/check.ts';
+import { moduleHash } from '../wire/functions.ts';
+import { fromBytes, toBytes } from '../wire/values.ts';
+import { identityOf, mapStack } from '../app/capture.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
-import { LogFile } from '../base/log-file.ts';
 import { milliseconds, systemClock } from '../base/time.ts';
+import { LogFile } from '../base/log-file.ts';
 import { threads } from '../executors/threads.ts';
 import { ambientKernel, setAmbient } from '../kernel/current.ts';
 import { cancel } from '../kernel/elaborators/cancel.ts';
@@ -30,8 +31,6 @@ import { createRunDirectory } from '../kernel/run-directory.ts';
 import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
 import type { Executor, FunctionSource } from '../task/ports.ts';
-import { moduleHash } from '../wire/functions.ts';
-import { fromBytes, toBytes } from '../wire/values.ts';
 import { commandLine, mergedWithCommandLine } from './command-line.ts';
 import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
 import { openRunLog, type RunLog, stateLine } from './log.ts';
@@ -59,39 +58,26 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
   checkConfig(own);
   const config = await mergedWithCommandLine(own);
   checkConfig(config);
-  checkLoadOptions(options);
   const { signal, ambient = true } = options;
-  if (ambient && (isLoading || ambientKernel() !== undefined)) {
+  if (ambient && ambientKernel() !== undefined) {
     throw new AlreadyLoadedError(
       'A run is loaded already. Close it first (`await run.close()`, or let its `await using` scope end), or load this one beside it: load(config, { ambient: false }), and call apps in run.enter(() => …).',
     );
   }
   const executors = config.executors ?? [threads()];
-  refuseUsed(executors);
-  if (ambient) isLoading = true;
-  try {
-    return await start(config, executors, signal, ambient);
-  } finally {
-    if (ambient) isLoading = false;
-  }
-}
+  executors.forEach((executor, index) => {
+    if (!used.has(executor)) return;
+    const problem = `'${executor.label}' was loaded before, and an executor serves one run only; make a new one`;
+    throw new ConfigError('The configuration', [{ path: `executors[${index}]`, problem }]);
+  });
+  for (const executor of executors) used.add(executor);
 
-/** An ambient run is being loaded: another is refused meanwhile. */
-let isLoading = false;
-
-async function start(
-  config: Config,
-  executors: readonly Executor[],
-  signal: AbortSignal | undefined,
-  ambient: boolean,
-): Promise<Run> {
   const base = resolve(config.runDir ?? 'runinfo');
   const { path: directory } = createRunDirectory(base);
   const log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
   const undo: (() => void | Promise<void>)[] = [];
-  let memoStore: MemoStore | undefined;
   try {
-    memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
+    const memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
     const ledger = new FailureLedger();
     const run = randomUUID();
     const kernel = new Kernel({
@@ -109,61 +95,29 @@ async function start(
       mark: run,
       log: log.write,
     });
-    // What was started once is used up; before that, a load() that failed can be repeated.
-    refuseUsed(executors);
-    for (const executor of executors) used.add(executor);
-    await kernel.start();
+    // Before the executors start, so that a second load() that comes meanwhile is refused.
     if (ambient) setAmbient(kernel);
+    try {
+      await kernel.start();
+    } catch (error) {
+      if (ambient) setAmbient(undefined);
+      throw error;
+    }
     if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));
     undo.push(keepOutput(run, directory, config.echo ?? false));
     if (config.signals !== false) undo.push(watchSignals(kernel));
-    log.write(
-      'info',
-      `run ${run} in ${directory}, executors ${executors.map((executor) => executor.label).join(', ')}, node ${process.version}, pid ${process.pid}`,
-    );
+    log.write('info', `run ${run} in ${directory}, executors ${executors.map((executor) => executor.label).join(', ')}, node ${process.version}, pid ${process.pid}`);
     channels.run.publish({ run, what: 'started', directory, time: Date.now() });
     undo.push(() => channels.run.publish({ run, what: 'closed', directory, time: Date.now() }));
-    const loaded = new Run({
-      kernel,
-      directory,
-      exit: config.exit ?? 'wait',
-      ledger,
-      memo: memoStore,
-      log: log.file,
-      undo,
-    });
+    const loaded = new Run({ kernel, directory, exit: config.exit ?? 'wait', ledger, memo: memoStore, log: log.file, undo });
     undo.push(closeBeforeExit(loaded));
     commandLine()?.onLoaded?.(loaded);
     return loaded;
   } catch (error) {
     log.write('error', `load() failed: ${error instanceof Error ? error.stack : String(error)}`);
-    memoStore?.close();
-    for (const one of undo.reverse()) await one();
     log.file?.close();
     throw error;
   }
-}
-
-function refuseUsed(executors: readonly Executor[]): void {
-  executors.forEach((executor, index) => {
-    if (!used.has(executor)) return;
-    const problem = `'${executor.label}' was loaded before, and an executor serves one run only; make a new one`;
-    throw new ConfigError('The configuration', [{ path: `executors[${index}]`, problem }]);
-  });
-}
-
-function checkLoadOptions(options: unknown): void {
-  const problems = new Problems();
-  if (typeof options !== 'object' || options === null) {
-    problems.add('options', `expected { signal, ambient }, not ${show(options)}`);
-  } else {
-    const { signal, ambient } = options as Record<string, unknown>;
-    problems.unknownKeys(options, ['signal', 'ambient'], '');
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      problems.add('signal', `expected an AbortSignal, not ${show(signal)}`);
-    problems.oneOf(ambient, 'ambient', [true, false]);
-  }
-  problems.throwIfAny('The second argument of load()');
 }
 
 function planPath(
@@ -174,7 +128,7 @@ function planPath(
   signal: AbortSignal | undefined,
 ): ElaboratorMaker[] {
   const own: Record<ElaboratorName, ElaboratorMaker | undefined> = {
-    observe: observe(ledger),
+    observe: observe(ledger, mapStack),
     cancel: cancel(signal),
     deadline,
     files: files(config.nameLog ?? logNamesIn(directory)),
@@ -201,11 +155,8 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
   let index: Awaited<ReturnType<typeof loadCheckpoints>> | undefined;
   if (checkpoint !== undefined && checkpoint.load !== 'none') {
     index = await loadCheckpoints(checkpoint.load ?? 'all', base);
-    const { records, files: read, lostBytes, problems } = index.report;
-    const from = `${records} ${records === 1 ? 'result' : 'results'} from ${read.length} ${read.length === 1 ? 'file' : 'files'}`;
-    if (lostBytes > 0) log.write('warn', `checkpoint: ${from}; ${lostBytes} damaged bytes were passed over`);
-    else log.write('info', `checkpoint: ${from}`);
-    for (const problem of problems) log.write('warn', `checkpoint: ${problem.message}`);
+    const { records, files: count, lostBytes } = index.report;
+    log.write(lostBytes > 0 ? 'warn' : 'info', `checkpoint: ${records} results from ${count} files${lostBytes > 0 ? `; ${lostBytes} damaged bytes were passed over` : ''}`);
   }
   const writer =
     checkpoint === undefined
@@ -216,14 +167,7 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
           ...(when === 'periodic' ? { periodMs: milliseconds(checkpoint.period ?? '30s') } : {}),
           onProblem: (problem) => log.write('error', `checkpoint: ${problem.message}`),
         });
-  return new MemoStore({
-    writer,
-    waitsForDisk: when === 'task_exit',
-    index,
-    codec: { toBytes, fromBytes },
-    identityOf: sourceIdentity,
-    log: log.write,
-  });
+  return new MemoStore({ writer, waitsForDisk: when === 'task_exit', index, codec: { toBytes, fromBytes }, identityOf: sourceIdentity, log: log.write });
 }
 
 /** Its text and captures, or its module's content: editing a function makes it another. */

@@ -52,6 +52,9 @@ export class Run implements TaskFacts {
   #isBodyRunning = false;
   #stopCommand: ((error: TaskError) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Answers; set from `start` on. */
+  #finish: ((answer: Answer) => void) | undefined;
+  #hasBegun = false;
 
   constructor(job: Job, host: RunnerHost) {
     this.job = job;
@@ -88,6 +91,8 @@ export class Run implements TaskFacts {
   /** Ends a command's process group; tells a body that listens. */
   stop(error: TaskError): void {
     if (this.#isOver) return;
+    // What it needs is being loaded still: the body never runs.
+    if (!this.#hasBegun) this.#finish?.({ ok: false, error });
     this.#stopCommand?.(error);
     this.#controller?.abort(error);
   }
@@ -103,6 +108,7 @@ export class Run implements TaskFacts {
       if (this.#timer !== undefined) clearTimeout(this.#timer);
       done(answer);
     };
+    this.#finish = finish;
     const failed = (thrown: unknown): void => finish({ ok: false, error: asTaskError(thrown) });
     const call = (body: AnyFunction, wrappers: readonly AnyFunction[]): void => {
       let value: unknown;
@@ -146,6 +152,7 @@ export class Run implements TaskFacts {
   }
 
   #call(body: AnyFunction, wrappers: readonly AnyFunction[]): unknown {
+    this.#hasBegun = true;
     const { args } = this.job;
     const here = meeting();
     const before = here.current;
@@ -231,5 +238,11 @@ export function stoppedError(reason: unknown): TaskError {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return typeof (value as { then?: unknown }).then === 'function';
+  } catch {
+    // Reading it throws: it is no promise, and is refused as a result.
+    return false;
+  }
 }

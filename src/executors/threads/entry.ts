@@ -1,33 +1,33 @@
-// The program of one thread: takes jobs, runs one at a time, and sends results back in batches. Results of quick functions
-// gather; before anything that may take long they leave, so that no result waits behind a long body.
+// The program of one thread: takes jobs, runs one at a time, and sends results back in batches. Small results of quick functions
+// gather, and can be read in the shared slots meanwhile; every other result leaves before anything else is begun.
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { TaskError } from '../../task/errors.ts';
 import type { Answer } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
 import { loadFunction } from '../../wire/functions.ts';
-import { checkValue, decodeValue, encodeValue } from '../../wire/values.ts';
+import { checkValue, cloneFailure, decodeValue, encodeValue } from '../../wire/values.ts';
 import { asTaskError, type Job, Run } from '../../worker/runner.ts';
+import { prepareTypeScript } from '../../worker/typescript.ts';
 import {
-  claim,
   type FromThread,
   type FunctionEntry,
   type JobExtra,
   jobStride,
   resultKind,
-  runningCell,
+  resultStride,
   type ThreadData,
   type ToThread,
 } from './messages.ts';
+import { capturePrinting } from './printing.ts';
+import { Slots, threadTime } from './slots.ts';
 
-const { port, cells: cellBuffer, since: sinceBuffer, mark } = workerData as ThreadData;
-const cells = new Int32Array(cellBuffer);
-const since = new Float64Array(sinceBuffer);
+const { port, memory, mark } = workerData as ThreadData;
+const slots = new Slots(memory);
 
 /** Bodies quicker than this gather their results. */
 const quickMs = 0.2;
-const batchSize = 64;
 /** So many quick runs make a function quick. */
 const trustedRuns = 3;
+const mostGathered = 256 * resultStride;
 
 interface Known extends FunctionEntry {
   loaded: CallableFunction | undefined;
@@ -36,17 +36,27 @@ interface Known extends FunctionEntry {
 }
 
 const functions: (Known | undefined)[] = [];
-const noExtra: JobExtra = { tryNumber: 0, timeoutMs: 0, watched: false, files: undefined, wrappers: [], isEncoded: false };
+const noExtra: JobExtra = {
+  tryNumber: 0,
+  timeoutMs: 0,
+  watched: false,
+  files: undefined,
+  wrappers: [],
+  isEncoded: false,
+};
 let queue: unknown[] = [];
 let head = 0;
-let current: Run | undefined;
+/** What runs: its slot, and its run once that has begun. */
 let currentSlot = -1;
+let current: Run | undefined;
+let isQuick = false;
 let lastSlot = 0;
 let isPumping = false;
+/** A body goes on that was answered: this thread runs nothing more, and will be ended. */
+let isAbandoned = false;
 let reaperFd: number | undefined;
 let results: unknown[] = [];
 let output: unknown[] = [];
-let outputTimer: NodeJS.Timeout | undefined;
 
 function send(message: FromThread): void {
   port.postMessage(message);
@@ -54,73 +64,82 @@ function send(message: FromThread): void {
 
 function flush(): void {
   if (results.length === 0 && output.length === 0) return;
-  const message: FromThread = { ...(results.length > 0 ? { results } : {}), ...(output.length > 0 ? { output } : {}) };
+  const message: FromThread = {
+    ...(results.length > 0 ? { results } : undefined),
+    ...(output.length > 0 ? { output } : undefined),
+  };
   results = [];
   output = [];
-  if (outputTimer !== undefined) clearTimeout(outputTimer);
-  outputTimer = undefined;
   send(message);
 }
 
 function onMessage(message: ToThread): void {
   if ('stop' in message) {
-    if (currentSlot !== message.stop || current === undefined || !current.canStop) return;
-    send({ stopping: message.stop });
-    current.stop(failureFromData(message.error));
+    onStop(message.stop, message.error);
     return;
   }
-  for (const entry of message.functions ?? []) functions[entry.index] = { ...entry, loaded: undefined, runs: 0, slowestMs: 0 };
+  for (const entry of message.functions ?? [])
+    functions[entry.index] = { ...entry, loaded: undefined, runs: 0, slowestMs: 0 };
   reaperFd = message.reaperFd ?? reaperFd;
   if (head === queue.length) {
     queue = message.jobs as unknown[];
     head = 0;
   } else {
+    if (head > 0) queue = queue.slice(head);
+    head = 0;
     for (const field of message.jobs) queue.push(field);
   }
   pump();
 }
 
+function onStop(slot: number, error: unknown): void {
+  if (currentSlot !== slot || current === undefined || !current.canStop) return;
+  send({ stopping: slot });
+  current.stop(failureFromData(error));
+}
+
 /** Runs jobs until one goes on by itself, or none is left. */
 function pump(): void {
-  if (isPumping || current !== undefined) return;
+  if (isPumping) return;
   isPumping = true;
-  while (head < queue.length && current === undefined) {
-    const at = head;
-    head += jobStride;
-    begin(at);
-    // A stop or further jobs may have come; what is quick must not keep them waiting.
-    if (current === undefined && head === queue.length) {
-      const next = receiveMessageOnPort(port);
-      if (next !== undefined) {
-        isPumping = false;
-        onMessage(next.message as ToThread);
-        return;
-      }
+  while (currentSlot < 0 && !isAbandoned) {
+    if (head < queue.length) {
+      const at = head;
+      head += jobStride;
+      begin(at);
+      continue;
     }
+    // Further jobs may have come; results go on gathering while they do.
+    const next = receiveMessageOnPort(port);
+    if (next === undefined) break;
+    onMessage(next.message as ToThread);
   }
   isPumping = false;
-  if (current === undefined) flush();
+  // Before it waits, for the loop's turn or for a body.
+  flush();
 }
 
 function begin(at: number): void {
   const slot = queue[at] as number;
-  if (Atomics.compareExchange(cells, slot, claim.waiting, claim.running) !== claim.waiting) {
+  const known = functions[queue[at + 1] as number] as Known;
+  const taskId = queue[at + 2] as number;
+  const args = queue[at + 3] as readonly unknown[];
+  const extra = (queue[at + 4] as JobExtra | undefined) ?? noExtra;
+  queue[at + 3] = undefined;
+  const startedAt = threadTime();
+  if (!slots.begin(slot, startedAt)) {
     results.push(slot, resultKind.passedOver, undefined, 0);
     return;
   }
-  const known = functions[queue[at + 1] as number] as Known;
-  const extra = (queue[at + 4] as JobExtra | undefined) ?? noExtra;
-  const isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
-  if (!isQuick || results.length >= batchSize * 4) flush();
   currentSlot = slot;
   lastSlot = slot;
-  const startedAt = performance.now();
-  since[0] = Date.now();
-  Atomics.store(cells, runningCell, slot + 1);
-  if (extra.watched) send({ began: slot });
-  const taskId = queue[at + 2] as number;
-  const args = queue[at + 3] as readonly unknown[];
-  const go = (decoded: readonly unknown[]): void => {
+  isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
+  if (extra.watched) results.push(slot, resultKind.began, undefined, 0);
+  if (!isQuick || results.length >= mostGathered) flush();
+
+  const fail = (thrown: unknown): void =>
+    finish(known, slot, resultKind.failure, failureToData(asTaskError(thrown)), threadTime() - startedAt);
+  const run = (decoded: readonly unknown[]): void => {
     const job: Job = {
       taskId,
       tryNumber: extra.tryNumber,
@@ -131,97 +150,102 @@ function begin(at: number): void {
       files: extra.files,
       timeoutMs: extra.timeoutMs,
     };
-    const run = new Run(job, {
+    const here = new Run(job, {
       mark,
       reaperFd,
       onGroup: (_, group) => send({ group: [slot, group] }),
-      log: (_, text) => print(slot, 'stderr', `${text}\n`),
+      log: (_, text) => print('stderr', `${text}\n`),
     });
-    current = run;
-    run.start(known.source, known.loaded, (answer) => end(known, slot, run, answer, performance.now() - startedAt));
+    current = here;
+    here.start(known.source, known.loaded, (answer) => end(known, slot, here, answer, threadTime() - startedAt));
   };
-  const fail = (thrown: unknown): void => finish(known, slot, resultKind.failure, failureToData(asTaskError(thrown)), 0);
   try {
-    if (known.loaded === undefined) {
-      const loaded = loadFunction(known.source);
-      if (loaded instanceof Promise) {
-        current = loading;
-        loaded.then((made) => {
-          known.loaded = made;
-          decodeThen(args, extra, go, fail);
-        }, fail);
-        return;
-      }
-      known.loaded = loaded;
+    const preparing =
+      known.loaded === undefined || extra.wrappers.length > 0
+        ? prepareTypeScript([known.source, ...extra.wrappers])
+        : undefined;
+    const loaded =
+      known.loaded ?? (preparing ? preparing.then(() => loadFunction(known.source)) : loadFunction(known.source));
+    const decoded = extra.isEncoded ? decodeValue(args) : args;
+    if (loaded instanceof Promise || decoded instanceof Promise || preparing !== undefined) {
+      Promise.all([loaded, decoded, preparing]).then(([made, ready]) => {
+        known.loaded = made;
+        run(ready as readonly unknown[]);
+      }, fail);
+      return;
     }
-    decodeThen(args, extra, go, fail);
+    known.loaded = loaded;
+    run(decoded as readonly unknown[]);
   } catch (thrown) {
     fail(thrown);
   }
 }
 
-/** Stands for a run while its function or arguments are still being loaded. */
-const loading = { canStop: false } as Run;
-
-function decodeThen(args: readonly unknown[], extra: JobExtra, go: (decoded: readonly unknown[]) => void, fail: (thrown: unknown) => void): void {
-  if (!extra.isEncoded) {
-    go(args);
-    return;
-  }
-  const decoded = decodeValue(args);
-  if (decoded instanceof Promise) {
-    current = loading;
-    decoded.then((ready) => go(ready as unknown[]), fail);
-  } else {
-    go(decoded as unknown[]);
-  }
-}
-
 function end(known: Known, slot: number, run: Run, answer: Answer, tookMs: number): void {
   if (!answer.ok) {
-    finish(known, slot, run.isAbandoned ? resultKind.abandoned : resultKind.failure, failureToData(answer.error), tookMs);
+    isAbandoned = run.isAbandoned;
+    finish(known, slot, isAbandoned ? resultKind.abandoned : resultKind.failure, failureToData(answer.error), tookMs);
     return;
   }
   const { value } = answer;
-  if ((typeof value !== 'object' || value === null) && typeof value !== 'function' && typeof value !== 'symbol') {
+  if (isPrimitive(value)) {
     finish(known, slot, resultKind.value, value, tookMs);
     return;
   }
   try {
-    if (checkValue(value, 'the result') === 'encode') finish(known, slot, resultKind.encoded, encodeValue(value, 'the result'), tookMs);
+    const crossing = checkValue(value, 'the result');
+    if (crossing === 'encode') finish(known, slot, resultKind.encoded, encodeValue(value, 'the result'), tookMs);
     else finish(known, slot, resultKind.value, value, tookMs);
   } catch (error) {
-    finish(known, slot, resultKind.failure, failureToData(error as TaskError), tookMs);
+    finish(known, slot, resultKind.failure, failureToData(asTaskError(error)), tookMs);
   }
 }
 
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' || value === null) && typeof value !== 'function' && typeof value !== 'symbol';
+}
+
 function finish(known: Known, slot: number, kind: number, value: unknown, tookMs: number): void {
-  results.push(slot, kind, value, tookMs);
   known.runs++;
-  // It forgets slowly: a first run that had to load and compile does not count for ever.
   known.slowestMs = Math.max(tookMs, known.slowestMs * 0.8);
+  const isKept = kind === resultKind.value && slots.keeps(value);
+  results.push(slot, kind, value, tookMs);
+  // IMPORTANT: before anything is sent, as the executor uses the slot again as soon as it has the result.
+  slots.finish(slot, isKept, value);
+  // What the shared slots do not keep must be sent before another body begins: this thread may be ended in that.
+  if (!isKept || tookMs > quickMs) flushLast(slot, tookMs);
   current = undefined;
   currentSlot = -1;
-  Atomics.store(cells, runningCell, 0);
-  Atomics.store(cells, slot, claim.done);
-  if (results.length >= batchSize * 4 || tookMs > quickMs || typeof value === 'object') flush();
-  if (!isPumping) pump();
+  pump();
 }
 
-/** What bodies print: it leaves with the results, or after a moment. */
-function print(slot: number, stream: 'stdout' | 'stderr', text: string): void {
-  output.push(slot, stream, text);
-  if (output.length > 300) flush();
-  else outputTimer ??= setTimeout(flush, 50);
+/** Sends what has gathered. When structured clone refuses what passed the check, because of a getter perhaps, the last result is its failure. */
+function flushLast(slot: number, tookMs: number): void {
+  const gathered = results;
+  const printed = output;
+  try {
+    flush();
+  } catch (thrown) {
+    gathered.splice(
+      -resultStride,
+      resultStride,
+      slot,
+      resultKind.failure,
+      failureToData(asTaskError(cloneFailure(thrown, 'the result'))),
+      tookMs,
+    );
+    send({ results: gathered, output: printed });
+  }
 }
 
-for (const stream of ['stdout', 'stderr'] as const) {
-  process[stream].write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
-    print(currentSlot >= 0 ? currentSlot : lastSlot, stream, typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8'));
-    const callback = typeof encoding === 'function' ? encoding : done;
-    if (typeof callback === 'function') queueMicrotask(() => callback());
-    return true;
-  }) as typeof process.stdout.write;
+/** What bodies print leaves at once, so that it can be read while they run; that of quick ones leaves with their results. */
+function print(stream: 'stdout' | 'stderr', text: string): void {
+  output.push(currentSlot >= 0 ? currentSlot : lastSlot, stream, text);
+  if (currentSlot < 0 || !isQuick || output.length > 300) flush();
 }
 
+capturePrinting(print);
+// process.exit() in a body: what is gathered still leaves.
+process.on('exit', flush);
+slots.live();
 port.on('message', onMessage);

@@ -1,52 +1,52 @@
 // The executor `threads`: which thread gets which task, and how many ahead. Threads are started when there is work for them.
 //
-//   kernel -> queue -> thread (a worker_thread, one body at a time, up to 256 quick jobs ahead)
+//   kernel -> queue -> thread (a worker_thread, one body at a time, up to 128 quick jobs ahead)
 //
-// How many jobs a thread is given ahead follows from how long their functions took so far; what a busy thread has not begun
-// can be taken back for an idle one, so jobs ahead never wait for long.
+// How many jobs a thread is given ahead follows from how long their functions took so far; what stands behind a body that takes
+// longer than was thought is taken back, so jobs ahead never wait for long.
 import { availableParallelism, hostname } from 'node:os';
-import type { Answer, Attempt, Body, Executor, ExecutorHost, FunctionSource, Place } from '../../task/ports.ts';
+import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
 import { CommandReaper } from '../../worker/groups.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
+import { type KnownFunction, KnownFunctions } from './known.ts';
 import { Holding, Thread, type ThreadOwner } from './thread.ts';
 
-/** A function, and how long its bodies took. */
-export interface KnownFunction {
-  readonly index: number;
-  readonly source: FunctionSource;
-  /** Of the slowest lately; `undefined`: never run. */
-  slowestMs: number | undefined;
-}
-
-export interface ThreadPoolOptions {
-  readonly label: string;
+export interface ThreadPoolOptions<Label extends string> {
+  readonly label: Label;
   readonly max: number | undefined;
   readonly memoryMegabytes: number | undefined;
 }
 
+/** The note of an attempt that was stopped: nobody waits for its answer. */
 const dropped = Symbol('dropped');
 
-/** How long a body may keep others waiting behind it before they are taken to an idle thread. */
+/** How long a body may keep others waiting behind it before they are taken to another thread. */
 const patienceMs = 20;
 
-export class ThreadPool implements Executor, ThreadOwner {
-  readonly label: string;
+/** So many threads in a row that end before they can run anything, and no more are tried. */
+const mostStillborn = 3;
+
+export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
+  readonly label: Label;
   readonly memoryMegabytes: number | undefined;
   readonly #max: number;
-  readonly #host_ = hostname();
+  readonly #hostName = hostname();
   #host: ExecutorHost | undefined;
   #reaper: CommandReaper | undefined;
   #threads: Thread[] = [];
   readonly #ending = new Set<Promise<void>>();
-  readonly #functions = new Map<Body, KnownFunction>();
+  readonly #functions = new KnownFunctions();
   #queue: (Attempt | undefined)[] = [];
   #head = 0;
   #started = 0;
+  #stillborn = 0;
   #isScheduled = false;
-  #isClosed = false;
-  #rebalanceTimer: NodeJS.Timeout | undefined;
+  /** Why it runs nothing any more: it was closed, or no thread can be started. */
+  #over: TaskError | undefined;
+  #balanceTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: ThreadPoolOptions) {
+  constructor(options: ThreadPoolOptions<Label>) {
     this.label = options.label;
     this.#max = options.max ?? availableParallelism();
     this.memoryMegabytes = options.memoryMegabytes;
@@ -66,6 +66,15 @@ export class ThreadPool implements Executor, ThreadOwner {
     return this.#reaper as CommandReaper;
   }
 
+  reaperFd(): number | undefined {
+    try {
+      return this.reaper.fd;
+    } catch (thrown) {
+      this.log('warn', `commands run unwatched: ${String(thrown)}`);
+      return undefined;
+    }
+  }
+
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
     this.#reaper = new CommandReaper(host.mark);
@@ -82,10 +91,12 @@ export class ThreadPool implements Executor, ThreadOwner {
     if (note instanceof Holding) note.thread.stop(note.slot, attempt, stoppedError(reason));
   }
 
+  /** Stops what runs, answers everything, and returns when no thread and no command is left. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    if (this.#rebalanceTimer !== undefined) clearTimeout(this.#rebalanceTimer);
-    for (const thread of [...this.#threads]) thread.end();
+    this.#over ??= new CancelledError('its executor was closed');
+    if (this.#balanceTimer !== undefined) clearTimeout(this.#balanceTimer);
+    this.#refuseQueued(this.#over);
+    await Promise.all(this.#threads.map((thread) => thread.close(this.#over as TaskError)));
     await Promise.all(this.#ending);
     await this.#reaper?.close();
   }
@@ -101,28 +112,19 @@ export class ThreadPool implements Executor, ThreadOwner {
 
   /** Gives what is queued to threads that have room, and starts threads while there are fewer than may be. */
   #deal(): void {
-    if (this.#isClosed) return;
-    for (;;) {
+    while (this.#over === undefined) {
       const attempt = this.#peek();
       if (attempt === undefined) break;
       const known = this.#knownFor(attempt);
-      if (known === undefined) {
-        this.#head++;
-        continue;
-      }
-      const ahead = aheadOf(known);
-      let thread = this.#roomiest(ahead);
-      if ((thread === undefined || thread.held > 0) && this.#threads.length < this.#max) thread = this.#startThread();
+      if (known === undefined) continue;
+      let thread = this.#roomiest(known.ahead);
+      if ((thread === undefined || thread.held > 0) && this.#threads.length < this.#max)
+        thread = this.#startThread() ?? thread;
       if (thread === undefined) break;
-      this.#fill(thread, ahead);
+      this.#fill(thread, known.ahead);
     }
-    if (this.#head === this.#queue.length && this.#head > 0) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head > 10_000 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
+    if (this.#over !== undefined) this.#refuseQueued(this.#over);
+    this.#trim();
     for (const thread of this.#threads) thread.send();
     this.#watchBalance();
   }
@@ -137,21 +139,36 @@ export class ThreadPool implements Executor, ThreadOwner {
     return undefined;
   }
 
+  /** Lets go of the part of the queue that is done with. */
+  #trim(): void {
+    if (this.#head === this.#queue.length) {
+      if (this.#head > 0) this.#queue = [];
+      this.#head = 0;
+    } else if (this.#head > 10_000 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
   #roomiest(ahead: number): Thread | undefined {
     let best: Thread | undefined;
-    for (const thread of this.#threads) if (thread.held <= ahead / 2 && (best === undefined || thread.held < best.held)) best = thread;
+    for (const thread of this.#threads) {
+      const { held } = thread;
+      // What stands behind a long body would only be taken back again.
+      if (held > ahead / 2 || (held > 0 && thread.runningMs >= patienceMs)) continue;
+      if (best === undefined || held < best.held) best = thread;
+    }
     return best;
   }
 
-  /** Gives a thread up to its share of jobs. */
+  /** Gives a thread its share of what is queued. */
   #fill(thread: Thread, ahead: number): void {
     const waiting = this.#queue.length - this.#head;
     const share = Math.min(ahead, Math.max(1, Math.ceil(waiting / this.#max))) - thread.held;
     for (let given = 0; given < Math.max(1, share); given++) {
       const attempt = this.#peek();
-      if (attempt === undefined) return;
-      const known = this.#knownFor(attempt);
-      if (known === undefined || aheadOf(known) < ahead) return;
+      const known = attempt && this.#knownFor(attempt);
+      if (attempt === undefined || known === undefined || known.ahead < ahead) return;
       this.#queue[this.#head++] = undefined;
       try {
         thread.add(attempt, known);
@@ -161,65 +178,90 @@ export class ThreadPool implements Executor, ThreadOwner {
     }
   }
 
-  /** The function of an attempt; `undefined` when it cannot be sent, which is its answer then. */
-  #knownFor(attempt: Attempt): KnownFunction | undefined {
-    const { body } = attempt;
-    let known = this.#functions.get(body);
-    if (known !== undefined) return known;
+  /** The function of the first in the queue; when it cannot be sent, that is the attempt's answer, and `undefined`. */
+  #knownFor(first: Attempt): KnownFunction | undefined {
     try {
-      known = { index: this.#functions.size, source: body.source as FunctionSource, slowestMs: undefined };
-      this.#functions.set(body, known);
+      return this.#functions.get(first.body);
     } catch (thrown) {
-      this.#host?.answer(attempt, { ok: false, error: asTaskError(thrown) });
+      this.#queue[this.#head++] = undefined;
+      this.#host?.answer(first, { ok: false, error: asTaskError(thrown) });
+      return undefined;
     }
-    return known;
   }
 
-  #startThread(): Thread {
-    const thread = new Thread(this, `${this.label}-${this.#started++}`);
-    this.#threads.push(thread);
-    const { ended } = thread;
-    this.#ending.add(ended);
-    void ended.then(() => this.#ending.delete(ended));
-    return thread;
+  #startThread(): Thread | undefined {
+    try {
+      const thread = new Thread(this, `${this.label}-${this.#started++}`);
+      this.#threads.push(thread);
+      const { ended } = thread;
+      this.#ending.add(ended);
+      void ended.then(() => this.#ending.delete(ended));
+      return thread;
+    } catch (thrown) {
+      this.log('warn', `cannot start a thread: ${String(thrown)}`);
+      // With fewer threads than wanted it can still work; a thread that ends makes room for another attempt.
+      if (this.#threads.length === 0) this.#fail(thrown);
+      return undefined;
+    }
   }
 
-  /** While some threads idle and others hold jobs that they have not begun, look now and then whether those should move. */
+  onStillborn(error: Error | undefined): void {
+    this.#stillborn++;
+    if (this.#stillborn >= mostStillborn) this.#fail(error);
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#over !== undefined) return;
+    const why = cause instanceof Error ? cause.message : 'it ended at once';
+    const limit = this.memoryMegabytes === undefined ? '' : ` Is memoryMegabytes: ${this.memoryMegabytes} too little?`;
+    this.#over = new ExecutorFailedError(this.label, `its threads cannot be started: ${why}.${limit}`, cause);
+    this.#host?.failed(this.#over);
+    this.#schedule();
+  }
+
+  #refuseQueued(error: TaskError): void {
+    for (let attempt = this.#peek(); attempt !== undefined; attempt = this.#peek()) {
+      this.#queue[this.#head++] = undefined;
+      this.#host?.answer(attempt, { ok: false, error });
+    }
+  }
+
+  /** While a thread holds jobs that it has not begun, look now and then whether a long body keeps them waiting. */
   #watchBalance(): void {
-    if (this.#rebalanceTimer !== undefined) return;
-    let mostHeld = 0;
-    for (const thread of this.#threads) mostHeld = Math.max(mostHeld, thread.held);
-    if (mostHeld < 2 || this.#max < 2) return;
-    this.#rebalanceTimer = setTimeout(() => {
-      this.#rebalanceTimer = undefined;
-      this.#rebalance();
-    }, patienceMs);
+    if (this.#balanceTimer !== undefined || this.#over !== undefined) return;
+    if (!this.#threads.some((thread) => thread.held > 1)) return;
+    this.#balanceTimer = setTimeout(() => {
+      this.#balanceTimer = undefined;
+      this.#balance();
+    }, patienceMs).unref();
   }
 
-  #rebalance(): void {
-    const canTake = this.#threads.length < this.#max || this.#threads.some((thread) => thread.held === 0);
-    if (canTake && this.#peek() === undefined) {
-      const back: Attempt[] = [];
-      for (const thread of this.#threads) if (thread.held > 1 && thread.running().forMs >= patienceMs) back.push(...thread.takeBack(thread.held - 1));
-      if (back.length > 0) this.onGivenBack(back);
+  #balance(): void {
+    for (const thread of this.#threads) {
+      if (thread.held < 2 || thread.runningMs < patienceMs) continue;
+      thread.harvest();
+      this.onGivenBack(thread.takeBack());
     }
     this.#watchBalance();
   }
 
-  onAnswer(attempt: Attempt, answer: Answer, tookMs: number, by: Thread): void {
-    const known = this.#functions.get(attempt.body);
-    if (known !== undefined) known.slowestMs = Math.max(tookMs, (known.slowestMs ?? 0) * 0.8);
-    if (attempt.watched) this.#host?.report(attempt, 'running_ended', this.#placeOf(by));
-    this.#host?.answer(attempt, answer);
+  onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void {
+    this.#stillborn = 0;
+    if (tookMs !== undefined) this.#functions.took(attempt.body, tookMs);
+    const { note } = attempt;
     if (this.#head < this.#queue.length) this.#schedule();
+    if (note === dropped) return;
+    attempt.note = undefined;
+    if (note instanceof Holding && note.hasBegun) this.#host?.report(attempt, 'running_ended', this.#placeOf(by));
+    this.#host?.answer(attempt, answer);
   }
 
   onBegan(attempt: Attempt, by: Thread): void {
-    this.#host?.report(attempt, 'running', this.#placeOf(by));
+    if (attempt.note !== dropped) this.#host?.report(attempt, 'running', this.#placeOf(by));
   }
 
   #placeOf(thread: Thread): Place {
-    return { host: this.#host_, worker: thread.name };
+    return { host: this.#hostName, worker: thread.name };
   }
 
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void {
@@ -230,12 +272,16 @@ export class ThreadPool implements Executor, ThreadOwner {
     const wanted = attempts.filter((attempt) => attempt.note !== dropped);
     if (wanted.length === 0) return;
     for (const attempt of wanted) attempt.note = undefined;
+    if (this.#over !== undefined) {
+      for (const attempt of wanted) this.#host?.answer(attempt, { ok: false, error: this.#over });
+      return;
+    }
     this.#queue = [...wanted, ...this.#queue.slice(this.#head)];
     this.#head = 0;
     this.#schedule();
   }
 
-  onGone(thread: Thread): void {
+  onLeft(thread: Thread): void {
     this.#threads = this.#threads.filter((one) => one !== thread);
     if (this.#head < this.#queue.length) this.#schedule();
   }
@@ -244,13 +290,3 @@ export class ThreadPool implements Executor, ThreadOwner {
     this.#host?.log(level, message);
   }
 }
-
-/** How many jobs of a function a thread may hold at once, by how long they take. */
-function aheadOf(known: KnownFunction): number {
-  const { slowestMs } = known;
-  if (slowestMs === undefined || slowestMs > 5) return 1;
-  if (slowestMs > 1) return 2;
-  if (slowestMs > 0.2) return 16;
-  return 128;
-}
-

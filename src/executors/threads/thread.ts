@@ -1,354 +1,307 @@
-// One thread of the pool, seen from the executor: the jobs that it holds, its messages, its limits, and its end.
-import { hostname } from 'node:os';
+// One thread of the pool, seen from the executor: the jobs that it holds, its messages, and its end.
+//
+//   works --(a body must be ended, the pool closes)--> ends --('exit')--> gone
+//     └──────────────(process.exit, a crash, out of memory)────────────────┘
+//
+// A thread is never ended while it could begin another body: what it has not begun is taken back first.
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { TimeoutError, WorkerLostError, type TaskError } from '../../task/errors.ts';
+import { type TaskError, TimeoutError } from '../../task/errors.ts';
 import type { Answer, Attempt } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
-import { checkValue, decodeValue, encodeValue } from '../../wire/values.ts';
+import { decodeValue } from '../../wire/values.ts';
 import type { CommandReaper } from '../../worker/groups.ts';
 import { asTaskError } from '../../worker/runner.ts';
-import {
-  claim,
-  type FromThread,
-  type FunctionEntry,
-  type JobExtra,
-  resultKind,
-  resultStride,
-  runningCell,
-  slotCount,
-  type ThreadData,
-  type ToThread,
-} from './messages.ts';
-import type { KnownFunction } from './pool.ts';
+import type { KnownFunction } from './known.ts';
+import { Limits } from './limits.ts';
+import { endedOnPurpose, lossOf } from './loss.ts';
+import { type FromThread, outputStride, resultKind, resultStride, type ThreadData, type ToThread } from './messages.ts';
+import { Outbox } from './outbox.ts';
+import { Slots, slotCount } from './slots.ts';
 
 /** What the pool does for its threads. */
 export interface ThreadOwner {
   readonly mark: string;
   readonly reaper: CommandReaper;
+  /** Descriptor of the reaper; `undefined` where none can be started, as then no command can either. */
+  reaperFd(): number | undefined;
   readonly memoryMegabytes: number | undefined;
-  onAnswer(attempt: Attempt, answer: Answer, tookMs: number, by: Thread): void;
+  /** @param tookMs of the body; `undefined` when that is not known */
+  onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void;
   onBegan(attempt: Attempt, by: Thread): void;
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
   /** Jobs that had not begun, and go to another thread. */
   onGivenBack(attempts: readonly Attempt[]): void;
-  onGone(thread: Thread): void;
+  /** It takes no more jobs: it is being ended, or has ended. */
+  onLeft(thread: Thread): void;
+  /** It ended before its program ran at all. */
+  onStillborn(error: Error | undefined): void;
   log(level: 'warn' | 'error', message: string): void;
 }
 
-/** How long a body that does not answer a stop may go on; and one that said that it can stop. */
+/** Where an attempt is held. */
+export class Holding {
+  readonly thread: Thread;
+  readonly slot: number;
+  /** It was reported as running. */
+  hasBegun = false;
+  constructor(thread: Thread, slot: number) {
+    this.thread = thread;
+    this.slot = slot;
+  }
+}
+
+/** How long a body that does not react to a stop may go on; and one that said that it can stop. */
 const graceMs = 50;
 const stoppingGraceMs = 2_000;
-const timerSlackMs = 5;
+
+/**
+ * A thread over its heap limit is given 16 MB more in which it can be ended in order; what does not fit there ends the whole process.
+ * With V8's own size for young objects (48 MB on Node 24) one collection can bring more than that at once.
+ * A single object beyond, such as a Map of millions that doubles its table, still can; nothing here can help that.
+ */
+const youngMegabytes = 32;
 
 export class Thread {
   readonly name: string;
+  /** Resolves when it is gone, and everything that it held is answered or given back. */
+  readonly ended: Promise<void>;
   readonly #owner: ThreadOwner;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #cells: Int32Array;
-  readonly #since: Float64Array;
+  readonly #slots = new Slots();
   readonly #held: (Attempt | undefined)[] = new Array(slotCount).fill(undefined);
   readonly #free: number[] = Array.from({ length: slotCount }, (_, index) => slotCount - 1 - index);
-  readonly #knows = new Set<number>();
-  readonly #groups = new Map<number, number>();
-  readonly #stopping = new Map<number, NodeJS.Timeout>();
-  #hasReaper = false;
-  #limits = 0;
-  #limitTimer: NodeJS.Timeout | undefined;
-  #jobs: unknown[] = [];
-  #functions: FunctionEntry[] = [];
-  #isGone = false;
+  readonly #outbox = new Outbox();
+  /** Process groups of commands, by slot. */
+  readonly #groups = new Map<number, { readonly group: number; readonly attempt: Attempt }>();
+  /** Jobs that were asked to stop, and when they are ended if they do not. */
+  readonly #stopping = new Map<Attempt, NodeJS.Timeout>();
+  readonly #limits = new Limits(
+    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.runningMs }),
+    (attempt) => this.#onOverrun(attempt),
+  );
+  #state: 'works' | 'ends' | 'gone' = 'works';
   #isRefed = true;
   #uncaught: Error | undefined;
-  #ended: Promise<void>;
+  #onIdle: (() => void) | undefined;
+  #closeReason: TaskError | undefined;
 
+  /** Throws when the system has no thread for it. */
   constructor(owner: ThreadOwner, name: string) {
     this.#owner = owner;
     this.name = name;
     const { port1, port2 } = new MessageChannel();
-    const cells = new SharedArrayBuffer(4 * (slotCount + 1));
-    const since = new SharedArrayBuffer(8);
-    this.#cells = new Int32Array(cells);
-    this.#since = new Float64Array(since);
     this.#port = port1;
-    const data: ThreadData = { port: port2, cells, since, mark: owner.mark };
+    const data: ThreadData = { port: port2, memory: this.#slots.memory, mark: owner.mark };
     const { memoryMegabytes } = owner;
     this.#worker = new Worker(new URL('./entry.js', import.meta.url), {
       name,
       workerData: data,
       transferList: [port2],
-      ...(memoryMegabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMegabytes } }),
+      resourceLimits: {
+        maxYoungGenerationSizeMb: youngMegabytes,
+        ...(memoryMegabytes === undefined ? {} : { maxOldGenerationSizeMb: memoryMegabytes }),
+      },
     });
     port1.on('message', (message: FromThread) => this.#onMessage(message));
     this.#worker.on('error', (error) => {
       this.#uncaught = error as Error;
     });
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#worker.on('exit', (exitCode) => {
-        this.#onExit(exitCode);
-        resolve();
+        void this.#onExit(exitCode).then(resolve);
       });
     });
     this.#rest();
   }
 
-  /** Jobs that it holds. */
+  /** Jobs that it holds, with those whose slot is not free yet. */
   get held(): number {
     return slotCount - this.#free.length;
   }
 
-  get isGone(): boolean {
-    return this.#isGone;
+  /** How long the body that runs has run, in milliseconds. */
+  get runningMs(): number {
+    return this.#slots.runningMs;
   }
 
   /** Adds a job to the next message. Throws a SerializationError when its arguments cannot be sent. */
   add(attempt: Attempt, known: KnownFunction): void {
-    let args: unknown = attempt.args;
-    let isEncoded = false;
-    if (!attempt.plainArgs && checkValue(args, `an argument of ${attempt.body.name}()`) === 'encode') {
-      args = encodeValue(args);
-      isEncoded = true;
-    }
-    const { tryNumber, timeoutMs, watched, files, wrappers } = attempt;
-    let extra: JobExtra | undefined;
-    if (isEncoded || tryNumber > 0 || timeoutMs > 0 || watched || files !== undefined || wrappers.length > 0) {
-      extra = { tryNumber, timeoutMs, watched, files, wrappers, isEncoded };
-    }
-    if (!this.#knows.has(known.index)) {
-      this.#knows.add(known.index);
-      const { body } = attempt;
-      this.#functions.push({ index: known.index, source: known.source, app: body.name, kind: body.kind === 'bash' ? 'bash' : 'function' });
-    }
-    const slot = this.#free.pop() as number;
+    const slot = this.#free.at(-1) as number; // the pool gives no more than half of the slots
+    this.#outbox.add(attempt, known, slot);
+    this.#free.pop();
     this.#held[slot] = attempt;
     attempt.note = new Holding(this, slot);
-    Atomics.store(this.#cells, slot, claim.waiting);
-    this.#jobs.push(slot, known.index, attempt.taskId, args, extra);
-    if (timeoutMs > 0) this.#limits++;
+    this.#slots.offer(slot);
+    if (attempt.timeoutMs > 0) this.#limits.add(attempt);
   }
 
   /** Sends what was added. */
   send(): void {
-    if (this.#jobs.length === 0) return;
+    if (this.#outbox.isEmpty) return;
     if (!this.#isRefed) {
       this.#isRefed = true;
       this.#worker.ref();
       this.#port.ref();
     }
-    let reaperFd: number | undefined;
-    if (!this.#hasReaper && this.#functions.some(({ kind }) => kind === 'bash')) {
-      this.#hasReaper = true;
-      reaperFd = this.#owner.reaper.fd;
+    for (const { slot, thrown } of this.#outbox.send(this.#port, () => this.#owner.reaperFd())) {
+      const attempt = this.#release(slot);
+      this.#free.push(slot);
+      if (attempt !== undefined)
+        this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, undefined, this);
     }
-    const message: ToThread = { jobs: this.#jobs, functions: this.#functions.length > 0 ? this.#functions : undefined, reaperFd };
-    this.#jobs = [];
-    this.#functions = [];
-    this.#post(message);
-    if (this.#limits > 0) this.#watchLimits();
-  }
-
-  #post(message: ToThread): void {
-    try {
-      this.#port.postMessage(message);
-    } catch (thrown) {
-      if ('stop' in message) return;
-      // One of the jobs cannot be cloned after all: each is sent by itself, and only that one fails.
-      this.#postOneByOne(message, thrown);
-    }
-  }
-
-  #postOneByOne(message: Exclude<ToThread, { stop: number }>, thrown: unknown): void {
-    const stride = 5;
-    let { functions } = message;
-    for (let at = 0; at < message.jobs.length; at += stride) {
-      try {
-        this.#port.postMessage({ ...message, functions, jobs: message.jobs.slice(at, at + stride) });
-        functions = undefined;
-      } catch (error) {
-        const slot = message.jobs[at] as number;
-        const attempt = this.#release(slot);
-        if (attempt !== undefined) this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(error ?? thrown) }, 0, this);
-      }
-    }
-  }
-
-  #onMessage(message: FromThread): void {
-    const { results, output, began, group, stopping } = message;
-    if (output !== undefined) {
-      for (let at = 0; at < output.length; at += 3) {
-        const attempt = this.#held[output[at] as number];
-        if (attempt !== undefined) this.#owner.onOutput(attempt, output[at + 1] as 'stdout', output[at + 2] as string);
-      }
-    }
-    if (began !== undefined) {
-      const attempt = this.#held[began];
-      if (attempt !== undefined) this.#owner.onBegan(attempt, this);
-    }
-    if (group !== undefined) {
-      if (group[1] === undefined) this.#groups.delete(group[0]);
-      else this.#groups.set(group[0], group[1]);
-    }
-    if (stopping !== undefined) this.#extendGrace(stopping);
-    if (results !== undefined) for (let at = 0; at < results.length; at += resultStride) this.#onResult(results, at);
     if (this.held === 0) this.#rest();
   }
 
-  #onResult(results: readonly unknown[], at: number): void {
-    const slot = results[at] as number;
-    const kind = results[at + 1] as number;
-    const data = results[at + 2];
-    const tookMs = results[at + 3] as number;
-    if (kind === resultKind.passedOver) {
-      this.#free.push(slot);
+  #post(message: ToThread): void {
+    this.#port.postMessage(message);
+  }
+
+  #onMessage({ results, output, group, stopping }: FromThread): void {
+    if (output !== undefined) {
+      for (let at = 0; at < output.length; at += outputStride) {
+        const attempt = this.#held[output[at] as number];
+        if (attempt !== undefined)
+          this.#owner.onOutput(attempt, output[at + 1] as 'stdout' | 'stderr', output[at + 2] as string);
+      }
+    }
+    if (group !== undefined) this.#onGroup(group[0], group[1]);
+    if (stopping !== undefined) this.#extendGrace(stopping);
+    if (results !== undefined) {
+      for (let at = 0; at < results.length; at += resultStride) {
+        this.#onResult(results[at] as number, results[at + 1] as number, results[at + 2], results[at + 3] as number);
+      }
+    }
+    if (this.held === 0) this.#rest();
+  }
+
+  #onResult(slot: number, kind: number, data: unknown, tookMs: number): void {
+    if (kind === resultKind.began) {
+      const attempt = this.#held[slot];
+      if (attempt === undefined) return;
+      if (attempt.note instanceof Holding) attempt.note.hasBegun = true;
+      this.#owner.onBegan(attempt, this);
       return;
     }
     const attempt = this.#release(slot);
-    if (kind === resultKind.abandoned) this.end();
+    this.#free.push(slot);
+    if (kind === resultKind.abandoned) this.#kill();
     if (attempt === undefined) return;
-    if (kind === resultKind.value) {
-      this.#owner.onAnswer(attempt, { ok: true, value: data }, tookMs, this);
-    } else if (kind === resultKind.encoded) {
-      this.#decode(attempt, data, tookMs);
-    } else {
-      this.#owner.onAnswer(attempt, { ok: false, error: failureFromData(data) }, tookMs, this);
+    switch (kind) {
+      case resultKind.value:
+        this.#owner.onAnswer(attempt, { ok: true, value: data }, tookMs, this);
+        break;
+      case resultKind.encoded:
+        this.#decode(attempt, data, tookMs);
+        break;
+      default:
+        this.#owner.onAnswer(attempt, { ok: false, error: failureFromData(data) }, tookMs, this);
     }
   }
 
   #decode(attempt: Attempt, data: unknown, tookMs: number): void {
     const answer = (value: unknown): void => this.#owner.onAnswer(attempt, { ok: true, value }, tookMs, this);
-    const fail = (thrown: unknown): void => this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, tookMs, this);
+    const fail = (thrown: unknown): void =>
+      this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, tookMs, this);
+    let value: unknown;
     try {
-      const value = decodeValue(data);
-      if (value instanceof Promise) value.then(answer, fail);
-      else answer(value);
+      value = decodeValue(data);
     } catch (thrown) {
       fail(thrown);
+      return;
     }
+    // A promise when a class of the user must be imported for it.
+    if (value instanceof Promise) value.then(answer, fail);
+    else answer(value);
   }
 
+  #onGroup(slot: number, group: number | undefined): void {
+    const attempt = this.#held[slot];
+    if (group === undefined || attempt === undefined) this.#groups.delete(slot);
+    else this.#groups.set(slot, { group, attempt });
+  }
+
+  /** The thread holds the job no longer. Its slot is free only when the thread has said its last about it. */
   #release(slot: number): Attempt | undefined {
     const attempt = this.#held[slot];
     if (attempt === undefined) return undefined;
     this.#held[slot] = undefined;
-    this.#free.push(slot);
-    this.#groups.delete(slot);
-    if (attempt.timeoutMs > 0 && --this.#limits === 0) this.#clearLimits();
-    const timer = this.#stopping.get(slot);
+    this.#limits.delete(attempt);
+    const timer = this.#stopping.get(attempt);
     if (timer !== undefined) {
       clearTimeout(timer);
-      this.#stopping.delete(slot);
+      this.#stopping.delete(attempt);
     }
     return attempt;
   }
 
   /** An idle thread does not keep the process alive. */
   #rest(): void {
+    this.#onIdle?.();
     if (!this.#isRefed) return;
     this.#isRefed = false;
     this.#worker.unref();
     this.#port.unref();
   }
 
-  /** Takes back jobs that have not begun, newest first. */
-  takeBack(most: number): Attempt[] {
+  /** Takes back what has not begun. */
+  takeBack(): Attempt[] {
     const taken: Attempt[] = [];
-    for (let slot = 0; slot < slotCount && taken.length < most; slot++) {
-      if (this.#held[slot] === undefined) continue;
-      if (Atomics.compareExchange(this.#cells, slot, claim.waiting, claim.takenBack) !== claim.waiting) continue;
-      const attempt = this.#releaseTaken(slot);
-      if (attempt !== undefined) taken.push(attempt);
+    for (let slot = 0; slot < slotCount; slot++) {
+      if (this.#held[slot] !== undefined && this.#slots.takeBack(slot)) taken.push(this.#release(slot) as Attempt);
     }
     return taken;
   }
 
-  /** The slot stays out of use until the thread has passed it over: its message is on the way, and must not meet a new job. */
-  #releaseTaken(slot: number): Attempt | undefined {
-    const attempt = this.#held[slot];
-    this.#held[slot] = undefined;
-    if (attempt !== undefined && attempt.timeoutMs > 0 && --this.#limits === 0) this.#clearLimits();
-    return attempt;
-  }
-
-  /** The slot of the job that runs, or -1; and for how long. */
-  running(): { slot: number; forMs: number } {
-    const slot = Atomics.load(this.#cells, runningCell) - 1;
-    return { slot, forMs: slot < 0 ? 0 : Date.now() - (this.#since[0] as number) };
+  /** Answers what is done, though the thread has not come to say so. */
+  harvest(): void {
+    for (let slot = 0; slot < slotCount; slot++) {
+      const result = this.#held[slot] === undefined ? undefined : this.#slots.result(slot);
+      const attempt = result && this.#release(slot);
+      if (attempt !== undefined) this.#owner.onAnswer(attempt, { ok: true, value: result?.value }, undefined, this);
+    }
   }
 
   /** Ends a job: at once if it has not begun, otherwise politely, and then with the thread. */
   stop(slot: number, attempt: Attempt, error: TaskError): void {
-    if (this.#held[slot] !== attempt) return;
-    if (Atomics.compareExchange(this.#cells, slot, claim.waiting, claim.takenBack) === claim.waiting) {
-      this.#releaseTaken(slot);
+    if (this.#held[slot] !== attempt || this.#stopping.has(attempt)) return;
+    if (this.#slots.takeBack(slot)) {
+      this.#release(slot);
       return;
     }
-    if (Atomics.load(this.#cells, slot) === claim.done) return;
+    if (!this.#slots.isRunning(slot)) return; // its result is on the way
     this.#post({ stop: slot, error: failureToData(error) });
     this.#stopping.set(
-      slot,
-      setTimeout(() => this.#endIfRuns(slot, attempt), graceMs),
+      attempt,
+      setTimeout(() => this.#killIfRuns(slot, attempt), graceMs),
     );
   }
 
   #extendGrace(slot: number): void {
-    const timer = this.#stopping.get(slot);
     const attempt = this.#held[slot];
-    if (timer === undefined || attempt === undefined) return;
-    clearTimeout(timer);
+    if (attempt === undefined || !this.#stopping.has(attempt)) return;
+    clearTimeout(this.#stopping.get(attempt));
     this.#stopping.set(
-      slot,
-      setTimeout(() => this.#endIfRuns(slot, attempt), stoppingGraceMs),
+      attempt,
+      setTimeout(() => this.#killIfRuns(slot, attempt), stoppingGraceMs),
     );
   }
 
-  #endIfRuns(slot: number, attempt: Attempt): void {
-    this.#stopping.delete(slot);
-    if (this.#held[slot] === attempt && Atomics.load(this.#cells, slot) === claim.running) this.end();
-  }
-
-  /** Bodies with a timeout that never let go of their thread are found here; others end themselves in the thread. */
-  #watchLimits(): void {
-    if (this.#limitTimer !== undefined) return;
-    const { slot, forMs } = this.running();
-    let nextMs = Number.POSITIVE_INFINITY;
-    if (slot >= 0) {
-      const attempt = this.#held[slot];
-      if (attempt !== undefined && attempt.timeoutMs > 0) {
-        // A command is ended in its thread, with a grace of its own.
-        const graceMs = attempt.body.kind === 'bash' ? stoppingGraceMs : timerSlackMs;
-        const leftMs = attempt.timeoutMs + graceMs - forMs;
-        if (leftMs <= 0) {
-          this.#overrun(slot, attempt);
-          return;
-        }
-        nextMs = leftMs;
-      }
-    }
-    for (const attempt of this.#held) if (attempt !== undefined && attempt.timeoutMs > 0) nextMs = Math.min(nextMs, attempt.timeoutMs + timerSlackMs);
-    if (nextMs === Number.POSITIVE_INFINITY) return;
-    this.#limitTimer = setTimeout(
-      () => {
-        this.#limitTimer = undefined;
-        this.#watchLimits();
-      },
-      Math.min(nextMs, 2 ** 30),
-    );
-  }
-
-  #overrun(slot: number, attempt: Attempt): void {
+  #killIfRuns(slot: number, attempt: Attempt): boolean {
     this.#drain();
-    if (this.#held[slot] !== attempt) {
-      this.#watchLimits();
-      return;
-    }
-    this.#release(slot);
-    this.end();
-    this.#owner.onAnswer(attempt, { ok: false, error: new TimeoutError(attempt.timeoutMs) }, attempt.timeoutMs, this);
+    // First of all no other body may begin, so that none is cut off in its place.
+    const back = this.takeBack();
+    const isRunning = this.#held[slot] === attempt && this.#slots.isRunning(slot);
+    if (isRunning) this.#kill();
+    this.#owner.onGivenBack(back);
+    return isRunning;
   }
 
-  #clearLimits(): void {
-    if (this.#limitTimer !== undefined) clearTimeout(this.#limitTimer);
-    this.#limitTimer = undefined;
+  #onOverrun(attempt: Attempt): void {
+    const { slot } = attempt.note instanceof Holding ? attempt.note : { slot: this.#held.indexOf(attempt) };
+    if (!this.#killIfRuns(slot, attempt)) return;
+    this.#release(slot);
+    this.#owner.onAnswer(attempt, { ok: false, error: new TimeoutError(attempt.timeoutMs) }, attempt.timeoutMs, this);
   }
 
   /** Reads what the thread has sent, without waiting for the loop's turn. */
@@ -358,78 +311,61 @@ export class Thread {
     }
   }
 
-  /** Ends the thread, whatever it does. What had not begun is given back; what ran is lost unless it was answered. */
-  end(): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    this.#drain();
+  /** Ends the thread, whatever it does. What it held is seen to when it is gone. */
+  #kill(): void {
+    if (this.#state !== 'works') return;
+    this.#state = 'ends';
+    // It is ended for what it runs; nobody waits for the exit, but the process must not go before it.
+    this.#worker.ref();
+    this.#owner.onLeft(this);
+    this.#owner.onGivenBack(this.takeBack());
     void this.#worker.terminate();
-    this.#leave((attempt) => {
-      // What runs was asked to end by whoever calls this; a result that was not sent yet is computed again.
-      this.#owner.onGivenBack([attempt]);
-    });
   }
 
-  #onExit(exitCode: number): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    this.#drain();
-    const { slot } = this.running();
-    const error = this.#uncaught;
-    const isMemory = (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    const limit = this.#owner.memoryMegabytes;
-    const detail = isMemory
-      ? ` The thread's heap reached its limit${limit === undefined ? '' : ` of ${limit} MB`}; give threads() a larger memoryMegabytes, or the task less to hold.`
-      : error === undefined
-        ? ' The body called process.exit().'
-        : ` Uncaught ${error.name}: ${error.message}`;
-    this.#owner.log('warn', `${this.name} ended with exit code ${exitCode}.${detail}`);
-    this.#leave((attempt, index) => {
-      if (index !== slot) {
-        this.#owner.onGivenBack([attempt]);
-        return;
-      }
-      const lost = new WorkerLostError({
-        worker: this.name,
-        host: hostname(),
-        exitCode,
-        reason: isMemory ? 'memory' : error === undefined ? 'exit' : 'crash',
-        detail: detail.trim(),
-        stderrTail: error !== undefined && !isMemory ? (error.stack ?? '') : '',
-      });
-      this.#owner.onAnswer(attempt, { ok: false, error: lost }, 0, this);
-    });
-  }
-
-  #leave(onHeld: (attempt: Attempt, slot: number) => void): void {
-    this.#clearLimits();
-    for (const timer of this.#stopping.values()) clearTimeout(timer);
-    this.#stopping.clear();
-    this.#port.close();
-    for (const [slot, group] of this.#groups) {
-      const attempt = this.#held[slot];
-      if (attempt !== undefined) this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber);
-    }
-    this.#owner.onGone(this);
+  /** Stops what runs, politely where that works, and ends the thread. What has not begun is given back. */
+  async close(reason: TaskError): Promise<void> {
+    this.#closeReason = reason;
+    this.#owner.onGivenBack(this.takeBack());
     for (let slot = 0; slot < slotCount; slot++) {
       const attempt = this.#held[slot];
-      this.#held[slot] = undefined;
-      if (attempt !== undefined) onHeld(attempt, slot);
+      if (attempt !== undefined) this.stop(slot, attempt, reason);
     }
+    if (this.held > 0) {
+      const idle = new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+      await Promise.race([idle, this.ended]);
+    }
+    this.#kill();
+    await this.ended;
   }
 
-  /** Resolves when the thread has ended. */
-  get ended(): Promise<void> {
-    return this.#ended;
-  }
-}
-
-/** Where an attempt is held. */
-export class Holding {
-  readonly thread: Thread;
-  readonly slot: number;
-  constructor(thread: Thread, slot: number) {
-    this.thread = thread;
-    this.slot = slot;
+  /** @returns when its commands are gone too */
+  async #onExit(exitCode: number): Promise<void> {
+    const wasKilled = this.#state === 'ends';
+    if (!wasKilled) this.#owner.onLeft(this);
+    this.#drain();
+    this.#state = 'gone';
+    this.harvest();
+    this.#limits.end();
+    this.#port.close();
+    // What ran when it ended, or ran commands for it.
+    const commands = [...this.#groups.values()].map(({ group, attempt }) =>
+      this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber),
+    );
+    this.#groups.clear();
+    const how = { worker: this.name, exitCode, uncaught: this.#uncaught, memoryMegabytes: this.#owner.memoryMegabytes };
+    const error = wasKilled ? (this.#closeReason ?? endedOnPurpose(this.name)) : lossOf(how);
+    if (!wasKilled) this.#owner.log('warn', error.message);
+    for (let slot = 0; slot < slotCount; slot++) {
+      if (this.#held[slot] === undefined) continue;
+      const isLost = this.#slots.wasBegun(slot);
+      const attempt = this.#release(slot) as Attempt;
+      if (isLost) this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
+      else this.#owner.onGivenBack([attempt]);
+    }
+    this.#onIdle?.();
+    if (!this.#slots.wasAlive && !wasKilled) this.#owner.onStillborn(this.#uncaught);
+    await Promise.all(commands);
   }
 }

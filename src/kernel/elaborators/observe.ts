@@ -1,5 +1,6 @@
-// observe: outermost. Tells a failure which task it is about, and remembers failed tasks that nobody has looked at.
-import { CancelledError, DependencyError, type TaskError } from '../../task/errors.ts';
+// observe: outermost. Tells a failure which task it is about, gives its stacks the lines of the user's own files, and remembers
+// failed tasks that nobody has looked at.
+import type { RemoteError, TaskError } from '../../task/errors.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 
@@ -25,28 +26,26 @@ export class FailureLedger {
   }
 }
 
-export function observe(ledger: FailureLedger): () => Elaborator {
+/** Puts the places of the user's own files into a stack; what it does not know stays. */
+export type MapStack = (stack: string) => string;
+
+export function observe(ledger: FailureLedger, mapStack: MapStack = (stack) => stack): () => Elaborator {
   return () => ({
     name: 'observe',
     leave(task, outcome) {
       if (!outcome.ok) {
-        tellWhere(outcome.error as TaskError, task);
-        if (!task.isObserved && !isWanted(outcome.error)) ledger.add(task);
+        tellWhere(outcome.error as TaskError, task, mapStack);
+        if (!task.isObserved) ledger.add(task);
       }
       return go;
     },
   });
 }
 
-/** That a task was cancelled is what somebody wanted, and so is what follows from it: no news at the end of the run. */
-function isWanted(error: unknown): boolean {
-  const root = error instanceof DependencyError ? error.rootCause : error;
-  return root instanceof CancelledError;
-}
-
 /** A failure that several tasks share tells of the first. */
-function tellWhere(error: TaskError, task: Task): void {
+function tellWhere(error: TaskError, task: Task, mapStack: MapStack): void {
   if (error.task !== undefined || !Object.isExtensible(error)) return;
+  mapStacks(error, mapStack);
   const executor = task.executor?.label;
   error.task = {
     taskId: task.id,
@@ -58,3 +57,35 @@ function tellWhere(error: TaskError, task: Task): void {
   error.message = `Task ${task.id} (${task.app}): ${message}`;
   if (stack?.includes(message)) error.stack = stack.replace(message, () => error.message);
 }
+
+/** The stacks of an error, of what it tells of an error afar, and of their causes. */
+function mapStacks(error: TaskError, mapStack: MapStack): void {
+  if (error.code === 'APP_ERROR') mapRemote(error.remote, mapStack, 0);
+  let one: unknown = error;
+  for (let depth = 0; depth < deepest && one instanceof Error && Object.isExtensible(one); depth++) {
+    const { stack } = one;
+    if (typeof stack === 'string') {
+      const mapped = mapStack(stack);
+      if (mapped !== stack) one.stack = mapped;
+    }
+    if (one instanceof AggregateError) for (const member of one.errors.slice(0, 100)) mapOwnStack(member, mapStack);
+    one = one.cause;
+  }
+}
+
+function mapOwnStack(error: unknown, mapStack: MapStack): void {
+  if (error instanceof Error && typeof error.stack === 'string' && Object.isExtensible(error))
+    error.stack = mapStack(error.stack);
+}
+
+function mapRemote(remote: RemoteError, mapStack: MapStack, depth: number): void {
+  // It was made for this failure, of what arrived: nobody else has it yet.
+  (remote as { stack: string }).stack = mapStack(remote.stack);
+  if (depth > deepest) return;
+  for (const member of remote.errors ?? []) mapRemote(member, mapStack, depth + 1);
+  const { cause } = remote;
+  if (cause !== undefined && 'message' in cause) mapRemote(cause, mapStack, depth + 1);
+}
+
+/** Causes beyond are left as they are. */
+const deepest = 32;

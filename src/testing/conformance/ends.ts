@@ -1,0 +1,118 @@
+// Timeouts, stops and closing: how bodies end before they are done.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Suite } from '../conformance.ts';
+import { fileText, onBench } from './bench.ts';
+
+export function testEnds({ test, make, supports }: Suite): void {
+  const kinds = supports.kill ? (['wait', 'spin'] as const) : (['wait'] as const);
+
+  for (const body of kinds) {
+    const what = body === 'wait' ? 'waits' : 'computes';
+    test(`a body that ${what} longer than its timeout fails with TIMEOUT, and others go on`, () =>
+      onBench(make, async ({ host, submit }) => {
+        const others = Array.from({ length: 20 }, (_, n) => submit('addLater', [n, 1]));
+        const slow = submit(body, [], { timeoutMs: 50 });
+        const error = await host.error(slow);
+        assert.equal(error.code, 'TIMEOUT');
+        assert.match(error.message, /50 ms/);
+        for (const [n, attempt] of others.entries()) assert.equal(await host.value(attempt), n + 1);
+        assert.equal(await host.value(submit('add', [1, 2])), 3);
+      }));
+
+    test(`a body that ${what} can be stopped, and others go on`, () =>
+      onBench(make, async ({ host, submit, stop }) => {
+        const running = submit(body);
+        await host.began(running);
+        const others = Array.from({ length: 20 }, (_, n) => submit('addLater', [n, 1]));
+        stop(running);
+        for (const [n, attempt] of others.entries()) assert.equal(await host.value(attempt), n + 1);
+      }));
+  }
+
+  test('a timeout counts from the start of the body, not from when the task was given', () =>
+    onBench(make, async ({ host, submit }) => {
+      // More than a second of work before the last begins.
+      const all = Array.from({ length: 120 }, () => submit('compute', [20], { timeoutMs: 700, watched: false }));
+      for (const attempt of all) assert.equal(await host.value(attempt), 20);
+    }));
+
+  if (supports.kill) {
+    test('a short timeout is kept also behind a task with a long one', () =>
+      onBench(make, async ({ host, submit }) => {
+        const patient = Array.from({ length: 8 }, () => submit('compute', [5], { timeoutMs: 600_000 }));
+        const hasty = submit('spin', [], { timeoutMs: 60 });
+        assert.equal((await host.error(hasty)).code, 'TIMEOUT');
+        for (const attempt of patient) assert.equal(await host.value(attempt), 5);
+      }));
+
+    test('no body is run twice because another had to be ended', () =>
+      onBench(make, async ({ host, submit, directory, stop }) => {
+        for (let round = 0; round < 5; round++) {
+          const name = `round-${round}`;
+          const busy = submit('markAndSpin', [join(directory, `${name}-busy`)], {
+            timeoutMs: round % 2 === 0 ? 60 : 0,
+          });
+          const write = async (path: string): Promise<void> => {
+            const { appendFileSync } = await import('node:fs');
+            appendFileSync(path, 'x');
+          };
+          const others = Array.from({ length: 40 }, () => submit(write, [join(directory, name)]));
+          await fileText(directory, `${name}-busy`);
+          if (round % 2 === 1) stop(busy);
+          for (const attempt of others) await host.value(attempt);
+          assert.equal(await fileText(directory, name), 'x'.repeat(40));
+          if (round % 2 === 0) assert.equal((await host.error(busy)).code, 'TIMEOUT');
+          assert.equal(await fileText(directory, `${name}-busy`), 'x');
+        }
+      }));
+  }
+
+  test('a task that is stopped before it begins never runs', () =>
+    onBench(make, async ({ host, submit, stop, directory }) => {
+      const path = join(directory, 'ran');
+      const write = async (to: string): Promise<void> => {
+        const { appendFileSync } = await import('node:fs');
+        appendFileSync(to, 'x');
+      };
+      const unwanted = Array.from({ length: 30 }, () => submit(write, [path]));
+      for (const attempt of unwanted) stop(attempt);
+      const wanted = submit(write, [path]);
+      await host.value(wanted);
+      assert.equal(await fileText(directory, 'ran'), 'x');
+    }));
+
+  test('a body that listens to its signal can end in order', () =>
+    onBench(make, async ({ submit, stop, directory }) => {
+      const listening = submit('waitForSignal', [join(directory, 'up'), join(directory, 'note')]);
+      await fileText(directory, 'up');
+      stop(listening);
+      assert.match(await fileText(directory, 'note'), /no longer wanted/);
+    }));
+
+  test('close answers every task, queued or running, and ends what runs', () =>
+    onBench(make, async ({ host, executor, submit }) => {
+      const running = [submit('wait')];
+      if (supports.kill) running.push(submit('spin'));
+      if (supports.bash) running.push(submit('command', ['sleep 1000'], { kind: 'bash' }));
+      await host.began(running[0] as (typeof running)[number]);
+      const queued = Array.from({ length: 300 }, () => submit('wait'));
+      await executor.close();
+      for (const attempt of [...running, ...queued]) {
+        assert.equal(host.answersTo(attempt).length, 1);
+        assert.equal(host.answersTo(attempt)[0]?.ok, false);
+      }
+    }));
+
+  test('close before anything was given, and close twice, do nothing', () =>
+    onBench(make, async ({ executor }) => {
+      await executor.close();
+      await executor.close();
+    }));
+
+  test('what is given after close is answered too', () =>
+    onBench(make, async ({ host, executor, submit }) => {
+      await executor.close();
+      assert.ok(!(await host.answered(submit('add', [1, 2]))).ok);
+    }));
+}

@@ -1,0 +1,196 @@
+// threads passes the conformance suite, and does what only threads do.
+import assert from 'node:assert/strict';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { threads } from '#src/executors/threads.js';
+import { fileText, onBench } from '#src/testing/conformance/bench.js';
+import { conformance } from '#src/testing/index.js';
+
+const seed = Number(process.env['CHERVIL_SEED'] ?? Date.now() & 0x7fffffff);
+console.log(`CHERVIL_SEED=${seed}`);
+
+conformance({ name: 'threads', make: () => threads({ max: 2, memoryMegabytes: 64 }), supports: { memory: true } });
+
+const two = () => threads({ max: 2 });
+const limit = { timeout: 60_000 };
+
+/** Waits, without letting go of its thread, until the other has come. */
+const meet = (path: string, name: string): string[] => {
+  const { appendFileSync, readFileSync } = process.getBuiltinModule('node:fs');
+  appendFileSync(path, `${name} came\n`);
+  for (;;) {
+    const lines = readFileSync(path, 'utf8').trim().split('\n');
+    if (lines.length >= 2) return lines;
+  }
+};
+
+test('two bodies that compute run at the same time', limit, () =>
+  onBench(two, async ({ host, submit, directory }) => {
+    const path = join(directory, 'meeting');
+    const both = [submit(meet, [path, 'one']), submit(meet, [path, 'two'])];
+    for (const attempt of both) assert.equal(((await host.value(attempt)) as string[]).length, 2);
+    assert.equal(new Set(host.reports.map(({ place }) => place.worker)).size, 2);
+  }),
+);
+
+test('quick tasks that wait behind a body that takes longer than ever are taken to another thread', limit, () =>
+  onBench(two, async ({ host, submit, stop }) => {
+    const maybe = (isLong: boolean): number => {
+      while (isLong);
+      return 1;
+    };
+    // Quick at first, so that threads are given many at once.
+    const first = Array.from({ length: 2_000 }, () => submit(maybe, [false], { watched: false }));
+    for (const attempt of first) await host.answered(attempt);
+    const all = Array.from({ length: 400 }, (_, n) => submit(maybe, [n === 10], { watched: n === 10 }));
+    for (const [n, attempt] of all.entries()) if (n !== 10) assert.equal(await host.value(attempt), 1);
+    stop(all[10] as (typeof all)[number]);
+  }),
+);
+
+test(
+  'results of quick bodies are there while the next one takes long, and are not lost when that is ended',
+  limit,
+  () =>
+    onBench(
+      () => threads({ max: 1 }),
+      async ({ host, submit, stop, directory }) => {
+        const path = join(directory, 'runs');
+        const body = (path: string, n: number): unknown => {
+          process.getBuiltinModule('node:fs').appendFileSync(path, `${n} `);
+          while (n === 50);
+          return [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
+        };
+        const expected = (n: number): unknown => [n, `text ${n}`, n % 2 === 0, null, undefined, { n }][n % 6];
+        for (let n = 100; n < 400; n++) await host.answered(submit(body, [path, n], { watched: false }));
+        const all = Array.from({ length: 80 }, (_, n) => submit(body, [path, n], { watched: false }));
+        for (let n = 0; n < 50; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
+        while (!readFileSync(path, 'utf8').includes(' 50 ')) await new Promise((resolve) => setImmediate(resolve));
+        stop(all[50] as (typeof all)[number]);
+        for (let n = 51; n < 80; n++) assert.deepEqual(await host.value(all[n] as (typeof all)[number]), expected(n));
+        const runs = readFileSync(path, 'utf8').trim().split(' ').map(Number);
+        assert.equal(new Set(runs).size, runs.length, 'no body ran twice');
+      },
+    ),
+);
+
+test('a thread that takes too much memory says which limit it met', limit, () =>
+  onBench(
+    () => threads({ max: 1, memoryMegabytes: 64 }),
+    async ({ host, submit }) => {
+      const error = await host.error(submit('eatMemory'));
+      assert.match(error.message, /limit of 64 MB; give threads\(\) a larger memoryMegabytes/);
+      assert.equal(await host.value(submit('add', [1, 2])), 3);
+    },
+  ),
+);
+
+test('hundreds of functions, each by value, are kept apart', limit, () =>
+  onBench(two, async ({ host, submit }) => {
+    const all = Array.from({ length: 300 }, (_, n) =>
+      submit(new Function('m', `return m + ${n}`) as CallableFunction, [1], { name: `f${n}` }),
+    );
+    const answers = await Promise.all(all.map((attempt) => host.answered(attempt)));
+    for (const [n, answer] of answers.entries()) {
+      assert.deepEqual(answer, { ok: true, value: n + 1 });
+    }
+  }),
+);
+
+test('what a body prints is there while it runs', limit, () =>
+  onBench(two, async ({ host, submit, stop }) => {
+    const talkative = submit(() => {
+      console.log('before the loop');
+      for (;;);
+    });
+    await host.until(() =>
+      host.outputs.some(({ attempt, text }) => attempt === talkative && text === 'before the loop\n'),
+    );
+    stop(talkative);
+  }),
+);
+
+test('what a body prints before process.exit() is not lost', limit, () =>
+  onBench(two, async ({ host, submit }) => {
+    const last = submit(() => {
+      process.stdout.write(Buffer.from('last words é').subarray(0, 12));
+      process.exit(1);
+    });
+    await host.answered(last);
+    assert.ok(host.outputs.some(({ attempt, text }) => attempt === last && text.startsWith('last words')));
+  }),
+);
+
+test('stopping at any moment loses no task, runs none twice, and answers none twice', { timeout: 120_000 }, () =>
+  onBench(
+    () => threads({ max: 3 }),
+    async ({ host, submit, stop, directory }) => {
+      let state = seed;
+      const random = (below: number): number => {
+        state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+        return (state >>> 8) % below;
+      };
+      const path = join(directory, 'runs');
+      appendFileSync(path, '');
+      const body = (path: string, n: number, microseconds: number): number => {
+        process.getBuiltinModule('node:fs').appendFileSync(path, `${n} `);
+        const until = performance.now() + microseconds / 1_000;
+        while (performance.now() < until);
+        return n;
+      };
+      const wanted = new Map<number, ReturnType<typeof submit>>();
+      let n = 0;
+      for (let round = 0; round < 40; round++) {
+        const batch = Array.from({ length: 50 }, () => {
+          const isLong = random(60) === 0;
+          const options = { watched: false, timeoutMs: isLong && random(2) === 0 ? 20 : 0 };
+          const attempt = submit(body, [path, n, isLong ? 30_000_000 : random(10) === 0 ? 3_000 : 20], options);
+          return { attempt, n: n++, isLong, hasTimeout: options.timeoutMs > 0 };
+        });
+        if (random(2) === 0) await new Promise((resolve) => setImmediate(resolve));
+        for (const { attempt, n, isLong, hasTimeout } of batch) {
+          if (hasTimeout) continue;
+          if (isLong || random(12) === 0) stop(attempt);
+          else wanted.set(n, attempt);
+          if (random(25) === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+      for (const [number, attempt] of wanted) assert.equal(await host.value(attempt), number, `seed ${seed}`);
+      const runs = readFileSync(path, 'utf8').trim().split(' ');
+      assert.equal(new Set(runs).size, runs.length, `a body ran twice, seed ${seed}`);
+    },
+  ),
+);
+
+test('a stopped task that a thread has in its queue is never run', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, stop, directory }) => {
+      const path = join(directory, 'runs');
+      const body = (path: string, text: string): void => process.getBuiltinModule('node:fs').appendFileSync(path, text);
+      for (let n = 0; n < 300; n++) await host.answered(submit(body, [path, '.'], { watched: false }));
+      const blocker = submit('markAndSpin', [join(directory, 'busy')]);
+      await fileText(directory, 'busy');
+      const queued = Array.from({ length: 50 }, () => submit(body, [path, 'X']));
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const attempt of queued) stop(attempt);
+      stop(blocker);
+      await host.answered(submit(body, [path, 'end']));
+      assert.equal(readFileSync(path, 'utf8'), `${'.'.repeat(300)}end`);
+    },
+  ),
+);
+
+test('options that cannot be are refused, all at once', () => {
+  assert.throws(
+    () => threads({ max: 0, memoryMegabytes: 8, threads: 4 } as object),
+    (error: { problems: { path: string }[] }) => {
+      assert.deepEqual(
+        error.problems.map(({ path }) => path),
+        ['max', 'memoryMegabytes', 'threads'],
+      );
+      return true;
+    },
+  );
+});
