@@ -6,8 +6,8 @@ import { fail, log, type PoolState, type PoolTask, requeue, settle, type WorkerR
 
 /** How much longer than its timeout a body may run before its worker is killed: commands are ended by the worker, with a grace. */
 const slackMs = { function: 20, bash: 7_000 } as const;
-/** How long a body that does not answer a stop may go on; and one that said that it can stop. */
-const graceMs = 50;
+/** How long a body that does not answer a stop may go on: a busy machine needs a while to ask; and one that said that it can stop. */
+const graceMs = 300;
 const stoppingGraceMs = 7_000;
 const mostFailedStarts = 5;
 

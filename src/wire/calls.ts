@@ -130,25 +130,43 @@ export function readCallHead(bytes: Uint8Array): Result<CallHead> {
   return { ok: true, value: head };
 }
 
-/** The parts of a call whose head could be read. */
+/** The parts of a call whose head could be read: views of its bytes. */
 export interface CallParts {
-  /** The same text for the same function; a key for what was loaded. */
-  readonly functionText: string;
+  /** The same bytes for the same function. */
+  readonly fn: Uint8Array;
   readonly isStored: boolean;
   readonly extra: Uint8Array | undefined;
   readonly args: Uint8Array;
 }
 
 export function callParts(bytes: Uint8Array): CallParts {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const functionEnd = headBytes + view.getUint32(16, true);
-  const extraEnd = functionEnd + view.getUint32(20, true);
+  const functionEnd = headBytes + lengthAt(bytes, 16);
+  const extraEnd = functionEnd + lengthAt(bytes, 20);
   return {
-    functionText: Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, functionEnd - headBytes).toString('latin1'),
+    fn: bytes.subarray(headBytes, functionEnd),
     isStored: ((bytes[1] as number) & flag.stored) !== 0,
     extra: extraEnd === functionEnd ? undefined : bytes.subarray(functionEnd, extraEnd),
     args: bytes.subarray(extraEnd),
   };
+}
+
+/** Whether two calls are of the same function. */
+export function isSameFunction(a: Uint8Array, b: Uint8Array): boolean {
+  const length = lengthAt(a, 16);
+  if (a[1] === undefined || length !== lengthAt(b, 16)) return false;
+  const end = headBytes + length;
+  for (let at = headBytes; at < end; at++) if (a[at] !== b[at]) return false;
+  return (a[1] & flag.stored) === ((b[1] as number) & flag.stored);
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
 }
 
 /**
@@ -157,10 +175,8 @@ export function callParts(bytes: Uint8Array): CallParts {
  * @throws FunctionNotFoundError when its file cannot be read here
  * @throws DeserializationError for bytes that are no function
  */
-export function readFunction({ functionText, isStored }: CallParts): SentFunction {
-  const bytes = isStored
-    ? readStored(Buffer.from(functionText, 'latin1').toString())
-    : Buffer.from(functionText, 'latin1');
+export function readFunction({ fn, isStored }: CallParts): SentFunction {
+  const bytes = isStored ? readStored(Buffer.from(fn).toString()) : fn;
   const value = fromBytes(bytes);
   if (!Array.isArray(value) || value.length !== 3)
     throw new DeserializationError(

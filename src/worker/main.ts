@@ -10,15 +10,14 @@ import { hostname } from 'node:os';
 import { inspect } from 'node:util';
 import { type Reaper, startReaper } from '../base/reaper.ts';
 import type { TaskError } from '../task/errors.ts';
-import type { Answer, CommandFiles, FunctionSource, Place } from '../task/ports.ts';
-import { type CallExtra, callParts, readCallHead, readFunction } from '../wire/calls.ts';
+import type { Answer, Place } from '../task/ports.ts';
 import { failureFromData, failureToData } from '../wire/failures.ts';
-import { loadFunction } from '../wire/functions.ts';
 import { FrameCutter, FrameGatherer, fromWorker, toWorker } from '../wire/link.ts';
 import { writeNote } from '../wire/notes.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
 import { WorkerClaims } from './claims.ts';
-import { type KnownFunction, OneAtATime, type Outlet, type Pending } from './one-at-a-time.ts';
+import { IncomingJob } from './incoming.ts';
+import { OneAtATime, type Outlet } from './one-at-a-time.ts';
 import { asTaskError } from './runner.ts';
 import { watchPool } from './watch.ts';
 
@@ -52,13 +51,11 @@ const outlet: Outlet = {
     gatherer.add(fromWorker.passedOver, ticket, nothing);
   },
   began(ticket) {
-    const facts = told.get(ticket);
-    if (facts?.isTold) gatherer.add(fromWorker.note, ticket, placeNote);
+    if ((lane.current as IncomingJob | undefined)?.isReported) gatherer.add(fromWorker.note, ticket, placeNote);
     gatherer.add(fromWorker.began, ticket, nothing);
     outlet.flush();
   },
   answer(ticket, answer, isAbandoned, tookMs) {
-    told.delete(ticket);
     gathered++;
     const { what, bytes } = answerBytes(answer, isAbandoned);
     gatherer.add(what, ticket, bytes, tookMs);
@@ -95,67 +92,9 @@ const lane = new OneAtATime(outlet, {
   log: (_, text) => print('stderr', `${text}\n`),
 });
 
-/** What of a job must be known as long as it is here. */
-interface Told {
-  readonly isTold: boolean;
-  readonly wantsOutput: boolean;
-}
-const told = new Map<number, Told>();
-const functions = new Map<string, KnownFunction>();
-
-function onJob(ticket: number, bytes: Buffer): void {
-  const head = readCallHead(bytes);
-  if (head.ok && (head.value.isTold || head.value.wantsOutput)) told.set(ticket, head.value);
-  let resources: CallExtra['resources'];
-  const pending: Pending = {
-    ticket,
-    isTold: head.ok && (head.value.isTold || head.value.timeoutMs > 0),
-    open() {
-      if (!head.ok) throw new Error(head.error);
-      const { taskId, tryNumber, timeoutMs } = head.value;
-      const parts = callParts(bytes);
-      let known = functions.get(parts.functionText);
-      if (known === undefined) {
-        const { app, kind, source } = readFunction(parts);
-        known = { app, kind, loaded: undefined, load: () => loadFunction(source), runs: 0, slowestMs: 0 };
-        functions.set(parts.functionText, known);
-      }
-      // Functions and file names, nothing that must be imported to be read.
-      const extra = parts.extra === undefined ? undefined : (fromBytes(parts.extra) as CallExtra);
-      resources = extra?.resources;
-      const wrappers: readonly FunctionSource[] = extra?.wrappers ?? [];
-      const files: CommandFiles | undefined = extra?.files;
-      return {
-        known,
-        job: { taskId, tryNumber, app: known.app, kind: known.kind, wrappers, files, timeoutMs },
-        args: fromBytes(parts.args),
-      };
-    },
-    enter: () => setResources(resources),
-  };
-  lane.add(pending);
-}
-
-/** PARSL_<KEY> of the task's resource specification, for as long as it runs. */
-function setResources(given: CallExtra['resources']): () => void {
-  if (given === undefined) return () => {};
-  const before = new Map<string, string | undefined>();
-  for (const [key, value] of Object.entries(given)) {
-    const name = `PARSL_${key.toUpperCase()}`;
-    before.set(name, environment[name]);
-    environment[name] = String(value);
-  }
-  return () => {
-    for (const [name, value] of before) {
-      if (value === undefined) delete environment[name];
-      else environment[name] = value;
-    }
-  };
-}
-
 const cutter = new FrameCutter((what, ticket, bytes) => {
   if (what === toWorker.job) {
-    onJob(ticket, bytes);
+    lane.add(new IncomingJob(ticket, bytes));
   } else if (what === toWorker.stop && lane.stop(ticket, failureFromData(fromBytes(bytes)))) {
     gatherer.add(fromWorker.stopping, ticket, nothing);
     outlet.flush();
@@ -168,17 +107,16 @@ link.on('error', () => process.kill(process.pid, 'SIGKILL'));
 
 /* What bodies print: to whoever wants to see it, else to this worker's log. */
 
-let lastTicket = 0;
 let waitingOutput = 0;
 
 function print(stream: 'stdout' | 'stderr', text: string): void {
-  const ticket = lane.current === 0 ? lastTicket : lane.current;
-  lastTicket = ticket;
-  if (!told.get(ticket)?.wantsOutput) {
+  // Only IncomingJobs are added to the lane. What is printed when nothing runs is of a body that is done: nobody waits for it.
+  const job = lane.current as IncomingJob | undefined;
+  if (job === undefined || !job.wantsOutput) {
     writeAll(stream === 'stdout' ? 1 : 2, text);
     return;
   }
-  gatherer.add(fromWorker.note, ticket, writeNote({ what: 'output', stream, text }));
+  gatherer.add(fromWorker.note, job.ticket, writeNote({ what: 'output', stream, text }));
   if (++waitingOutput >= maxWaiting) {
     waitingOutput = 0;
     outlet.flush();

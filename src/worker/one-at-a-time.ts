@@ -24,7 +24,7 @@ export interface Pending {
   /** What runs; throws what is to be its failure. */
   open(): { readonly known: KnownFunction; readonly job: Omit<Job, 'args'>; readonly args: unknown | Promise<unknown> };
   /** Around the run: such as variables of the environment. */
-  enter?(): () => void;
+  enter?(): (() => void) | undefined;
 }
 
 /** Where results go. `answer` may gather; `flush` sends what has gathered. */
@@ -52,8 +52,8 @@ export class OneAtATime {
   readonly #host: RunnerHost;
   #queue: (Pending | undefined)[] = [];
   #head = 0;
-  /** The ticket of the job that runs; 0 for none. */
-  current = 0;
+  /** The job that runs. */
+  current: Pending | undefined;
   #run: Run | undefined;
   #isPumping = false;
   #isScheduled = false;
@@ -72,7 +72,7 @@ export class OneAtATime {
 
   /** Begins with what waits, after all that came in this turn was added. */
   schedule(): void {
-    if (this.#isScheduled || this.current !== 0) return;
+    if (this.#isScheduled || this.current !== undefined) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
@@ -82,20 +82,20 @@ export class OneAtATime {
 
   /** Asks the job to end. True when it can: it runs a command, or its body listens. */
   stop(ticket: number, error: TaskError): boolean {
-    if (this.current !== ticket || this.#run === undefined || !this.#run.canStop) return false;
+    if (this.current?.ticket !== ticket || this.#run === undefined || !this.#run.canStop) return false;
     this.#run.stop(error);
     return true;
   }
 
   #pump(): void {
-    if (this.#isPumping || this.current !== 0 || this.#isOver) return;
+    if (this.#isPumping || this.current !== undefined || this.#isOver) return;
     this.#isPumping = true;
     const until = performance.now() + sliceMs;
-    while (this.#head < this.#queue.length && this.current === 0 && !this.#isOver) {
+    while (this.#head < this.#queue.length && this.current === undefined && !this.#isOver) {
       const pending = this.#queue[this.#head] as Pending;
       this.#queue[this.#head++] = undefined;
       this.#begin(pending);
-      if (this.current === 0 && (this.#head & 7) === 0 && performance.now() > until) {
+      if (this.current === undefined && (this.#head & 7) === 0 && performance.now() > until) {
         this.#isScheduled = true;
         setImmediate(() => {
           this.#isScheduled = false;
@@ -108,7 +108,7 @@ export class OneAtATime {
     if (this.#head === this.#queue.length) {
       this.#queue = [];
       this.#head = 0;
-      if (this.current === 0) this.#outlet.flush();
+      if (this.current === undefined) this.#outlet.flush();
     } else if (this.#isScheduled) {
       this.#outlet.flush();
     }
@@ -122,7 +122,7 @@ export class OneAtATime {
       return;
     }
     const startedAt = performance.now();
-    this.current = ticket;
+    this.current = pending;
     let known: KnownFunction | undefined;
     const fail = (thrown: unknown): void =>
       this.#end(ticket, known, { ok: false, error: asTaskError(thrown) }, false, 0);
@@ -164,7 +164,7 @@ export class OneAtATime {
       // It forgets slowly: a first run that had to load and compile does not count for ever.
       known.slowestMs = Math.max(tookMs, known.slowestMs * 0.8);
     }
-    this.current = 0;
+    this.current = undefined;
     this.#run = undefined;
     const outlet = this.#outlet;
     outlet.answer(ticket, answer, isAbandoned, tookMs);

@@ -68,7 +68,7 @@ test('a cancelled task that waits is answered at once; one that runs is asked to
   pool.tasks([1, 2]).take();
   pool.begun[0] = 1;
   pool.on({ type: 'cancel', taskIds: [2, 1, 77], reason: 'enough' }).wants('fail 2 CANCELLED', 'stop 0.1');
-  pool.after(60).wants('fail 1 CANCELLED', 'kill worker 0');
+  pool.after(310).wants('fail 1 CANCELLED', 'kill worker 0');
 });
 
 test('a cancelled body that says that it can stop is given time', () => {
@@ -76,7 +76,7 @@ test('a cancelled body that says that it can stop is given time', () => {
   pool.tasks([1]).take();
   pool.begun[0] = 1;
   pool.on({ type: 'cancel', taskIds: [1], reason: '' }, { type: 'job stopping', rank: 0, ticket: 1 }).wants('stop 0.1');
-  pool.after(60).wants();
+  pool.after(310).wants();
   pool.ended(0, 1).wants('result 1 done');
 });
 

@@ -1,7 +1,15 @@
 // Frames between pool and worker, and calls of Node functions as bytes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { callParts, callTemplate, longestInline, readCallHead, readFunction, writeCall } from '#src/wire/calls.js';
+import {
+  callParts,
+  callTemplate,
+  isSameFunction,
+  longestInline,
+  readCallHead,
+  readFunction,
+  writeCall,
+} from '#src/wire/calls.js';
 import { FrameCutter, FrameGatherer } from '#src/wire/link.js';
 import { readNote, writeNote } from '#src/wire/notes.js';
 import { fromBytes } from '#src/wire/values.js';
@@ -44,6 +52,9 @@ test('a call arrives with its head, its function, its arguments and what else it
   const parts = callParts(call);
   assert.deepEqual(readFunction(parts), { app: 'count', kind: 'bash', source });
   assert.deepEqual(fromBytes(parts.args), ['a.txt', { deep: [1] }]);
+  assert.ok(isSameFunction(call, writeCall(template, facts, [], undefined, 'count')));
+  const other = callTemplate({ app: 'other', kind: 'bash', source }, () => '');
+  assert.ok(!isSameFunction(call, writeCall(other, facts, [], undefined, 'other')));
   assert.deepEqual((fromBytes(parts.extra!) as { wrappers: unknown }).wrappers, [source]);
 });
 
