@@ -44,7 +44,7 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
       hold(state, command.manager, effects);
       return { name: 'nothing' };
     case 'cancel':
-      return { name: 'cancelled', answers: command.taskIds.map((taskId) => cancel(state, taskId, now, effects)) };
+      return { name: 'cancelled', answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)) };
     case 'status':
       return { name: 'status', report: statusReport(state, now) };
     case 'unknown':
@@ -68,7 +68,13 @@ function hold(state: InterchangeState, name: string, effects: InterchangeEffect[
 }
 
 /** A queued task fails here and now; a running one is left to its manager, if that can stop tasks. */
-function cancel(state: InterchangeState, taskId: number, now: number, effects: InterchangeEffect[]): CancelAnswer {
+function cancel(
+  state: InterchangeState,
+  taskId: number,
+  reason: string,
+  now: number,
+  effects: InterchangeEffect[],
+): CancelAnswer {
   const task = state.tasks.get(taskId);
   if (task === undefined) return 'unknown';
   if (task.manager === undefined) {
@@ -77,7 +83,7 @@ function cancel(state: InterchangeState, taskId: number, now: number, effects: I
     return 'removed';
   }
   if (!task.manager.registration.extensions.includes('cancel')) return 'running';
-  effects.push({ do: 'cancel task', manager: task.manager, taskId });
+  effects.push({ do: 'cancel task', manager: task.manager, taskId, reason });
   return 'asked';
 }
 

@@ -12,7 +12,7 @@ import { fail, settle } from './answer.ts';
 import { onCommand, statusReport } from './commands.ts';
 import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
-import { reconsider, register } from './joining.ts';
+import { mostCapacity, reconsider, register } from './joining.ts';
 import { showIdentity } from './managers.ts';
 import { giveOut, mark, updateReady } from './schedule.ts';
 import { onTimer, setTimer } from './silence.ts';
@@ -68,6 +68,9 @@ export function step(
       return effects;
     case 'drain':
       onDrain(state, event.peer, now, effects);
+      return effects;
+    case 'capacity':
+      onCapacity(state, event.peer, event.capacity, effects);
       return effects;
     case 'malformed':
       state.counters.malformed++;
@@ -170,6 +173,12 @@ function onResults(
         frames.push(item.frame);
         break;
       }
+      case 'note': {
+        const task = state.tasks.get(item.taskId);
+        // A note that comes after its task's answer has nobody to hear it.
+        if (task?.manager === manager) frames.push(item.frame);
+        break;
+      }
       case 'monitoring':
         if (state.settings.isMonitored) effects.push({ do: 'relay monitoring', frame: item.frame });
         else counters.malformed++;
@@ -208,6 +217,16 @@ function onHeartbeat(state: InterchangeState, peer: string, now: number, effects
   }
   state.managers.hear(manager, now);
   effects.push({ do: 'reply', peer, style: manager.style, what: 'heartbeat' });
+}
+
+function onCapacity(state: InterchangeState, peer: string, capacity: number, effects: InterchangeEffect[]): void {
+  const manager = state.managers.get(peer);
+  if (manager === undefined) {
+    log(state, effects, 'warning', `Capacity of unknown manager ${showIdentity(peer)}`);
+    return;
+  }
+  manager.capacity = Math.max(0, Math.min(Math.floor(capacity), mostCapacity));
+  updateReady(manager);
 }
 
 function onDrain(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {

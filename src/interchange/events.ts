@@ -32,6 +32,8 @@ export type InterchangeEvent =
     }
   | { readonly type: 'heartbeat'; readonly peer: string }
   | { readonly type: 'drain'; readonly peer: string }
+  /** A Chervil pool can hold more or fewer tasks from now on. */
+  | { readonly type: 'capacity'; readonly peer: string; readonly capacity: number }
   | { readonly type: 'results'; readonly peer: string; readonly items: readonly Item[] }
   /** A pool sent something without meaning. */
   | { readonly type: 'malformed'; readonly peer: string; readonly reason: string }
@@ -55,12 +57,12 @@ export type InterchangeEffect =
       readonly do: 'reply';
       readonly peer: string;
       readonly style: PoolStyle;
-      readonly what: 'probe' | 'heartbeat' | 'drained';
+      readonly what: 'probe' | 'heartbeat' | 'drained' | 'welcome';
     }
   /** Tell a Chervil pool why it may not join. */
   | { readonly do: 'explain refusal'; readonly peer: string; readonly reason: string }
   /** Ask a Chervil pool to stop a running task. */
-  | { readonly do: 'cancel task'; readonly manager: Manager; readonly taskId: number }
+  | { readonly do: 'cancel task'; readonly manager: Manager; readonly taskId: number; readonly reason: string }
   /** Pass these frames to the submitter, byte for byte, in one message. */
   | { readonly do: 'forward'; readonly frames: readonly Uint8Array[] }
   /** Answer a task, or with id -1 the whole run, with a failure made here. */

@@ -55,13 +55,14 @@ export function register(
   }
   // Not with what happens later in this turn: the database counts this as a record of its own.
   if (settings.isMonitored) effects.push({ do: 'record manager', manager, now });
+  if (shared.extensions.includes('welcome')) effects.push({ do: 'reply', peer, style, what: 'welcome' });
   planDrain(state, manager);
   updateReady(manager);
   if (!wasCertain && reference.trust === 'certain') dismissDoubtful(state, now, effects);
 }
 
 /** A node's workers and their prefetch are thousands at most; a peer that claims more does not get every task. */
-const mostCapacity = 1_000_000;
+export const mostCapacity = 1_000_000;
 
 /** The submitter has shown its era: managers that cannot read its payloads, or it theirs, have to go. */
 export function reconsider(

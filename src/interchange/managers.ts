@@ -17,8 +17,8 @@ export class Manager {
   readonly style: PoolStyle;
   readonly registration: Registration;
   readonly lanes: readonly Lane[];
-  /** Most tasks it may hold. */
-  readonly capacity: number;
+  /** Most tasks it may hold. A Chervil pool changes it as its tasks turn out long or short. */
+  capacity: number;
   /** Tasks it holds, oldest first, as a linked list. */
   firstTask: TaskRecord | undefined = undefined;
   lastTask: TaskRecord | undefined = undefined;

@@ -245,6 +245,9 @@ export class Interchange implements AsyncDisposable {
       case 'drain':
         this.#feed({ type: value.type, peer });
         return;
+      case 'chervil_capacity':
+        this.#feed({ type: 'capacity', peer, capacity: value.capacity });
+        return;
       case 'connection_probe':
         this.#feed({ type: 'probe', peer });
         return;
@@ -310,7 +313,7 @@ export class Interchange implements AsyncDisposable {
         this.#pools.send(effect.peer, writeInterchangeWord({ type: 'refusal', reason: effect.reason }, 'one-port'));
         return;
       case 'cancel task': {
-        const word = { type: 'cancel', taskIds: [effect.taskId] } as const;
+        const word = { type: 'cancel', taskIds: [effect.taskId], reason: effect.reason } as const;
         this.#pools.send(effect.manager.peer, writeInterchangeWord(word, effect.manager.style));
         return;
       }

@@ -22,8 +22,8 @@ export type Command =
   | { readonly name: 'managers' }
   | { readonly name: 'managers packages' }
   | { readonly name: 'hold manager'; readonly manager: string }
-  /** Extension `["CHERVIL_CANCEL", [ids]]`. */
-  | { readonly name: 'cancel'; readonly taskIds: readonly number[] }
+  /** Extension `["CHERVIL_CANCEL", [ids], reason]`. */
+  | { readonly name: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string }
   /** Extension `"CHERVIL_STATUS"`. */
   | { readonly name: 'status' }
   | { readonly name: 'unknown'; readonly shown: string };
@@ -129,9 +129,11 @@ export function readCommand(frame: Uint8Array): Command {
   if (Array.isArray(value) && value.length === 2) {
     const [word, argument] = value;
     if (word === 'HOLD_MANAGER' && typeof argument === 'string') return { name: 'hold manager', manager: argument };
-    if (word === 'CHERVIL_CANCEL' && Array.isArray(argument)) {
-      return { name: 'cancel', taskIds: argument.filter((id): id is number => Number.isSafeInteger(id)) };
-    }
+  }
+  if (Array.isArray(value) && value[0] === 'CHERVIL_CANCEL' && Array.isArray(value[1])) {
+    const [, ids, reason] = value;
+    const taskIds = (ids as PickleValue[]).filter((id): id is number => Number.isSafeInteger(id));
+    return { name: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) };
   }
   return { name: 'unknown', shown: show(value) };
 }
@@ -151,7 +153,7 @@ export function writeCommand(
     case 'hold manager':
       return encode(holdForm === 'list' ? ['HOLD_MANAGER', command.manager] : `HOLD_WORKER;${command.manager}`);
     case 'cancel':
-      return encode(['CHERVIL_CANCEL', [...command.taskIds]]);
+      return encode(['CHERVIL_CANCEL', [...command.taskIds], ...(command.reason === undefined ? [] : [command.reason])]);
     default: {
       const word = Object.keys(words).find((key) => words[key]?.name === command.name);
       return encode(word ?? null);

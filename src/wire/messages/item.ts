@@ -11,6 +11,8 @@ export type Item =
   | { readonly kind: 'outcome'; readonly taskId: number; readonly frame: Uint8Array }
   /** A monitoring message; `frame` is the pickle of its payload alone. */
   | { readonly kind: 'monitoring'; readonly frame: Uint8Array }
+  /** Something about a task that goes on, of a Chervil pool: passed on byte for byte. */
+  | { readonly kind: 'note'; readonly taskId: number; readonly frame: Uint8Array }
   /** Nothing to act on: a heartbeat on the old result port. */
   | { readonly kind: 'heartbeat' }
   /** Broken; with the task it was about, if that could still be read. */
@@ -25,6 +27,7 @@ const texts = {
   monitoring: ascii('monitoring'),
   payload: ascii('payload'),
   heartbeat: ascii('heartbeat'),
+  note: ascii('chervil_note'),
 };
 
 const skim = new Skim();
@@ -40,7 +43,7 @@ const monitoringLimits: Partial<PickleLimits> = { maxGlobals: 1_000, maxDepth: 1
  */
 export function readItem(frame: Uint8Array): Item {
   const isUsual = skim.read(frame);
-  let type: 'result' | 'monitoring' | 'heartbeat' | undefined;
+  let type: 'result' | 'monitoring' | 'heartbeat' | 'note' | undefined;
   let taskId: number | undefined;
   let hasOutcome = false;
   let payloadAt = -1;
@@ -49,6 +52,7 @@ export function readItem(frame: Uint8Array): Item {
       if (skim.valueIs(entry, texts.result)) type = 'result';
       else if (skim.valueIs(entry, texts.monitoring)) type = 'monitoring';
       else if (skim.valueIs(entry, texts.heartbeat)) type = 'heartbeat';
+      else if (skim.valueIs(entry, texts.note)) type = 'note';
     } else if (skim.keyIs(entry, texts.taskId)) {
       const what = skim.valueKind(entry);
       taskId = what === kind.int || what === kind.float ? wholeNumber(skim.valueNumber(entry)) : undefined;
@@ -62,6 +66,7 @@ export function readItem(frame: Uint8Array): Item {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
   }
   if (isUsual && type === 'heartbeat') return { kind: 'heartbeat' };
+  if (isUsual && type === 'note' && taskId !== undefined) return { kind: 'note', taskId, frame };
   return readUnusual(frame, type === 'monitoring', taskId);
 }
 
@@ -134,6 +139,8 @@ const prepared = {
   result: prepareText('result'),
   taskId: prepareText('task_id'),
   exception: prepareText('exception'),
+  note: prepareText('chervil_note'),
+  payload: prepareText('payload'),
 };
 
 /** The item frame of an outcome. */
@@ -148,6 +155,50 @@ export function writeOutcome(outcome: Outcome): Uint8Array {
   writer.byteString(outcome.bytes);
   writer.dictEnd();
   return writer.finish();
+}
+
+/** A note about a task that goes on, as wire/notes.ts has it. */
+export interface SentNote {
+  readonly taskId: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The item frame of a note. */
+export function writeNoteItem(note: SentNote): Uint8Array {
+  writer.begin();
+  writer.dictStart();
+  writer.raw(prepared.type);
+  writer.raw(prepared.note);
+  writer.raw(prepared.taskId);
+  writer.int(note.taskId);
+  writer.raw(prepared.payload);
+  writer.byteString(note.bytes);
+  writer.dictEnd();
+  return writer.finish();
+}
+
+/** A frame from the interchange as the submitter reads it: an outcome, or a note. */
+export function readAnswer(frame: Uint8Array): Result<({ readonly type: 'outcome' } & Outcome) | ({ readonly type: 'note' } & SentNote)> {
+  if (skim.read(frame) && !skim.hasObjects) {
+    let type: 'outcome' | 'note' | undefined;
+    let taskId: number | undefined;
+    let bytes: Uint8Array | undefined;
+    let isException = false;
+    for (let entry = 0; entry < skim.count; entry++) {
+      if (skim.keyIs(entry, texts.type)) type = skim.valueIs(entry, texts.result) ? 'outcome' : skim.valueIs(entry, texts.note) ? 'note' : undefined;
+      else if (skim.keyIs(entry, texts.taskId)) taskId = wholeNumber(skim.valueNumber(entry));
+      else if (skim.keyIs(entry, texts.result) || skim.keyIs(entry, texts.payload) || skim.keyIs(entry, texts.exception)) {
+        if (skim.valueKind(entry) !== kind.bytes) continue;
+        isException = skim.keyIs(entry, texts.exception);
+        bytes = skim.valueBytes(entry);
+      }
+    }
+    if (type !== undefined && taskId !== undefined && bytes !== undefined) {
+      return { ok: true, value: type === 'note' ? { type, taskId, bytes } : { type, taskId, isException, bytes } };
+    }
+  }
+  const outcome = readOutcome(frame);
+  return outcome.ok ? { ok: true, value: { type: 'outcome', ...outcome.value } } : outcome;
 }
 
 /** The item frame of a monitoring message. */

@@ -46,11 +46,11 @@ export interface Registration {
 
 /**
  * What Chervil peers may agree on beyond Parsl's protocol: `cancel` of running tasks, a `refusal` with its reason,
- * several results in one `batch`.
+ * several results in one `batch`, a `welcome` after the registration, and then a `capacity` that may change.
  */
-export type Extension = 'cancel' | 'refusal' | 'batch';
+export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity';
 
-export const knownExtensions = ['cancel', 'refusal', 'batch'] as const satisfies readonly Extension[];
+export const knownExtensions = ['cancel', 'refusal', 'batch', 'welcome', 'capacity'] as const satisfies readonly Extension[];
 
 /** A message of a pool, or of somebody who asks for the status, to the pool port. */
 export type ManagerMessage =
@@ -59,7 +59,9 @@ export type ManagerMessage =
   | { readonly type: 'drain' }
   | { readonly type: 'registration'; readonly registration: Registration }
   | { readonly type: 'result'; readonly items: readonly Item[] }
-  | { readonly type: 'chervil_status' };
+  | { readonly type: 'chervil_status' }
+  /** After a `welcome`: how many tasks it may hold from now on. */
+  | { readonly type: 'chervil_capacity'; readonly capacity: number };
 
 /** A packages list has thousands of entries at most. */
 const controlLimits: Partial<PickleLimits> = {
@@ -100,6 +102,11 @@ export function readManagerMessage(
     case 'drain':
     case 'chervil_status':
       return { ok: true, value: { type } };
+    case 'chervil_capacity': {
+      const capacity = toNumber(field(decoded.value, 'max_capacity'));
+      if (capacity === undefined || Number.isNaN(capacity)) return { ok: false, error: 'a capacity that is no number' };
+      return { ok: true, value: { type, capacity } };
+    }
     case 'registration': {
       const registration = readRegistration(decoded.value);
       return registration.ok ? { ok: true, value: { type, registration: registration.value } } : registration;
@@ -218,7 +225,10 @@ export function writeManagerMessage(
   message: Exclude<ManagerMessage, { type: 'result' }>,
   style: PoolStyle = 'one-port',
 ): Uint8Array {
-  const value = message.type === 'registration' ? registrationDict(message.registration) : dict({ type: message.type });
+  const value =
+    message.type === 'registration'
+      ? registrationDict(message.registration)
+      : dict(message.type === 'chervil_capacity' ? { type: message.type, max_capacity: message.capacity } : { type: message.type });
   return style === 'one-port' ? encode(value) : Buffer.from(JSON.stringify(toJson(value)));
 }
 
@@ -267,7 +277,8 @@ export type InterchangeWord =
   | { readonly type: 'drained' }
   /** Only to pools with these extensions. */
   | { readonly type: 'refusal'; readonly reason: string }
-  | { readonly type: 'cancel'; readonly taskIds: readonly number[] };
+  | { readonly type: 'welcome' }
+  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string };
 
 export const heartbeatCode = 2 ** 32 - 1;
 export const drainedCode = 2 ** 32 - 2;
@@ -288,8 +299,10 @@ function wordFrame(word: InterchangeWord): Uint8Array {
       return usual.drainedCode;
     case 'refusal':
       return encode(dict({ chervil: 'refusal', reason: word.reason }));
+    case 'welcome':
+      return encode(dict({ chervil: 'welcome' }));
     case 'cancel':
-      return encode(dict({ chervil: 'cancel', task_ids: [...word.taskIds] }));
+      return encode(dict({ chervil: 'cancel', task_ids: [...word.taskIds], ...(word.reason === undefined ? {} : { reason: word.reason }) }));
     default:
       return word satisfies never;
   }
@@ -310,10 +323,12 @@ export function readInterchangeMessage(
   if (value === drainedCode) return { ok: true, value: { type: 'drained' } };
   const extension = field(value, 'chervil');
   if (extension === 'refusal') return { ok: true, value: { type: 'refusal', reason: String(field(value, 'reason')) } };
+  if (extension === 'welcome') return { ok: true, value: { type: 'welcome' } };
   if (extension === 'cancel') {
     const ids = field(value, 'task_ids');
     const taskIds = Array.isArray(ids) ? ids.filter((id): id is number => typeof id === 'number') : [];
-    return { ok: true, value: { type: 'cancel', taskIds } };
+    const reason = field(value, 'reason');
+    return { ok: true, value: { type: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) } };
   }
   return { ok: true, value: { type: 'tasks', value } };
 }

@@ -70,6 +70,11 @@ export class Skim {
     return this.#numbers[2 + 2 * entry] as number;
   }
 
+  /** The content of a value of the kind `bytes`: a view of what was read. */
+  valueBytes(entry: number): Uint8Array {
+    return this.#bytes.subarray(this.#starts[2 + 2 * entry], this.#ends[2 + 2 * entry]);
+  }
+
   /** Where the pickled form of the value begins, opcode included. */
   formStart(entry: number): number {
     return this.#forms[2 + 2 * entry] as number;

@@ -49,6 +49,11 @@ export class Listener {
     return new Listener(server, endpoint);
   }
 
+  /** It does not keep the process alive. */
+  unref(): void {
+    this.#server.unref();
+  }
+
   /** Accepts no more. Resolves when the streams that were accepted are closed too. */
   close(): Promise<void> {
     return new Promise((resolve) => {

@@ -28,6 +28,8 @@ export interface CommonOptions {
   /** @default 100 ms to 5000 ms */
   readonly reconnect?: Partial<Reconnect>;
   readonly limits?: Partial<Limits>;
+  /** Whether an open socket keeps this process alive. @default true */
+  readonly keepsAlive?: boolean;
   /** @default the machine's */
   readonly clock?: Clock;
   /** For the waits between attempts to connect. @default Math.random */
@@ -84,6 +86,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     highWaterMark: number('highWaterMark', options.highWaterMark, 1_000, 0),
     lingerMs: number('lingerMs', options.lingerMs, 1_000, 0, false),
     ipv6: options.ipv6 ?? true,
+    keepsAlive: options.keepsAlive ?? true,
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
     reconnect: {

@@ -7,7 +7,7 @@ import { type PeerFailure, ZmtpError } from './failures.ts';
 import { Listener, type ListenerOwner } from './listener.ts';
 import type { Frames } from './outbox.ts';
 
-export type TransportOptions = ConnectionOptions & ConnectorOptions;
+export type TransportOptions = ConnectionOptions & ConnectorOptions & { readonly keepsAlive: boolean };
 
 /** What a socket type hears. */
 export interface TransportOwner {
@@ -69,6 +69,7 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
       await listener.close();
       throw new ZmtpError('CLOSED', `The socket was closed while it bound ${endpoint}.`);
     }
+    if (!this.#options.keepsAlive) listener.unref();
     this.#listeners.add(listener);
     return listener.endpoint;
   }
@@ -149,6 +150,7 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
   }
 
   #add(stream: Stream, address: string, connector: Connector | undefined): void {
+    if (!this.#options.keepsAlive) stream.unref();
     this.#connections.set(new Connection(stream, address, this, this.#options, connector === undefined), connector);
   }
 

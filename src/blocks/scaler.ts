@@ -1,0 +1,224 @@
+// The blocks of one executor: starts the first, looks at them now and then, starts more and ends some as the strategy says, and ends
+// all of them. What it decides stands in strategy.ts and handlers.ts; this file asks the provider and keeps the table.
+import type { BlockErrorHandler } from './handlers.ts';
+import { type JobState, type JobStatus, type Provider, terminalStates } from './provider.ts';
+import { decideScaling, type StrategyName } from './strategy.ts';
+
+/** What the blocks need of their executor. */
+export interface BlockOwner {
+  /** Tasks that are not answered. */
+  readonly outstanding: number;
+  /** The command of a pool for this block. */
+  commandFor(blockId: string): string;
+  /** Blocks whose pools have ever come. */
+  connectedBlocks(): Promise<ReadonlySet<string>>;
+  /** For each block with pools: for how long all of them have had no tasks, in milliseconds; 0 while they have some. */
+  idleBlocks(): Promise<ReadonlyMap<string, number>>;
+  /** Gives the pools of this block no more tasks. */
+  holdBlock(blockId: string): Promise<void>;
+  /** The blocks mean that nothing can run any more. */
+  onBlocksFailed(reason: string): void;
+  log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;
+}
+
+export interface BlockOptions {
+  readonly init: number;
+  readonly min: number;
+  readonly max: number;
+  readonly parallelism: number;
+  readonly strategy: StrategyName;
+  readonly maxIdleMs: number;
+  readonly periodMs: number;
+  readonly slotsPerBlock: number;
+  readonly onError: BlockErrorHandler;
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+interface Block {
+  readonly id: string;
+  readonly job: string | undefined;
+  status: JobStatus;
+}
+
+export class Blocks {
+  readonly #owner: BlockOwner;
+  readonly #provider: Provider;
+  readonly #options: BlockOptions;
+  readonly #blocks = new Map<string, Block>();
+  #timer: NodeJS.Timeout | undefined;
+  #idleSince: number | undefined;
+  #isLooking = false;
+  /** Something happened while it looked. */
+  #mustLookAgain = false;
+  #isClosed = false;
+  #hasFailed = false;
+
+  constructor(owner: BlockOwner, provider: Provider, options: BlockOptions) {
+    this.#owner = owner;
+    this.#provider = provider;
+    this.#options = options;
+  }
+
+  /** Starts the first blocks. Rejects when none of them can be started. */
+  async start(): Promise<void> {
+    this.#provider.onEnded = () => void this.look();
+    await this.#scaleOut(this.#options.init);
+    const blocks = [...this.#blocks.values()];
+    if (blocks.length > 0 && blocks.every(({ job }) => job === undefined))
+      throw new Error(blocks[0]?.status.message ?? 'no block could be started');
+    this.#timer = setInterval(() => void this.look(), Math.min(this.#options.periodMs, this.#provider.pollMs)).unref();
+  }
+
+  /** Blocks that run or are about to. */
+  get active(): number {
+    return this.#inStates(['running', 'pending']).length;
+  }
+
+  /** Looks at all blocks and does what the strategy says. Never rejects. */
+  async look(): Promise<void> {
+    if (this.#isLooking) this.#mustLookAgain = true;
+    if (this.#isLooking || this.#isClosed || this.#hasFailed) return;
+    this.#isLooking = true;
+    this.#mustLookAgain = false;
+    try {
+      await this.#poll();
+      if (!this.#isClosed && !this.#hasFailed) await this.#scale();
+    } catch (error) {
+      this.#owner.log('warn', `looking at the blocks failed: ${(error as Error).message}`);
+    } finally {
+      this.#isLooking = false;
+      if (this.#mustLookAgain) void this.look();
+    }
+  }
+
+  async #poll(): Promise<void> {
+    const open = [...this.#blocks.values()].filter(
+      ({ status, job }) => job !== undefined && !terminalStates.has(status.state),
+    );
+    const found = await this.#provider.status(open.map(({ job }) => job as string));
+    let connected: ReadonlySet<string> | undefined;
+    for (const [index, block] of open.entries()) {
+      const status = found[index] ?? { state: 'unknown' };
+      if (!terminalStates.has(status.state) || this.#isClosed) {
+        block.status = status;
+        continue;
+      }
+      connected ??= await this.#owner.connectedBlocks();
+      const isMissing = !connected.has(block.id) && status.state !== 'cancelled';
+      const message = `block ${block.id} ended before its workers came`;
+      block.status = isMissing
+        ? {
+            ...status,
+            state: 'missing',
+            message: status.message === undefined ? message : `${message}: ${status.message}`,
+          }
+        : status;
+      this.#owner.log(
+        isMissing ? 'error' : 'info',
+        `block ${block.id} is ${block.status.state}, exit code ${status.exitCode ?? 'unknown'}`,
+      );
+    }
+    if (this.#isClosed) return;
+    const reason = this.#options.onError(
+      new Map([...this.#blocks.values()].map(({ id, status }) => [id, status])),
+      this.#options.init,
+    );
+    if (reason === undefined) return;
+    this.#hasFailed = true;
+    this.#owner.onBlocksFailed(reason);
+  }
+
+  async #scale(): Promise<void> {
+    const { min, max, parallelism, strategy, maxIdleMs, slotsPerBlock } = this.#options;
+    const view = {
+      tasks: this.#owner.outstanding,
+      active: this.active,
+      slotsPerBlock,
+      minBlocks: min,
+      maxBlocks: max,
+      parallelism,
+      maxIdleMs,
+      idleSince: this.#idleSince,
+    };
+    const { step, idleSince } = decideScaling(strategy, view, performance.now());
+    this.#idleSince = idleSince;
+    switch (step.do) {
+      case 'nothing':
+        return;
+      case 'scale out':
+        await this.#scaleOut(step.blocks);
+        return;
+      case 'scale in':
+        await this.#scaleIn(step.blocks, step.onlyIdle);
+        return;
+      default:
+        step satisfies never;
+    }
+  }
+
+  async #scaleOut(count: number): Promise<void> {
+    for (let started = 0; started < count && !this.#isClosed; started++) {
+      const id = String(this.#blocks.size);
+      const { directory, environment } = this.#options;
+      // Counted at once, so that a second look does not start it again.
+      this.#blocks.set(id, { id, job: undefined, status: { state: 'pending' } });
+      try {
+        const job = await this.#provider.submit(this.#owner.commandFor(id), {
+          name: `block-${id}`,
+          directory,
+          environment,
+        });
+        this.#blocks.set(id, { id, job, status: { state: 'pending' } });
+        this.#owner.log('info', `block ${id} was submitted as ${job}`);
+      } catch (error) {
+        this.#blocks.set(id, { id, job: undefined, status: { state: 'failed', message: (error as Error).message } });
+        this.#owner.log('error', `block ${id} could not be submitted: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  /** Ends blocks, the longest idle first; with `onlyIdle` none that has tasks or had some lately. */
+  async #scaleIn(count: number, onlyIdle: boolean): Promise<void> {
+    const idle = await this.#owner.idleBlocks();
+    const candidates = this.#inStates(['running', 'pending'])
+      // A block whose workers have not come is the idlest of all.
+      .map((block) => ({ block, idleMs: idle.get(block.id) ?? Number.POSITIVE_INFINITY }))
+      .filter(({ idleMs }) => !onlyIdle || idleMs > this.#options.maxIdleMs)
+      .sort((a, b) => b.idleMs - a.idleMs)
+      .slice(0, count);
+    for (const { block } of candidates) {
+      this.#owner.log('info', `block ${block.id} is ended: it is not needed`);
+      block.status = { ...block.status, state: 'scaled-in' };
+      await this.#owner.holdBlock(block.id);
+    }
+    await this.#provider.cancel(candidates.map(({ block }) => block.job as string));
+  }
+
+  #inStates(states: readonly JobState[]): Block[] {
+    return [...this.#blocks.values()].filter(({ status }) => states.includes(status.state));
+  }
+
+  /** Ends all blocks, and forgets those that were there: for another life with other pools. */
+  async restart(): Promise<void> {
+    await this.#cancelAll();
+    for (const block of this.#blocks.values())
+      if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
+    await this.#scaleOut(Math.max(1, this.#options.init));
+  }
+
+  async #cancelAll(): Promise<void> {
+    const jobs = [...this.#blocks.values()].flatMap(({ job, status }) =>
+      job === undefined || terminalStates.has(status.state) ? [] : [job],
+    );
+    await this.#provider.cancel(jobs);
+  }
+
+  /** Ends all blocks. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    this.#provider.onEnded = undefined;
+    await this.#cancelAll();
+  }
+}

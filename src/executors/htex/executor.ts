@@ -1,0 +1,494 @@
+// The executor htex, submit side: encodes tries, sends them to the interchange, and answers them with what comes back. It owns the
+// sockets, the interchange's process and, through a port, the blocks.
+//
+//   this process ──tasks──> interchange (child) ──> pools (in blocks) ──> workers, one process each
+//                <─answers─
+
+import { mkdirSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { availableParallelism, networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { endProcesses } from '../../base/processes.ts';
+import { CancelledError, ExecutorFailedError, type TaskError, UnsupportedError } from '../../task/errors.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
+import { type CallExtra, writeCall } from '../../wire/calls.ts';
+import { readAnswer } from '../../wire/messages/item.ts';
+import { writeTask } from '../../wire/messages/task.ts';
+import { readNote } from '../../wire/notes.ts';
+import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
+import {
+  createCertificates,
+  curveClient,
+  type Mechanism,
+  nullMechanism,
+  readCertificates,
+} from '../../wire/zmtp/socket.ts';
+import { asTaskError, stoppedError } from '../../worker/runner.ts';
+import { answerOf } from './answers.ts';
+import { poolCommand } from './command.ts';
+import { Functions } from './functions.ts';
+import { InterchangeProcess } from './interchange.ts';
+import { Links } from './links.ts';
+import type { HtexSettings, Settled } from './options.ts';
+
+/** What the executor needs of its blocks; blocks/scaler.ts has it. */
+export interface BlockPort {
+  start(): Promise<void>;
+  readonly active: number;
+  look(): Promise<void>;
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the blocks need of the executor. */
+export interface BlockSide {
+  readonly outstanding: number;
+  commandFor(blockId: string): string;
+  connectedBlocks(): Promise<ReadonlySet<string>>;
+  idleBlocks(): Promise<ReadonlyMap<string, number>>;
+  holdBlock(blockId: string): Promise<void>;
+  onBlocksFailed(reason: string): void;
+  log: ExecutorHost['log'];
+}
+
+export interface BlockFacts {
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly slotsPerBlock: number;
+}
+
+export type HtexOptions = Settled<
+  HtexSettings<string, { readonly isLocal: boolean; readonly nodesPerBlock: number }, unknown>
+>;
+
+/** How long the interchange may take to start, and how often it may be started again. */
+const startMs = 120_000;
+const mostRestarts = 3;
+
+const nodeContext: PickleValue = dict({ runtime: 'node' });
+
+export class HtexExecutor implements Executor, BlockSide {
+  readonly label: string;
+  readonly #options: HtexOptions;
+  readonly #makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort;
+  readonly #attempts = new Map<number, Attempt>();
+  readonly #places = new Map<number, Place>();
+  #host: ExecutorHost | undefined;
+  #functions: Functions | undefined;
+  #links: Links | undefined;
+  #interchange: InterchangeProcess | undefined;
+  #blocks: BlockPort | undefined;
+  #certDir: string | undefined;
+  #workerPort = 0;
+  #nextId = 1;
+  #restarts = 0;
+  /** A new interchange is being started: what is submitted meanwhile is sent with what is sent again. */
+  #isRestarting = false;
+  #openLinks: () => Promise<Links> = () => Promise.reject(new Error('not started'));
+  #isClosed = false;
+  #failure: TaskError | undefined;
+  readonly #cancels = new Map<string, number[]>();
+  #isAsking = false;
+  #keepAlive: NodeJS.Timeout | undefined;
+
+  constructor(options: HtexOptions, makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort) {
+    this.label = options.label;
+    this.#options = options;
+    this.#makeBlocks = makeBlocks;
+  }
+
+  get load(): number {
+    return this.#attempts.size / Math.max(1, (this.#blocks?.active ?? 0) * this.#slotsPerBlock);
+  }
+
+  get outstanding(): number {
+    return this.#attempts.size;
+  }
+
+  /** Workers of one block, as far as they can be known here. */
+  get #slotsPerBlock(): number {
+    const { maxWorkersPerNode, coresPerWorker, accelerators, provider } = this.#options;
+    const byCores = provider.isLocal ? Math.floor(availableParallelism() / coresPerWorker) : Number.POSITIVE_INFINITY;
+    const least = Math.min(
+      maxWorkersPerNode ?? Number.POSITIVE_INFINITY,
+      byCores,
+      accelerators.length > 0 ? accelerators.length : Number.POSITIVE_INFINITY,
+    );
+    return Math.max(1, least === Number.POSITIVE_INFINITY ? 1 : least) * provider.nodesPerBlock;
+  }
+
+  get #environment(): Record<string, string> {
+    const { mark } = this.#host as ExecutorHost;
+    return { CHERVIL_RUN: mark, CHERVIL_EXECUTOR: `${mark}.${this.label}` };
+  }
+
+  async start(host: ExecutorHost): Promise<void> {
+    this.#host = host;
+    this.#functions = new Functions(host.directory);
+    try {
+      await this.#startLinks(host);
+      await this.#startInterchange();
+      const scripts = join(host.directory, 'submit_scripts');
+      mkdirSync(scripts, { recursive: true });
+      this.#blocks = this.#makeBlocks(this, {
+        directory: scripts,
+        environment: this.#environment,
+        slotsPerBlock: this.#slotsPerBlock,
+      });
+      await this.#blocks.start();
+      host.log('info', `pools are started with: ${this.commandFor('{block_id}')}`);
+    } catch (error) {
+      const failure =
+        error instanceof ExecutorFailedError
+          ? error
+          : new ExecutorFailedError(this.label, (error as Error).message, error);
+      this.#failure = failure;
+      throw failure;
+    }
+  }
+
+  async #startLinks(host: ExecutorHost): Promise<void> {
+    const { encrypted, loopbackAddress, interchangePortRange } = this.#options;
+    let mechanism: Mechanism = nullMechanism;
+    if (encrypted) {
+      this.#certDir = await createCertificates(host.directory);
+      const { client, server } = await readCertificates(this.#certDir);
+      mechanism = await curveClient({
+        publicKey: client.publicKey,
+        secretKey: client.secretKey,
+        serverKey: server.publicKey,
+      });
+    }
+    this.#openLinks = () =>
+      Links.open({
+        mechanism,
+        address: loopbackAddress,
+        portRange: interchangePortRange,
+        onAnswers: (frames) => {
+          for (const frame of frames) this.#onAnswer(frame);
+        },
+      });
+    this.#links = await this.#openLinks();
+  }
+
+  /** Starts the interchange and waits until it is there, or is not going to be. */
+  async #startInterchange(): Promise<void> {
+    const {
+      loopbackAddress,
+      workerPort,
+      workerPortRange,
+      heartbeatThresholdMs,
+      managerSelector,
+      debug,
+      interchangeCommand,
+    } = this.#options;
+    const host = this.#host as ExecutorHost;
+    const links = this.#links as Links;
+    const interchange = new InterchangeProcess(
+      {
+        clientAddress: loopbackAddress,
+        clientPorts: links.ports,
+        interchangeAddress: this.#interchangeAddress,
+        poolPorts: 'one',
+        workerPorts: workerPort === undefined ? [] : [workerPort],
+        workerPortRange,
+        hub: undefined,
+        heartbeatThresholdMs,
+        logdir: host.directory,
+        isDebug: debug,
+        certDir: this.#certDir,
+        selector: managerSelector,
+        unknownSelector: undefined,
+        runId: host.mark,
+        log: { kind: 'file', level: debug ? 10 : 20 },
+        checksVersions: true,
+        era: undefined,
+      },
+      host.directory,
+      interchangeCommand,
+      // Without CHERVIL_RUN: it ends with its input, and by nobody else's clearing up.
+      { CHERVIL_EXECUTOR: `${host.mark}.${this.label}` },
+    );
+    this.#interchange = interchange;
+    const given = new AbortController();
+    const early = interchange.ended.then(({ how, words }) => {
+      given.abort();
+      throw new ExecutorFailedError(this.label, `the interchange ${how}${words === '' ? '' : `: ${words}`}`);
+    });
+    const keepAlive = setInterval(() => {}, 1_000);
+    try {
+      this.#workerPort = await Promise.race([links.workerPort(startMs, given.signal), early]);
+    } catch (error) {
+      // A request that is given up says less than how the interchange ended.
+      if (given.signal.aborted) await early;
+      throw error;
+    } finally {
+      clearInterval(keepAlive);
+    }
+    early.catch(({ message }: Error) => void this.#onInterchangeLost(message));
+  }
+
+  /** Where the interchange listens for pools; `undefined` is everywhere. */
+  get #interchangeAddress(): string | undefined {
+    const { address, provider, loopbackAddress } = this.#options;
+    return address ?? (provider.isLocal ? loopbackAddress : undefined);
+  }
+
+  commandFor(blockId: string): string {
+    const host = this.#host as ExecutorHost;
+    const { workerLogDirectory, launchCommand } = this.#options;
+    const only = this.#interchangeAddress;
+    const command = poolCommand({
+      ...this.#options,
+      addresses: only === undefined ? ownAddresses() : [only],
+      port: this.#workerPort,
+      certDir: this.#certDir,
+      logDirectory: workerLogDirectory ?? host.directory,
+      blockId,
+    });
+    return launchCommand.replaceAll('{command}', () => command).replaceAll('{block_id}', blockId);
+  }
+
+  submit(attempt: Attempt): void {
+    if (this.#failure !== undefined || this.#isClosed) {
+      this.#host?.answer(attempt, { ok: false, error: this.#failure ?? new CancelledError('the executor is closed') });
+      return;
+    }
+    const id = this.#nextId++;
+    try {
+      if (!this.#isRestarting) this.#send(id, attempt);
+    } catch (thrown) {
+      this.#host?.answer(attempt, { ok: false, error: asTaskError(thrown) });
+      return;
+    }
+    attempt.note = id;
+    this.#attempts.set(id, attempt);
+    // One timer that does nothing keeps this process alive while there is something to wait for; sockets do not.
+    this.#keepAlive ??= setInterval(() => {}, 2 ** 30);
+    if (this.#attempts.size === 1 && this.#blocks?.active === 0) void this.#blocks.look();
+  }
+
+  #send(id: number, attempt: Attempt): void {
+    const { body, files, wrappers, resources } = attempt;
+    const context = resources === undefined ? nodeContext : contextOf(resources);
+    const template = (this.#functions as Functions).templateOf(body);
+    const extra: CallExtra | undefined =
+      files === undefined && wrappers.length === 0 && resources === undefined
+        ? undefined
+        : { files, wrappers, resources };
+    const { taskId, tryNumber, timeoutMs, watched } = attempt;
+    const buffer = writeCall(
+      template,
+      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true },
+      attempt.args,
+      extra,
+      body.name,
+    );
+    this.#links?.send(writeTask({ taskId: id, buffer, context }));
+  }
+
+  #onAnswer(frame: Uint8Array): void {
+    const read = readAnswer(frame);
+    if (!read.ok) {
+      this.#host?.log('error', `an answer of the interchange cannot be read: ${read.error}`);
+      return;
+    }
+    const { value } = read;
+    const attempt = this.#attempts.get(value.taskId);
+    if (value.type === 'note') {
+      if (attempt !== undefined) this.#onNote(value.taskId, attempt, value.bytes);
+      return;
+    }
+    if (attempt === undefined) {
+      if (value.taskId === -1) this.#onAllFailed(value);
+      return;
+    }
+    const answer = answerOf(value, this.label);
+    if (answer instanceof Promise) void answer.then((ready) => this.#answer(value.taskId, attempt, ready));
+    else this.#answer(value.taskId, attempt, answer);
+  }
+
+  #onAllFailed(outcome: Parameters<typeof answerOf>[0]): void {
+    void Promise.resolve(answerOf(outcome, this.label)).then((answer) => {
+      if (!answer.ok) this.#fail(answer.error);
+    });
+  }
+
+  #answer(id: number, attempt: Attempt, answer: Answer): void {
+    if (!this.#attempts.delete(id)) return;
+    if (this.#attempts.size === 0) this.#rest();
+    const place = this.#places.get(id);
+    if (place !== undefined) {
+      this.#places.delete(id);
+      this.#host?.report(attempt, 'running_ended', place);
+    }
+    this.#host?.answer(attempt, answer);
+  }
+
+  #rest(): void {
+    clearInterval(this.#keepAlive);
+    this.#keepAlive = undefined;
+  }
+
+  #onNote(id: number, attempt: Attempt, bytes: Uint8Array): void {
+    const note = readNote(bytes);
+    if (!note.ok) {
+      this.#host?.log('warn', `a note about task ${attempt.taskId} cannot be read: ${note.error}`);
+    } else if (note.value.what === 'running') {
+      this.#places.set(id, note.value.place);
+      this.#host?.report(attempt, 'running', note.value.place);
+    } else {
+      this.#host?.output(attempt, note.value.stream, note.value.text);
+    }
+  }
+
+  stop(attempt: Attempt, reason: unknown): void {
+    const id = attempt.note as number | undefined;
+    if (id === undefined || !this.#attempts.has(id)) return;
+    if (this.#isRestarting) {
+      this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
+      return;
+    }
+    const text = reasonText(reason);
+    const others = this.#cancels.get(text);
+    if (others === undefined) this.#cancels.set(text, [id]);
+    else others.push(id);
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    setImmediate(() => void this.#sendCancels());
+  }
+
+  /** Asks for all cancelled tasks of a turn at once; those that come meanwhile wait for the answer. */
+  async #sendCancels(): Promise<void> {
+    for (const [reason, ids] of this.#cancels) {
+      this.#cancels.delete(reason);
+      if (this.#isClosed) break;
+      try {
+        await this.#links?.cancel(ids, reason);
+      } catch (error) {
+        this.#host?.log('warn', `${ids.length} tasks could not be cancelled: ${(error as Error).message}`);
+      }
+    }
+    this.#isAsking = false;
+  }
+
+  async connectedBlocks(): Promise<ReadonlySet<string>> {
+    return (this.#links as Links).connectedBlocks();
+  }
+
+  async idleBlocks(): Promise<ReadonlyMap<string, number>> {
+    const idle = new Map<string, number>();
+    for (const { blockId, idleSeconds } of await (this.#links as Links).managers()) {
+      idle.set(blockId, Math.min(idle.get(blockId) ?? Number.POSITIVE_INFINITY, idleSeconds * 1_000));
+    }
+    return idle;
+  }
+
+  async holdBlock(blockId: string): Promise<void> {
+    const links = this.#links as Links;
+    for (const line of await links.managers()) if (line.blockId === blockId) await links.hold(line.manager);
+  }
+
+  onBlocksFailed(reason: string): void {
+    this.#fail(new ExecutorFailedError(this.label, reason));
+  }
+
+  log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void {
+    this.#host?.log(level, message);
+  }
+
+  async #onInterchangeLost(message: string): Promise<void> {
+    if (this.#isClosed || this.#failure !== undefined) return;
+    const { onInterchangeLost } = this.#options;
+    if (onInterchangeLost === 'fail' || this.#restarts >= mostRestarts) {
+      this.#fail(
+        new ExecutorFailedError(
+          this.label,
+          `${message}. Its tasks are lost with it; onInterchangeLost: 'resend' would send them again.`,
+        ),
+      );
+      return;
+    }
+    this.#restarts++;
+    this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
+    this.#isRestarting = true;
+    try {
+      // New sockets: what the old ones still hold would be sent twice.
+      await this.#links?.close();
+      this.#links = await this.#openLinks();
+      await this.#startInterchange();
+      if (this.#isClosed) return;
+      // The pools of the old one: nobody would hear their answers.
+      await this.#blocks?.restart();
+      this.#isRestarting = false;
+      for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
+    } catch (error) {
+      this.#isRestarting = false;
+      this.#fail(
+        error instanceof ExecutorFailedError
+          ? error
+          : new ExecutorFailedError(this.label, (error as Error).message, error),
+      );
+    }
+  }
+
+  #sendAgain(id: number, attempt: Attempt): void {
+    try {
+      this.#send(id, attempt);
+    } catch (thrown) {
+      this.#answer(id, attempt, { ok: false, error: asTaskError(thrown) });
+    }
+  }
+
+  /** Nothing can run any more: every try fails with this, now and later. */
+  #fail(error: TaskError): void {
+    if (this.#failure !== undefined || this.#isClosed) return;
+    this.#failure = error;
+    this.#host?.failed(error);
+    this.log('error', error.message);
+    for (const [id, attempt] of [...this.#attempts]) this.#answer(id, attempt, { ok: false, error });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const keepAlive = setInterval(() => {}, 2 ** 30);
+    try {
+      const error = this.#failure ?? new CancelledError('the executor was closed');
+      for (const [id, attempt] of [...this.#attempts]) this.#answer(id, attempt, { ok: false, error });
+      await Promise.all([this.#interchange?.close(), this.#blocks?.close()]);
+      await this.#links?.close();
+      // What is left, if somebody killed a pool and its reapers.
+      if (this.#host !== undefined)
+        await endProcesses({ marks: { CHERVIL_EXECUTOR: `${this.#host.mark}.${this.label}` } }, { graceMs: 0 });
+    } finally {
+      clearInterval(keepAlive);
+      this.#rest();
+    }
+  }
+}
+
+/** Why somebody cancelled: what he said, without what was put around it. */
+function reasonText(reason: unknown): string {
+  const said = reason instanceof CancelledError ? (reason.cause ?? '') : reason;
+  return said instanceof Error ? said.message : said === undefined ? '' : String(said);
+}
+
+/** `resource_spec` for the interchange, which reads the priority, and for the worker. */
+function contextOf(resources: Readonly<Record<string, unknown>>): PickleValue {
+  const unknown = Object.keys(resources).filter((key) => key !== 'priority');
+  const { priority } = resources;
+  if (unknown.length > 0)
+    throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
+  if (priority === undefined) return nodeContext;
+  if (typeof priority !== 'number' || Number.isNaN(priority))
+    throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
+  const value = Number.isInteger(priority) ? priority : new PyFloat(priority);
+  return dict({ runtime: 'node', resource_spec: dict({ priority: value }) });
+}
+
+/** Addresses of this machine that others may reach it at. */
+function ownAddresses(): string[] {
+  const found = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+  return found.filter((address) => isIP(address) !== 0 && !address.startsWith('fe80'));
+}

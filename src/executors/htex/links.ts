@@ -1,0 +1,95 @@
+// The three sockets between this process and its interchange: tasks out, answers in, commands both ways.
+import { type ManagerLine, readManagers, readReply, writeCommand } from '../../wire/messages/command.ts';
+import {
+  bindToRandomPort,
+  createSocket,
+  type DealerSocket,
+  type Mechanism,
+  type RequesterSocket,
+} from '../../wire/zmtp/socket.ts';
+import type { PortRange } from './options.ts';
+
+const commandMs = 10_000;
+
+export interface LinkOptions {
+  readonly mechanism: Mechanism;
+  readonly address: string;
+  readonly portRange: PortRange;
+  readonly onAnswers: (frames: readonly Uint8Array[]) => void;
+}
+
+export class Links {
+  readonly #tasks: DealerSocket;
+  readonly #results: DealerSocket;
+  readonly #commands: RequesterSocket;
+  ports: readonly [tasks: number, results: number, command: number] = [0, 0, 0];
+
+  private constructor({ mechanism, onAnswers }: LinkOptions) {
+    const common = { mechanism, highWaterMark: 0, keepsAlive: false };
+    this.#tasks = createSocket({ type: 'dealer', ...common });
+    this.#results = createSocket({ type: 'dealer', ...common, onMessage: onAnswers });
+    this.#commands = createSocket({ type: 'req', ...common });
+  }
+
+  static async open(options: LinkOptions): Promise<Links> {
+    const links = new Links(options);
+    const { address, portRange } = options;
+    const host = address.includes(':') ? `[${address}]` : address;
+    const bind = async (socket: DealerSocket | RequesterSocket): Promise<number> => {
+      const endpoint = await bindToRandomPort(socket, `tcp://${host}`, { min: portRange[0], max: portRange[1] });
+      return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
+    };
+    try {
+      links.ports = [await bind(links.#tasks), await bind(links.#results), await bind(links.#commands)];
+    } catch (error) {
+      await links.close();
+      throw error;
+    }
+    return links;
+  }
+
+  /** Sends a task with the others of this turn. */
+  send(task: Uint8Array): void {
+    this.#tasks.send([task]);
+  }
+
+  /** The port where pools are awaited. */
+  async workerPort(timeoutMs: number, signal: AbortSignal): Promise<number> {
+    const [frame] = await this.#commands.request([writeCommand({ name: 'worker binds' })], { timeoutMs, signal });
+    const reply = readReply(frame as Uint8Array);
+    if (!reply.ok || typeof reply.value !== 'number') throw new Error('the interchange told no port for pools');
+    return reply.value;
+  }
+
+  async managers(): Promise<ManagerLine[]> {
+    const reply = await this.#ask({ name: 'managers' });
+    const lines = readManagers(reply);
+    if (!lines.ok) throw new Error(lines.error);
+    return lines.value;
+  }
+
+  /** Ids of blocks whose pools have ever registered. */
+  async connectedBlocks(): Promise<ReadonlySet<string>> {
+    const reply = await this.#ask({ name: 'connected blocks' });
+    return new Set(Array.isArray(reply) ? reply.map(String) : []);
+  }
+
+  async hold(manager: string): Promise<void> {
+    await this.#ask({ name: 'hold manager', manager });
+  }
+
+  async cancel(taskIds: readonly number[], reason: string): Promise<void> {
+    await this.#ask({ name: 'cancel', taskIds, reason });
+  }
+
+  async #ask(command: Parameters<typeof writeCommand>[0]) {
+    const [frame] = await this.#commands.request([writeCommand(command)], { timeoutMs: commandMs });
+    const reply = readReply(frame as Uint8Array);
+    if (!reply.ok) throw new Error(reply.error);
+    return reply.value;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#tasks, this.#results, this.#commands].map((socket) => socket.close({ lingerMs: 0 })));
+  }
+}

@@ -1,0 +1,275 @@
+// The options of htex(), with Parsl's meaning and defaults, and their check: everything that is wrong is said at once.
+import { isIP } from 'node:net';
+import { type Duration, parseDuration } from '../../base/time.ts';
+import { ConfigError, type ConfigProblem } from '../../task/errors.ts';
+
+/** A range of ports; the second one is not in it any more. */
+export type PortRange = readonly [from: number, to: number];
+
+/** What htex() can be told. `Provider` and `BlockErrorHandler` are those of blocks/. */
+export interface HtexSettings<Label extends string, Provider, BlockErrorHandler> {
+  /** Unique among the executors. @default 'htex' */
+  readonly label?: Label;
+  /** Where blocks come from. @default local() */
+  readonly provider?: Provider;
+  /** Blocks at the start, at least, and at most. With `{ init: 0, max: 0 }` pools are started by hand; the log has the command. @default { init: 1, min: 0, max: 1 } */
+  readonly blocks?: { readonly init?: number; readonly min?: number; readonly max?: number };
+  /** Slots for each task, 0 to 1: 1 starts blocks until every task has a worker, 0 at most one block. @default 1 */
+  readonly parallelism?: number;
+  /** When blocks are started and ended. @default 'simple' */
+  readonly strategy?: 'none' | 'simple' | 'htex-auto-scale';
+  /** How long blocks may be idle before they are ended. @default '2m' */
+  readonly maxIdle?: Duration;
+  /** How often the strategy looks. @default '5s' */
+  readonly strategyPeriod?: Duration;
+  /** What failed blocks mean. @default simpleBlockErrors: all have failed, as many as were started first */
+  readonly onBlockError?: BlockErrorHandler;
+  /** Cores for each worker; below 1 several share one. @default 1 */
+  readonly coresPerWorker?: number;
+  /** Gigabytes for each worker. @default no limit */
+  readonly memoryPerWorker?: number;
+  /** Workers of one node, at most. @default as many as cores, memory and accelerators allow */
+  readonly maxWorkersPerNode?: number;
+  /** `none`, `block`, `block-reverse`, `alternating`, or `list:0-3:4,5` with an entry for each worker. @default 'none' */
+  readonly cpuAffinity?: string;
+  /** Names of the accelerators of a node, one for each worker, or how many there are. @default none */
+  readonly accelerators?: number | readonly string[];
+  /** Tasks that a pool holds beyond one for each worker. `auto`: 0 for long tasks, many for short ones. Parsl's default is 0. @default 'auto' */
+  readonly prefetch?: number | 'auto';
+  /** @default '30s' */
+  readonly heartbeatPeriod?: Duration;
+  /** How long a silent pool or interchange is waited for. @default '120s' */
+  readonly heartbeatThreshold?: Duration;
+  /** A pool asks for no more tasks after this. @default never */
+  readonly drainPeriod?: Duration;
+  /** IP address for pools, where the interchange then listens alone. @default the loopback address for blocks on this machine, else all */
+  readonly address?: string;
+  /** Between this process and the interchange. @default '127.0.0.1' */
+  readonly loopbackAddress?: string;
+  /** Port for pools. @default one of the range */
+  readonly workerPort?: number;
+  /** @default [54000, 55000] */
+  readonly workerPortRange?: PortRange;
+  /** Of the three ports between this process and the interchange. @default [55000, 56000] */
+  readonly interchangePortRange?: PortRange;
+  /** How long a pool looks for an address that works. @default '30s' */
+  readonly addressProbeTimeout?: Duration;
+  /** Where the logs of pools and workers go. @default the executor's directory in the run directory */
+  readonly workerLogDirectory?: string;
+  /** Which pool gets tasks first: any, or that of the highest block, so that others run empty. @default 'random' */
+  readonly managerSelector?: 'random' | 'block-id';
+  /** Encrypt and authenticate all connections (CURVE). @default true */
+  readonly encrypted?: boolean;
+  /** Log more, in interchange and pools. @default false */
+  readonly debug?: boolean;
+  /** The interchange ended by itself: fail what is outstanding, or start it again and send that again (it may then run twice). @default 'fail' */
+  readonly onInterchangeLost?: 'fail' | 'resend';
+  /** The program and arguments of the interchange. @default Chervil's own */
+  readonly interchangeCommand?: readonly string[];
+  /** The command of a pool: a text with `{command}` for the whole usual one, and `{block_id}`. @default '{command}' */
+  readonly launchCommand?: string;
+}
+
+/** The options, checked and complete. */
+export type Settled<Settings> = Required<
+  Omit<
+    Settings,
+    | 'memoryPerWorker'
+    | 'maxWorkersPerNode'
+    | 'drainPeriod'
+    | 'address'
+    | 'workerPort'
+    | 'workerLogDirectory'
+    | 'interchangeCommand'
+    | DurationKey
+    | 'accelerators'
+    | 'blocks'
+  >
+> & {
+  readonly memoryPerWorker: number | undefined;
+  readonly maxWorkersPerNode: number | undefined;
+  readonly drainPeriodMs: number | undefined;
+  readonly address: string | undefined;
+  readonly workerPort: number | undefined;
+  readonly workerLogDirectory: string | undefined;
+  readonly interchangeCommand: readonly string[] | undefined;
+  readonly accelerators: readonly string[];
+  readonly blocks: { readonly init: number; readonly min: number; readonly max: number };
+  readonly maxIdleMs: number;
+  readonly strategyPeriodMs: number;
+  readonly heartbeatPeriodMs: number;
+  readonly heartbeatThresholdMs: number;
+  readonly addressProbeTimeoutMs: number;
+};
+
+type DurationKey =
+  | 'maxIdle'
+  | 'strategyPeriod'
+  | 'heartbeatPeriod'
+  | 'heartbeatThreshold'
+  | 'addressProbeTimeout'
+  | 'drainPeriod';
+
+type AnySettings = HtexSettings<string, unknown, unknown>;
+
+const known: Record<keyof AnySettings, true> = {
+  label: true,
+  provider: true,
+  blocks: true,
+  parallelism: true,
+  strategy: true,
+  maxIdle: true,
+  strategyPeriod: true,
+  onBlockError: true,
+  coresPerWorker: true,
+  memoryPerWorker: true,
+  maxWorkersPerNode: true,
+  cpuAffinity: true,
+  accelerators: true,
+  prefetch: true,
+  heartbeatPeriod: true,
+  heartbeatThreshold: true,
+  drainPeriod: true,
+  address: true,
+  loopbackAddress: true,
+  workerPort: true,
+  workerPortRange: true,
+  interchangePortRange: true,
+  addressProbeTimeout: true,
+  workerLogDirectory: true,
+  managerSelector: true,
+  encrypted: true,
+  debug: true,
+  onInterchangeLost: true,
+  interchangeCommand: true,
+  launchCommand: true,
+};
+
+/**
+ * Fills in the defaults.
+ *
+ * @throws ConfigError that names everything that is wrong
+ */
+export function settleHtex<Provider, Handler>(
+  options: HtexSettings<string, Provider, Handler>,
+  defaults: { readonly provider: () => Provider; readonly onBlockError: Handler },
+): Settled<HtexSettings<string, Provider, Handler>> {
+  const problems: ConfigProblem[] = [];
+  const add = (path: string, expected: string, value: unknown): void => {
+    problems.push({
+      path,
+      problem: `expected ${expected}, not ${typeof value === 'string' ? `'${value}'` : String(JSON.stringify(value) ?? value)}`,
+    });
+  };
+  const number = (
+    path: string,
+    value: unknown,
+    least: number,
+    isWhole: boolean,
+    most = Number.POSITIVE_INFINITY,
+  ): void => {
+    if (value === undefined) return;
+    const isGood =
+      typeof value === 'number' &&
+      value >= least &&
+      value <= most &&
+      (!isWhole || Number.isInteger(value) || value === Number.POSITIVE_INFINITY);
+    if (!isGood)
+      add(
+        path,
+        `a ${isWhole ? 'whole ' : ''}number from ${least}${most === Number.POSITIVE_INFINITY ? ' up' : ` to ${most}`}`,
+        value,
+      );
+  };
+  const duration = (path: keyof AnySettings, fallback: Duration): number => {
+    const value = options[path];
+    const ms = parseDuration(value ?? fallback);
+    if (ms !== undefined && ms > 0) return ms;
+    add(path, "milliseconds or a duration such as '90s' or '5m'", value);
+    return 1;
+  };
+  const oneOf = (path: keyof AnySettings, allowed: readonly unknown[]): void => {
+    const value = options[path];
+    if (value !== undefined && !allowed.includes(value))
+      add(path, allowed.map((one) => (typeof one === 'string' ? `'${one}'` : String(one))).join(' or '), value);
+  };
+  const address = (path: 'address' | 'loopbackAddress'): void => {
+    const value = options[path];
+    if (value !== undefined && (typeof value !== 'string' || isIP(value) === 0)) add(path, 'an IP address', value);
+  };
+  const range = (path: 'workerPortRange' | 'interchangePortRange'): void => {
+    const value: unknown = options[path];
+    if (value === undefined) return;
+    const [from, to] = Array.isArray(value) ? (value as number[]) : [];
+    const isGood =
+      Number.isInteger(from) &&
+      Number.isInteger(to) &&
+      (from as number) > 0 &&
+      (to as number) <= 65_536 &&
+      (from as number) < (to as number);
+    if (!isGood) add(path, 'two ports, the second one above the first', value);
+  };
+  for (const key of Object.keys(options))
+    if (!Object.hasOwn(known, key))
+      problems.push({ path: key, problem: `unknown option; there are ${Object.keys(known).join(', ')}` });
+  const { init = 1, min = 0, max = Math.max(1, init) } = options.blocks ?? {};
+  number('blocks.init', init, 0, true);
+  number('blocks.min', min, 0, true);
+  number('blocks.max', max, 0, true);
+  if (min > max || init > max)
+    problems.push({ path: 'blocks', problem: `init (${init}) and min (${min}) must not be above max (${max})` });
+  number('parallelism', options.parallelism, 0, false, 1);
+  number('coresPerWorker', options.coresPerWorker, 0.001, false);
+  number('memoryPerWorker', options.memoryPerWorker, 0.001, false);
+  number('maxWorkersPerNode', options.maxWorkersPerNode, 1, true);
+  number('workerPort', options.workerPort, 1, true, 65_535);
+  if (options.prefetch !== 'auto') number('prefetch', options.prefetch, 0, true);
+  oneOf('strategy', ['none', 'simple', 'htex-auto-scale']);
+  oneOf('managerSelector', ['random', 'block-id']);
+  oneOf('onInterchangeLost', ['fail', 'resend']);
+  oneOf('encrypted', [true, false]);
+  oneOf('debug', [true, false]);
+  address('address');
+  address('loopbackAddress');
+  range('workerPortRange');
+  range('interchangePortRange');
+  const { cpuAffinity = 'none', accelerators = [] } = options;
+  if (!/^(?:none|block|block-reverse|alternating|list:[\d,:-]+)$/i.test(String(cpuAffinity)))
+    add('cpuAffinity', 'none, block, block-reverse, alternating or list:…', cpuAffinity);
+  const names =
+    typeof accelerators === 'number' ? Array.from({ length: accelerators }, (_, index) => String(index)) : accelerators;
+  const settled = {
+    label: options.label ?? 'htex',
+    provider: options.provider ?? defaults.provider(),
+    blocks: { init, min, max },
+    parallelism: options.parallelism ?? 1,
+    strategy: options.strategy ?? 'simple',
+    onBlockError: options.onBlockError ?? defaults.onBlockError,
+    coresPerWorker: options.coresPerWorker ?? 1,
+    memoryPerWorker: options.memoryPerWorker,
+    maxWorkersPerNode: options.maxWorkersPerNode,
+    cpuAffinity,
+    accelerators: names,
+    prefetch: options.prefetch ?? 'auto',
+    drainPeriodMs: options.drainPeriod === undefined ? undefined : duration('drainPeriod', 0),
+    address: options.address,
+    loopbackAddress: options.loopbackAddress ?? '127.0.0.1',
+    workerPort: options.workerPort,
+    workerPortRange: options.workerPortRange ?? [54_000, 55_000],
+    interchangePortRange: options.interchangePortRange ?? [55_000, 56_000],
+    workerLogDirectory: options.workerLogDirectory,
+    managerSelector: options.managerSelector ?? 'random',
+    encrypted: options.encrypted ?? true,
+    debug: options.debug ?? false,
+    onInterchangeLost: options.onInterchangeLost ?? 'fail',
+    interchangeCommand: options.interchangeCommand,
+    launchCommand: options.launchCommand ?? '{command}',
+    maxIdleMs: duration('maxIdle', '2m'),
+    strategyPeriodMs: duration('strategyPeriod', '5s'),
+    heartbeatPeriodMs: duration('heartbeatPeriod', '30s'),
+    heartbeatThresholdMs: duration('heartbeatThreshold', '120s'),
+    addressProbeTimeoutMs: duration('addressProbeTimeout', '30s'),
+  } as const;
+  if (problems.length > 0) throw new ConfigError('htex()', problems);
+  return settled;
+}

@@ -1,0 +1,354 @@
+// The pool as a process sees it: owns the socket to the interchange, the worker processes, the timer and the log, feeds the core and
+// carries out what it wants. It moves messages and decides nothing. main.ts starts it.
+//
+//   interchange ROUTER <──DEALER── shell <-> core          workers: one process each, in a group of its own,
+//                                    ├── fd 3 frames ──── worker 0      which ends when the pool does
+//                                    └── fd 3 frames ──── worker 1 …
+import { arch, availableParallelism, hostname, type as osType, totalmem } from 'node:os';
+import type { LogFile } from '../base/log-file.ts';
+import { CancelledError, type TaskError } from '../task/errors.ts';
+import { failureToData } from '../wire/failures.ts';
+import { fromWorker, toWorker } from '../wire/link.ts';
+import { writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
+import {
+  knownExtensions,
+  readInterchangeMessage,
+  resultHeader,
+  writeManagerMessage,
+} from '../wire/messages/manager.ts';
+import { readTaskBatch } from '../wire/messages/task.ts';
+import { toBytes } from '../wire/values.ts';
+import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
+import type { PoolArguments } from './arguments.ts';
+import { WorkerChild } from './child.ts';
+import { createPool, type PoolState, step } from './core.ts';
+import type { JobEnd, PoolEffect, PoolEvent } from './events.ts';
+import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
+
+/** What a pool is made with, beside its arguments. */
+export interface PoolParts {
+  readonly arguments: PoolArguments;
+  readonly directory: string;
+  readonly workerCount: number;
+  readonly cores: readonly (readonly number[])[] | undefined;
+  readonly log: LogFile;
+  readonly version: string;
+  /** Called once, when the pool must end. */
+  readonly onEnd: (exitCode: number, reason: string) => void;
+}
+
+export class Pool {
+  readonly #parts: PoolParts;
+  readonly #state: PoolState;
+  readonly #effects: PoolEffect[] = [];
+  readonly #children: (WorkerChild | undefined)[] = [];
+  #socket: DealerSocket | undefined;
+  #items: Uint8Array[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #hasTurn = false;
+  #hasEnded = false;
+  #commandsLeft = 0;
+  #onCommandEnded: (() => void) | undefined;
+  #starts = 0;
+
+  constructor(parts: PoolParts) {
+    this.#parts = parts;
+    const { arguments: given, workerCount } = parts;
+    this.#state = createPool(
+      {
+        uid: given.uid,
+        hostname: hostname(),
+        workerCount,
+        prefetch: given.prefetch,
+        heartbeatPeriodMs: given.heartbeatPeriodMs,
+        heartbeatThresholdMs: given.heartbeatThresholdMs,
+        drainAfterMs: given.drainAfterMs,
+        isDebug: given.isDebug,
+        takeBack: (rank, from, to) => this.#children[rank]?.takeBack(from, to) ?? Number.POSITIVE_INFINITY,
+      },
+      now(),
+    );
+    // They take longer to start than finding the interchange does.
+    for (let rank = 0; rank < workerCount; rank++) this.#startWorker(rank);
+  }
+
+  /** The connection to the interchange stands; messages come from now on. */
+  connected(socket: DealerSocket): void {
+    this.#socket = socket;
+    this.feed({ type: 'connected' });
+  }
+
+  /** For the socket: the connection broke, or could not be made. */
+  disconnected(failure: PeerFailure): void {
+    this.feed({ type: 'disconnected', isRefused: failure.detail.includes('ECONNREFUSED') });
+  }
+
+  /** For the socket: what the interchange said. */
+  onMessage(frames: readonly Uint8Array[]): void {
+    const message = readInterchangeMessage(frames);
+    if (!message.ok) {
+      this.feed({ type: 'malformed', reason: message.error });
+      return;
+    }
+    const { value } = message;
+    switch (value.type) {
+      case 'tasks': {
+        const batch = readTaskBatch(value.value);
+        if (!batch.ok) {
+          this.feed({ type: 'malformed', reason: batch.error });
+          return;
+        }
+        const tasks = batch.value.flatMap(({ taskId, buffer }) =>
+          typeof taskId === 'number' ? [{ taskId, buffer }] : [],
+        );
+        this.feed({ type: 'tasks', tasks });
+        return;
+      }
+      case 'probe':
+        // An answer to our second probe, or a late one.
+        return;
+      case 'refusal':
+        this.feed({ type: 'refusal', reason: value.reason });
+        return;
+      case 'cancel':
+        this.feed({ type: 'cancel', taskIds: value.taskIds, reason: value.reason ?? '' });
+        return;
+      default:
+        this.feed({ type: value.type });
+    }
+  }
+
+  /** One event; the turn ends when all that came in this turn of the loop was taken. */
+  feed(event: PoolEvent): void {
+    if (this.#hasEnded) return;
+    step(this.#state, event, now(), this.#effects);
+    this.#carryOut();
+    if (this.#hasTurn) return;
+    this.#hasTurn = true;
+    setImmediate(this.#onTurn);
+  }
+
+  readonly #onTurn = (): void => {
+    this.#hasTurn = false;
+    if (this.#hasEnded) return;
+    step(this.#state, { type: 'turn' }, now(), this.#effects);
+    this.#carryOut();
+    for (const child of this.#children) child?.flush();
+    this.#sendItems();
+  };
+
+  #sendItems(): void {
+    if (this.#items.length === 0) return;
+    this.#socket?.send([resultHeader(), ...this.#items]);
+    this.#items = [];
+  }
+
+  #carryOut(): void {
+    const effects = this.#effects;
+    for (let at = 0; at < effects.length; at++) this.#do(effects[at] as PoolEffect);
+    effects.length = 0;
+  }
+
+  #do(effect: PoolEffect): void {
+    switch (effect.do) {
+      case 'send job':
+        this.#children[effect.rank]?.add(toWorker.job, effect.ticket, effect.buffer);
+        return;
+      case 'result':
+        this.#items.push(writeOutcome(effect));
+        return;
+      case 'fail':
+        this.#items.push(writeOutcome({ taskId: effect.taskId, isException: true, bytes: failureBytes(effect.error) }));
+        return;
+      case 'note':
+        this.#items.push(writeNoteItem(effect));
+        return;
+      case 'stop job': {
+        const child = this.#children[effect.rank];
+        child?.add(toWorker.stop, effect.ticket, failureBytes(effect.error));
+        child?.flush();
+        return;
+      }
+      case 'register':
+        this.#socket?.send([writeManagerMessage({ type: 'registration', registration: this.#registration() })]);
+        return;
+      case 'heartbeat':
+      case 'drain':
+        this.#socket?.send([writeManagerMessage({ type: effect.do })]);
+        return;
+      case 'tell capacity':
+        this.#socket?.send([writeManagerMessage({ type: 'chervil_capacity', capacity: effect.capacity })]);
+        return;
+      case 'start worker':
+        this.#startWorker(effect.rank);
+        return;
+      case 'kill worker':
+        void this.#children[effect.rank]?.kill();
+        return;
+      case 'timer':
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(
+          () => this.feed({ type: 'timer' }),
+          Math.min(2 ** 31 - 1, Math.max(0, effect.at - now())),
+        );
+        return;
+      case 'log':
+        this.#log(effect.level, effect.text);
+        return;
+      case 'end':
+        this.#end(effect.exitCode, effect.reason);
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  #startWorker(rank: number): void {
+    const { arguments: given, workerCount, cores, directory } = this.#parts;
+    this.#children[rank] = new WorkerChild({
+      rank,
+      mark: `${given.uid}.${process.pid}.${rank}.${this.#starts++}`,
+      logDirectory: directory,
+      environment: {
+        PARSL_WORKER_RANK: String(rank),
+        PARSL_WORKER_COUNT: String(workerCount),
+        PARSL_WORKER_POOL_ID: given.uid,
+        PARSL_WORKER_BLOCK_ID: given.blockId,
+        ...affinityEnvironment(cores?.[rank]),
+        ...acceleratorEnvironment(given.accelerators, rank),
+      },
+      nodeArguments: given.nodeArguments,
+      cores: cores?.[rank],
+      onFrame: (what, ticket, bytes) => this.#onFrame(rank, what, ticket, bytes),
+      onTurn: () => {},
+      onGone: (death) => this.feed({ type: 'worker gone', rank, death }),
+    });
+  }
+
+  #onFrame(rank: number, what: number, ticket: number, bytes: Buffer): void {
+    const how = jobEnds[what];
+    if (this.#hasEnded) {
+      if (how !== undefined) this.#onCommandEnded?.();
+      return;
+    }
+    if (how !== undefined) {
+      const tookMs = how === 'passed over' ? 0 : bytes.readFloatLE(0);
+      this.feed({
+        type: 'job ended',
+        rank,
+        ticket,
+        how,
+        tookMs,
+        bytes: how === 'passed over' ? bytes : bytes.subarray(4),
+      });
+      return;
+    }
+    switch (what) {
+      case fromWorker.ready:
+        this.feed({ type: 'worker ready', rank });
+        return;
+      case fromWorker.began:
+        this.feed({ type: 'job began', rank, ticket });
+        return;
+      case fromWorker.note:
+        this.feed({ type: 'note', rank, ticket, bytes });
+        return;
+      case fromWorker.stopping:
+        this.feed({ type: 'job stopping', rank, ticket });
+        return;
+      default:
+        this.#log('error', `Worker ${rank} sent a frame of unknown kind ${what}`);
+    }
+  }
+
+  /** Commands get SIGTERM, and a while to tidy up; what does not end is killed with its worker. */
+  async #stopCommands(): Promise<void> {
+    const error = new CancelledError('the pool ends');
+    for (const worker of this.#state.workers) {
+      for (const [ticket, { head }] of worker.held) {
+        if (head.kind !== 'bash') continue;
+        this.#commandsLeft++;
+        this.#children[worker.rank]?.add(toWorker.stop, ticket, failureBytes(error));
+        this.#children[worker.rank]?.flush();
+        // What stands behind it has not begun.
+        break;
+      }
+    }
+    if (this.#commandsLeft === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, commandGraceMs);
+      this.#onCommandEnded = () => {
+        if (--this.#commandsLeft > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #registration() {
+    const { arguments: given, workerCount, version } = this.#parts;
+    const { capacity } = this.#state;
+    return {
+      parslVersion: `chervil-${version}`,
+      pythonVersion: `node-${process.versions.node}`,
+      packages: new Map([['chervil', version]]),
+      workerCount,
+      uid: given.uid,
+      blockId: given.blockId,
+      startTime: Date.now() / 1_000,
+      prefetchCapacity: capacity - workerCount,
+      maxCapacity: capacity,
+      os: `${osType()} ${arch()}`,
+      hostname: hostname(),
+      dir: process.cwd(),
+      cpuCount: availableParallelism(),
+      totalMemory: totalmem(),
+      runtimes: ['node'],
+      extensions: knownExtensions,
+    };
+  }
+
+  #log(level: string, text: string): void {
+    this.#parts.log.write(`${new Date().toISOString()} ${level} ${text}\n`);
+  }
+
+  #end(exitCode: number, reason: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    this.#log(exitCode === 0 ? 'info' : 'error', `The pool ends: ${reason}`);
+    this.#sendItems();
+    this.#parts.onEnd(exitCode, reason);
+  }
+
+  /** Asks commands to end, and then ends every worker with all that it started. */
+  async close(): Promise<void> {
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    const children = this.#children.filter((child) => child !== undefined);
+    await this.#stopCommands();
+    await Promise.all(children.map((child) => child.kill()));
+    await Promise.all(children.map((child) => child.ended));
+    const { received, answered } = this.#state.counters;
+    this.#log('info', `Of ${received} tasks, ${answered} were answered`);
+  }
+}
+
+/** Between asking commands to end and ending them, in milliseconds. */
+const commandGraceMs = 1_000;
+
+const jobEnds: Readonly<Record<number, JobEnd | undefined>> = {
+  [fromWorker.value]: 'value',
+  [fromWorker.failure]: 'failure',
+  [fromWorker.abandoned]: 'abandoned',
+  [fromWorker.passedOver]: 'passed over',
+};
+
+function failureBytes(error: TaskError): Uint8Array {
+  return toBytes(failureToData(error));
+}
+
+/** Milliseconds that never go back. */
+function now(): number {
+  return performance.now();
+}

@@ -1,0 +1,113 @@
+// Frames between a pool and its workers, over a pipe: many to a write, cut out of whatever pieces arrive.
+//
+//   length of what follows u32 | what it is u8 | ticket u32 | bytes
+//
+// A ticket is the pool's own number for a job on one worker, counted from 1.
+
+/** What a frame to a worker is. */
+export const toWorker = { job: 1, stop: 2 } as const;
+
+/** What a frame of a worker is. `value`, `failure` and `abandoned` begin with the milliseconds that the body took, f32. */
+export const fromWorker = {
+  /** It can take jobs. */
+  ready: 1,
+  value: 2,
+  failure: 3,
+  /** A failure whose body goes on: the worker must be ended, and runs nothing more. */
+  abandoned: 4,
+  /** The job had been taken back, and was not run. */
+  passedOver: 5,
+  /** The body of a job with a timeout begins. */
+  began: 6,
+  /** Something about the job for the submit side, as wire/notes has it. */
+  note: 7,
+  /** It was asked to stop the job, and can. */
+  stopping: 8,
+  /** The process ends by itself; the ticket is its exit code. */
+  exiting: 9,
+} as const;
+
+const headBytes = 9;
+
+/** Gathers frames until somebody takes them, as one piece. */
+export class FrameGatherer {
+  #buffer = Buffer.allocUnsafe(16_384);
+  #end = 0;
+
+  get length(): number {
+    return this.#end;
+  }
+
+  /** @param number a number that stands before the bytes, as f32 */
+  add(what: number, ticket: number, bytes: Uint8Array, number?: number): void {
+    const extra = number === undefined ? 0 : 4;
+    const size = headBytes + extra + bytes.length;
+    if (this.#end + size > this.#buffer.length) this.#grow(size);
+    const buffer = this.#buffer;
+    let at = this.#end;
+    at = buffer.writeUInt32LE(size - 4, at);
+    buffer[at++] = what;
+    at = buffer.writeUInt32LE(ticket, at);
+    if (number !== undefined) at = buffer.writeFloatLE(number, at);
+    buffer.set(bytes, at);
+    this.#end = at + bytes.length;
+  }
+
+  #grow(size: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#end + size));
+    this.#buffer.copy(larger, 0, 0, this.#end);
+    this.#buffer = larger;
+  }
+
+  /** All that was added, which is the caller's own. */
+  take(): Buffer {
+    const taken = Buffer.from(this.#buffer.subarray(0, this.#end));
+    this.#end = 0;
+    if (this.#buffer.length > 1_048_576) this.#buffer = Buffer.allocUnsafe(16_384);
+    return taken;
+  }
+}
+
+/** Cuts frames out of pieces. The bytes of a frame are a view of a piece: copy what is kept for long. */
+export class FrameCutter {
+  readonly #onFrame: (what: number, ticket: number, bytes: Buffer) => void;
+  /** The frame that is not whole yet: its bytes so far, once its length is known. */
+  #partial: Buffer | undefined;
+  #filled = 0;
+  #head = Buffer.alloc(0);
+
+  constructor(onFrame: (what: number, ticket: number, bytes: Buffer) => void) {
+    this.#onFrame = onFrame;
+  }
+
+  add(piece: Buffer): void {
+    let at = 0;
+    if (this.#partial !== undefined) {
+      at = piece.copy(this.#partial, this.#filled, 0);
+      this.#filled += at;
+      if (this.#filled < this.#partial.length) return;
+      const whole = this.#partial;
+      this.#partial = undefined;
+      this.#emit(whole, 0, whole.length);
+    } else if (this.#head.length > 0) {
+      piece = Buffer.concat([this.#head, piece]);
+      this.#head = Buffer.alloc(0);
+    }
+    while (piece.length - at >= 4) {
+      const length = piece.readUInt32LE(at);
+      const start = at + 4;
+      if (piece.length - start < length) {
+        this.#partial = Buffer.allocUnsafe(length);
+        this.#filled = piece.copy(this.#partial, 0, start);
+        return;
+      }
+      this.#emit(piece, start, start + length);
+      at = start + length;
+    }
+    if (at < piece.length) this.#head = Buffer.from(piece.subarray(at));
+  }
+
+  #emit(piece: Buffer, start: number, end: number): void {
+    this.#onFrame(piece[start] as number, piece.readUInt32LE(start + 1), piece.subarray(start + 5, end));
+  }
+}

@@ -1,0 +1,52 @@
+// What a worker tells about a task before its result: that its body began, and where; what it prints. Chervil peers only: they travel
+// as items of the type `chervil_note` beside the results, and the interchange passes them on unread.
+import type { Result } from '../base/result.ts';
+import type { Place } from '../task/ports.ts';
+
+/** A note about a task. */
+export type Note =
+  | { readonly what: 'running'; readonly place: Place }
+  | { readonly what: 'output'; readonly stream: 'stdout' | 'stderr'; readonly text: string };
+
+const kinds = { running: 0x72, stdout: 0x6f, stderr: 0x65 } as const;
+
+/** A note as bytes. */
+export function writeNote(note: Note): Uint8Array {
+  if (note.what === 'running') return Buffer.from(`r${JSON.stringify(note.place)}`);
+  return Buffer.from(`${note.stream === 'stdout' ? 'o' : 'e'}${note.text}`);
+}
+
+/** The note again. Never throws. */
+export function readNote(bytes: Uint8Array): Result<Note> {
+  if (bytes.length === 0) return { ok: false, error: 'an empty note' };
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.length - 1).toString('utf8');
+  switch (bytes[0]) {
+    case kinds.stdout:
+      return { ok: true, value: { what: 'output', stream: 'stdout', text } };
+    case kinds.stderr:
+      return { ok: true, value: { what: 'output', stream: 'stderr', text } };
+    case kinds.running: {
+      const place = readPlace(text);
+      return place === undefined
+        ? { ok: false, error: 'a place that cannot be read' }
+        : { ok: true, value: { what: 'running', place } };
+    }
+    default:
+      return { ok: false, error: `an unknown note, ${bytes[0]}` };
+  }
+}
+
+function readPlace(text: string): Place | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Place> | null;
+    if (typeof value?.host !== 'string' || typeof value.worker !== 'string') return undefined;
+    return {
+      host: value.host,
+      worker: value.worker,
+      ...(typeof value.block === 'string' ? { block: value.block } : {}),
+    };
+  } catch {
+    // Not JSON: of another version.
+    return undefined;
+  }
+}

@@ -1,0 +1,175 @@
+// What becomes of an htex executor's processes, and of its tasks, when some of them are killed; with real processes.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { HtexOptions } from '#src/executors/htex.js';
+import { htex } from '#src/executors/htex.js';
+import type { Executor } from '#src/task/ports.js';
+import { attemptOf, FakeHost } from '#src/testing/index.js';
+
+const limit = { timeout: 60_000 };
+
+test('the death of the interchange fails every outstanding task by name, and later ones too', limit, () =>
+  onHost({}, async (executor, host) => {
+    const waiting = [submit(executor, wait), submit(executor, wait)];
+    await host.began(waiting[0] as (typeof waiting)[number]);
+    kill(host, 'interchange/start.js');
+    for (const attempt of waiting) {
+      const error = await host.error(attempt);
+      assert.equal(error.code, 'EXECUTOR_FAILED');
+      assert.match(error.message, /interchange was killed by SIGKILL/);
+    }
+    assert.equal((await host.error(submit(executor, wait))).code, 'EXECUTOR_FAILED');
+    assert.equal(host.failures.length, 1);
+  }),
+);
+
+test("with onInterchangeLost: 'resend' its tasks are sent again, to new pools", limit, () =>
+  onHost({ onInterchangeLost: 'resend' }, async (executor, host) => {
+    await host.value(submit(executor, one));
+    const many = Array.from({ length: 20 }, () => submit(executor, brief));
+    await host.began(many[0] as (typeof many)[number]);
+    kill(host, 'interchange/start.js');
+    for (const attempt of many) assert.equal(await host.value(attempt), 'brief');
+    for (const attempt of many) assert.equal(host.answersTo(attempt).length, 1);
+  }),
+);
+
+test('a killed worker costs its task one try, is told with its signal, and is started again', limit, () =>
+  onHost({}, async (executor, host) => {
+    const waiting = submit(executor, wait);
+    await host.began(waiting);
+    kill(host, 'worker/main.js');
+    const error = await host.error(waiting);
+    assert.equal(error.code, 'WORKER_LOST');
+    assert.match(error.message, /killed by SIGKILL/);
+    assert.equal(await host.value(submit(executor, one)), 1);
+  }),
+);
+
+test('a killed pool costs its tasks one try each, and another block takes its place', limit, () =>
+  onHost({ onBlockError: () => undefined, strategyPeriod: 500 }, async (executor, host) => {
+    const waiting = submit(executor, wait);
+    await host.began(waiting);
+    kill(host, 'pool/start.js');
+    const error = await host.error(waiting);
+    assert.equal(error.code, 'MANAGER_LOST');
+    assert.equal(await host.value(submit(executor, one)), 1);
+  }),
+);
+
+test('a pool that never comes fails the executor with the words of its block', limit, () =>
+  onHost({ launchCommand: 'echo no such module >&2; exit 3' }, async (executor, host) => {
+    const error = await host.error(submit(executor, one));
+    assert.equal(error.code, 'EXECUTOR_FAILED');
+    assert.match(error.message, /exit code 3; no such module/);
+  }),
+);
+
+test('an interchange that cannot start fails the start, at once and in its own words', limit, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+  const executor = htex({ interchangeCommand: ['/bin/bash', '-c', 'echo no room here >&2; exit 4'] });
+  const host = new FakeHost(directory);
+  try {
+    await assert.rejects(executor.start(host), /EXECUTOR_FAILED|exit code 4: no room here/);
+  } finally {
+    await executor.close();
+    assert.deepEqual(marked(host.mark), []);
+    rmSync(directory, { recursive: true });
+  }
+});
+
+for (const [what, victims] of [
+  ['its program', []],
+  ['its program and the interchange', ['interchange/start.js']],
+  ['its program, the interchange and the pool', ['interchange/start.js', 'pool/start.js']],
+] as const) {
+  test(`nothing is left when ${what} is killed, though its workers compute without end`, limit, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+    const program = fileURLToPath(new URL('../fixtures/htex-program.mjs', import.meta.url));
+    const child = spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const lines = createInterface(child.stdout);
+    const [mark] = (await once(lines, 'line')) as [string];
+    try {
+      assert.ok(marked(mark).length >= 4, 'an interchange, a pool and two workers');
+      child.kill('SIGKILL');
+      for (const victim of victims) killMarked(mark, victim);
+      await until(() => marked(mark).length === 0);
+    } finally {
+      for (const { pid } of marked(mark)) process.kill(pid, 'SIGKILL');
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+}
+
+test('a program that is done ends by itself, though its run was not closed', limit, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+  const program = fileURLToPath(new URL('../fixtures/htex-program.mjs', import.meta.url));
+  const child = spawn(process.execPath, [program, directory, 'quick'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout);
+  const [mark] = (await once(lines, 'line')) as [string];
+  const [exitCode] = (await once(child, 'exit')) as [number | null];
+  assert.equal(exitCode, 0);
+  assert.deepEqual(marked(mark), []);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const wait = (): Promise<never> => new Promise(() => setInterval(() => {}, 1_000));
+const one = (): number => 1;
+const brief = (): Promise<string> => new Promise((resolve) => setTimeout(() => resolve('brief'), 50));
+
+function submit(executor: Executor, body: CallableFunction) {
+  const attempt = attemptOf(body, []);
+  executor.submit(attempt);
+  return attempt;
+}
+
+async function onHost(
+  options: HtexOptions,
+  body: (executor: Executor, host: FakeHost) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+  const host = new FakeHost(directory);
+  const executor = htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, ...options });
+  await executor.start(host);
+  try {
+    await body(executor, host);
+  } finally {
+    await executor.close();
+    assert.deepEqual(marked(host.mark), []);
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function kill(host: FakeHost, program: string): void {
+  killMarked(host.mark, program);
+}
+
+/** Ends all processes of a run with this program: our own children only. */
+function killMarked(mark: string, program: string): void {
+  for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, 'SIGKILL');
+}
+
+/** Processes that carry the mark of a run, zombies not counted. */
+function marked(mark: string): { pid: number; command: string }[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      if (!readFileSync(`/proc/${entry}/environ`, 'latin1').includes(`CHERVIL_EXECUTOR=${mark}.`)) return [];
+      return [{ pid: Number(entry), command: readFileSync(`/proc/${entry}/cmdline`, 'latin1').replaceAll('\0', ' ') }];
+    } catch {
+      // It ended meanwhile.
+      return [];
+    }
+  });
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
+}
