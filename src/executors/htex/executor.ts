@@ -64,6 +64,8 @@ export type HtexOptions = Settled<
 /** How long the interchange may take to start, and how often it may be started again. */
 const startMs = 120_000;
 const mostRestarts = 3;
+/** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
+const cancelAgainMs = 20;
 
 const nodeContext: PickleValue = dict({ runtime: 'node' });
 
@@ -353,9 +355,7 @@ export class HtexExecutor implements Executor, BlockSide {
     const others = this.#cancels.get(text);
     if (others === undefined) this.#cancels.set(text, [id]);
     else others.push(id);
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    setImmediate(() => void this.#sendCancels());
+    this.#askForCancels();
   }
 
   /** Asks for all cancelled tasks of a turn at once; those that come meanwhile wait for the answer. */
@@ -364,12 +364,29 @@ export class HtexExecutor implements Executor, BlockSide {
       this.#cancels.delete(reason);
       if (this.#isClosed) break;
       try {
-        await this.#links?.cancel(ids, reason);
+        const unknown = (await this.#links?.cancel(ids, reason)) ?? [];
+        // Commands overtake tasks, which go another way: what is not answered is on its way still.
+        const early = unknown.filter((id) => this.#attempts.has(id));
+        if (early.length > 0) this.#cancelAgain(reason, early);
       } catch (error) {
         this.#host?.log('warn', `${ids.length} tasks could not be cancelled: ${(error as Error).message}`);
       }
     }
     this.#isAsking = false;
+  }
+
+  #cancelAgain(reason: string, ids: readonly number[]): void {
+    setTimeout(() => {
+      const others = this.#cancels.get(reason) ?? [];
+      this.#cancels.set(reason, [...others, ...ids.filter((id) => this.#attempts.has(id))]);
+      this.#askForCancels();
+    }, cancelAgainMs).unref();
+  }
+
+  #askForCancels(): void {
+    if (this.#isAsking || this.#isClosed) return;
+    this.#isAsking = true;
+    setImmediate(() => void this.#sendCancels());
   }
 
   async connectedBlocks(): Promise<ReadonlySet<string>> {

@@ -78,8 +78,10 @@ export class Links {
     await this.#ask({ name: 'hold manager', manager });
   }
 
-  async cancel(taskIds: readonly number[], reason: string): Promise<void> {
-    await this.#ask({ name: 'cancel', taskIds, reason });
+  /** @returns the ids that the interchange does not know: answered already, or still on their way */
+  async cancel(taskIds: readonly number[], reason: string): Promise<number[]> {
+    const reply = await this.#ask({ name: 'cancel', taskIds, reason });
+    return Array.isArray(reply) ? taskIds.filter((_, index) => reply[index] === 'unknown') : [];
   }
 
   async #ask(command: Parameters<typeof writeCommand>[0]) {
