@@ -16,11 +16,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   worker: ['wire', 'task', 'base'],
   interchange: ['wire', 'task', 'base'],
   pool: ['wire', 'task', 'base'],
+  // Blocks know nothing of executors: an executor that runs on blocks scales them through their ports.
+  blocks: ['wire', 'task', 'base'],
   // Siblings, which never import one another.
-  executors: ['worker', 'wire', 'task', 'base'],
+  executors: ['blocks', 'worker', 'wire', 'task', 'base'],
   staging: ['wire', 'task', 'base'],
   monitoring: ['wire', 'task', 'base'],
-  blocks: ['wire', 'task', 'base'],
   // The kernel sees the world only through the ports in task/.
   kernel: ['task', 'base'],
   app: ['kernel', 'wire', 'task', 'base'],

@@ -44,7 +44,10 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
       hold(state, command.manager, effects);
       return { name: 'nothing' };
     case 'cancel':
-      return { name: 'cancelled', answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)) };
+      return {
+        name: 'cancelled',
+        answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)),
+      };
     case 'status':
       return { name: 'status', report: statusReport(state, now) };
     case 'unknown':

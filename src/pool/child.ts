@@ -5,8 +5,8 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { endProcesses } from '../base/processes.ts';
+import { PoolClaims } from '../wire/claims.ts';
 import { FrameCutter, FrameGatherer, fromWorker } from '../wire/link.ts';
-import { PoolClaims } from '../worker/claims.ts';
 import type { Death } from './events.ts';
 
 /** How a worker is started. */

@@ -87,6 +87,7 @@ export class FrameInterchange {
       this.#feed({ type: 'registration', peer, style, registration: value.registration });
     else if (value.type === 'connection_probe') this.#feed({ type: 'probe', peer });
     else if (value.type === 'chervil_status') this.#feed({ type: 'status', peer, style });
+    else if (value.type === 'chervil_capacity') this.#feed({ type: 'capacity', peer, capacity: value.capacity });
     else this.#feed({ type: value.type, peer });
   }
 

@@ -1,7 +1,7 @@
 // Who has which job, when pool and worker both want to know: the file that they share.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PoolClaims, WorkerClaims } from '#src/worker/claims.js';
+import { PoolClaims, WorkerClaims } from '#src/wire/claims.js';
 
 test('what a worker has begun cannot be taken back, and what was taken back is not begun', () => {
   const pool = new PoolClaims();

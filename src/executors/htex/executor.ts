@@ -204,7 +204,7 @@ export class HtexExecutor implements Executor, BlockSide {
         runId: host.mark,
         log: { kind: 'file', level: debug ? 10 : 20 },
         checksVersions: true,
-        era: undefined,
+        eras: [],
       },
       host.directory,
       interchangeCommand,

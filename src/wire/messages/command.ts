@@ -153,7 +153,11 @@ export function writeCommand(
     case 'hold manager':
       return encode(holdForm === 'list' ? ['HOLD_MANAGER', command.manager] : `HOLD_WORKER;${command.manager}`);
     case 'cancel':
-      return encode(['CHERVIL_CANCEL', [...command.taskIds], ...(command.reason === undefined ? [] : [command.reason])]);
+      return encode([
+        'CHERVIL_CANCEL',
+        [...command.taskIds],
+        ...(command.reason === undefined ? [] : [command.reason]),
+      ]);
     default: {
       const word = Object.keys(words).find((key) => words[key]?.name === command.name);
       return encode(word ?? null);

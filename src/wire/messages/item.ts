@@ -178,16 +178,23 @@ export function writeNoteItem(note: SentNote): Uint8Array {
 }
 
 /** A frame from the interchange as the submitter reads it: an outcome, or a note. */
-export function readAnswer(frame: Uint8Array): Result<({ readonly type: 'outcome' } & Outcome) | ({ readonly type: 'note' } & SentNote)> {
+export function readAnswer(
+  frame: Uint8Array,
+): Result<({ readonly type: 'outcome' } & Outcome) | ({ readonly type: 'note' } & SentNote)> {
   if (skim.read(frame) && !skim.hasObjects) {
     let type: 'outcome' | 'note' | undefined;
     let taskId: number | undefined;
     let bytes: Uint8Array | undefined;
     let isException = false;
     for (let entry = 0; entry < skim.count; entry++) {
-      if (skim.keyIs(entry, texts.type)) type = skim.valueIs(entry, texts.result) ? 'outcome' : skim.valueIs(entry, texts.note) ? 'note' : undefined;
+      if (skim.keyIs(entry, texts.type))
+        type = skim.valueIs(entry, texts.result) ? 'outcome' : skim.valueIs(entry, texts.note) ? 'note' : undefined;
       else if (skim.keyIs(entry, texts.taskId)) taskId = wholeNumber(skim.valueNumber(entry));
-      else if (skim.keyIs(entry, texts.result) || skim.keyIs(entry, texts.payload) || skim.keyIs(entry, texts.exception)) {
+      else if (
+        skim.keyIs(entry, texts.result) ||
+        skim.keyIs(entry, texts.payload) ||
+        skim.keyIs(entry, texts.exception)
+      ) {
         if (skim.valueKind(entry) !== kind.bytes) continue;
         isException = skim.keyIs(entry, texts.exception);
         bytes = skim.valueBytes(entry);

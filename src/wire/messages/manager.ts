@@ -50,7 +50,13 @@ export interface Registration {
  */
 export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity';
 
-export const knownExtensions = ['cancel', 'refusal', 'batch', 'welcome', 'capacity'] as const satisfies readonly Extension[];
+export const knownExtensions = [
+  'cancel',
+  'refusal',
+  'batch',
+  'welcome',
+  'capacity',
+] as const satisfies readonly Extension[];
 
 /** A message of a pool, or of somebody who asks for the status, to the pool port. */
 export type ManagerMessage =
@@ -228,7 +234,11 @@ export function writeManagerMessage(
   const value =
     message.type === 'registration'
       ? registrationDict(message.registration)
-      : dict(message.type === 'chervil_capacity' ? { type: message.type, max_capacity: message.capacity } : { type: message.type });
+      : dict(
+          message.type === 'chervil_capacity'
+            ? { type: message.type, max_capacity: message.capacity }
+            : { type: message.type },
+        );
   return style === 'one-port' ? encode(value) : Buffer.from(JSON.stringify(toJson(value)));
 }
 
@@ -302,7 +312,13 @@ function wordFrame(word: InterchangeWord): Uint8Array {
     case 'welcome':
       return encode(dict({ chervil: 'welcome' }));
     case 'cancel':
-      return encode(dict({ chervil: 'cancel', task_ids: [...word.taskIds], ...(word.reason === undefined ? {} : { reason: word.reason }) }));
+      return encode(
+        dict({
+          chervil: 'cancel',
+          task_ids: [...word.taskIds],
+          ...(word.reason === undefined ? {} : { reason: word.reason }),
+        }),
+      );
     default:
       return word satisfies never;
   }
