@@ -15,12 +15,19 @@ export async function chervil(args: readonly string[]): Promise<void> {
   const rest = dashes < 0 ? [] : args.slice(dashes + 1);
   try {
     if (own[0] === 'interchange') await interchange(own.slice(1));
+    else if (own[0] === 'worker-pool') await workerPoolCommand(args.slice(1));
     else await commands(rest).parseAsync(own, { from: 'user' });
   } catch (error) {
     if (error instanceof CommandError) process.stderr.write(`chervil: ${error.message}\n`);
     else printFailure(error);
     process.exitCode = 1;
   }
+}
+
+/** Loaded only when it is asked for: no other command needs it. */
+async function workerPoolCommand(args: readonly string[]): Promise<void> {
+  const { workerPool } = await import('../pool/main.ts');
+  process.exitCode = await workerPool(args);
 }
 
 function commands(rest: readonly string[]): Command {
@@ -95,6 +102,11 @@ function commands(rest: readonly string[]): Command {
     .command('interchange')
     .description("the broker between a submitter and its pools, also in place of Parsl's interchange.py")
     .usage('[--config FILE.json] | --status HOST:PORT')
+    .allowUnknownOption();
+  program
+    .command('worker-pool')
+    .description("the workers of one node, with the flags of Parsl's process_worker_pool.py")
+    .usage('-a ADDRESSES --port PORT --cert_dir DIR …')
     .allowUnknownOption();
 
   return program;

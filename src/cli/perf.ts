@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { app } from '../app/app.ts';
+import { htex } from '../executors/htex.ts';
 import { inline } from '../executors/inline.ts';
 import { threads } from '../executors/threads.ts';
 import type { Config } from '../load/config.ts';
@@ -108,9 +109,7 @@ async function configOf(name: string, scratch: string): Promise<Config> {
     case 'threads':
       return { ...quiet, executors: [threads()] };
     case 'htex':
-      throw new CommandError(
-        "the executor 'htex' is not part of this version; --config takes inline, threads, or the path of a config module",
-      );
+      return { ...quiet, executors: [htex()] };
     default:
       return { ...quiet, ...(await (await configFrom(name))()) };
   }

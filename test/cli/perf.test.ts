@@ -91,7 +91,6 @@ describe('chervil perf', { concurrency: false }, () => {
   });
 
   for (const [args, said] of [
-    [['--config', 'htex'], /'htex' is not part of this version/],
     [['--config', 'no-such.ts'], /there is no config file .*no-such\.ts/],
     [['--iterate', '10,x'], /--iterate takes 'estimate', 'exponential', or numbers/],
     [['--time', '0'], /--time.* must be a number above 0/],
