@@ -1,130 +1,203 @@
-// The whole interchange process between a submitter and a pool without workers: CPU time a task, while idle, and how
-// long it outlives its submitter.
-//   node --import tsx bench/interchange.ts [tasks] [pools] [capacity]
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+// Parsl's interchange and Chervil's under the same submitter and pools, in one run: CPU time a task by log level and
+// capacity; how long a task waits for its way with a million queued, and what those cost; idle managers; a whole Python
+// program. Prints the table of docs/use-with-python-parsl.md.
+//   node --import tsx bench/interchange.ts [--quick] [--only cpu,queue,managers,program]
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import {
-  readInterchangeMessage,
-  readTaskBatch,
-  resultHeader,
-  writeCommand,
-  writeManagerMessage,
-  writeOutcome,
-  writeTask,
-} from '#src/wire/messages.js';
-import { decode } from '#src/wire/pickle.js';
-import { createSocket } from '#src/wire/zmtp/socket.js';
+import { parseArgs } from 'node:util';
+import { writeCommand, writeTask } from '#src/wire/messages.js';
+import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
+import { interchangeCommand, newestRelease, ParslRun, parslEnvironment } from '../test/support/parsl.ts';
 
-const total = Number(process.argv[2] ?? 200_000);
-const pools = Number(process.argv[3] ?? 4);
-const capacity = Number(process.argv[4] ?? 100);
-const program = fileURLToPath(new URL('../dist/interchange/start.js', import.meta.url));
-const logdir = mkdtempSync(join(tmpdir(), 'chervil-bench-'));
-const buffer = Buffer.alloc(150, 7);
+const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
+const scale = values.quick ? 0.1 : 1;
+const isWanted = (part: string): boolean => values.only === undefined || values.only.split(',').includes(part);
+const environment = await parslEnvironment(newestRelease);
+const python = 'python' in environment ? environment.python : undefined;
+if (python === undefined && 'missing' in environment) console.log(`Without Parsl: ${environment.missing}`);
+const own = [
+  process.execPath,
+  join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist', 'interchange', 'start.js'),
+];
+const parsls = python === undefined ? undefined : [python, join(dirname(python), 'interchange.py')];
+const both = [
+  ...(parsls === undefined ? [] : ([["Parsl's", parsls]] as const)),
+  ['Chervil', own],
+] as const satisfies readonly (readonly [string, readonly string[]])[];
 const context = new Map();
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+const say = (what: string, which: string, text: string): void =>
+  console.log(`| ${what.padEnd(52)} | ${which.padEnd(8)} | ${text.padEnd(44)} |`);
 
-/** User and system time of a process, in microseconds; Linux counts in hundredths of a second. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-for (const level of [20, 10]) {
-  let answered = 0;
-  let done = (): void => {};
-  const tasks = createSocket({ type: 'dealer', highWaterMark: 0, lingerMs: 0 });
-  const results = createSocket({
-    type: 'dealer',
-    highWaterMark: 0,
-    lingerMs: 0,
-    onMessage: (frames) => {
-      answered += frames.length;
-      if (answered >= total) done();
-    },
-  });
-  const command = createSocket({ type: 'req', lingerMs: 0 });
-  const ports: number[] = [];
-  for (const socket of [tasks, results, command]) {
-    ports.push(Number((await socket.bind('tcp://127.0.0.1:*')).split(':').pop()));
-  }
-  const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'inherit'] });
-  const exited = new Promise((resolve) => child.on('exit', resolve));
-  const config = {
-    client_address: '127.0.0.1',
-    client_ports: ports,
-    interchange_address: '127.0.0.1',
-    worker_port: null,
+/** A run whose results are counted. */
+class Counted {
+  answered = 0;
+  #wanted = Number.POSITIVE_INFINITY;
+  #tell = (): void => {};
+  onResults = (frames: readonly Buffer[]): void => {
+    this.answered += frames.length;
+    if (this.answered >= this.#wanted) this.#tell();
   };
-  child.stdin.end(JSON.stringify({ ...config, logdir, logging_level: level, log_config: null }));
-  const [reply] = await command.request([writeCommand({ name: 'worker binds' })], { timeoutMs: 20_000 });
-  const port = decode(reply as Buffer);
-  if (!port.ok || child.pid === undefined) throw new Error('no interchange');
-  const sockets = Array.from({ length: pools }, (_, at) => {
-    const pool = createSocket({
-      type: 'dealer',
-      identity: `pool-${at}`,
-      highWaterMark: 0,
-      lingerMs: 0,
-      onMessage: (frames) => {
-        const read = readInterchangeMessage(frames);
-        if (!read.ok || read.value.type !== 'tasks') return;
-        const batch = readTaskBatch(read.value.value);
-        if (!batch.ok) return;
-        for (const { taskId } of batch.value) {
-          const outcome = { taskId: Number(taskId), isException: false, bytes: Buffer.from('02\nN.') };
-          pool.send([resultHeader(), writeOutcome(outcome)]);
-        }
-      },
+  until(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wanted = count;
+      this.#tell = resolve;
+      if (this.answered >= count) resolve();
     });
-    pool.connect(`tcp://127.0.0.1:${Number(port.value)}`);
-    const registration = {
-      parslVersion: 'x',
-      pythonVersion: '3.11.7',
-      packages: undefined,
-      workerCount: capacity,
-      uid: `pool-${at}`,
-      blockId: '0',
-      startTime: 0,
-      prefetchCapacity: 0,
-      maxCapacity: capacity,
-      os: 'Linux',
-      hostname: 'here',
-      dir: '/',
-      cpuCount: 1,
-      totalMemory: 1,
-      runtimes: ['python'],
-      extensions: [],
-    };
-    pool.send([writeManagerMessage({ type: 'registration', registration })]);
-    return pool;
-  });
-  const flow = (from: number, to: number): Promise<void> =>
-    new Promise((resolve) => {
-      done = resolve;
-      for (let taskId = from; taskId < to; taskId++) tasks.send([writeTask({ taskId, buffer, context })]);
-    });
-  const half = Math.floor(total / 2);
-  const warm = flow(0, half);
-  const timer = setInterval(() => answered >= half && done(), 5);
-  await warm;
-  clearInterval(timer);
-  const before = cpuOf(child.pid);
-  const started = performance.now();
-  await flow(half, total);
-  const seconds = (performance.now() - started) / 1_000;
-  const used = cpuOf(child.pid) - before;
-  const rate = Math.round((total - half) / seconds);
-  console.log(`log level ${level}: ${(used / (total - half)).toFixed(2)} us CPU a task, ${rate} tasks/s`);
-  const idleBefore = cpuOf(child.pid);
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
-  console.log(`idle for 3 s: ${cpuOf(child.pid) - idleBefore} us CPU`);
-  const gone = performance.now();
-  for (const socket of [tasks, results, command]) void socket.close({ lingerMs: 0 });
-  await exited;
-  console.log(`outlived its submitter by ${Math.round(performance.now() - gone)} ms`);
-  for (const pool of sockets) await pool.close({ lingerMs: 0 });
+  }
 }
-rmSync(logdir, { recursive: true, force: true });
+
+const finishAll = (ids: number[], pool: FakePool): void => {
+  for (const id of ids) pool.finish(id);
+};
+
+if (isWanted('cpu')) {
+  const buffer = Buffer.alloc(150, 7);
+  for (const loggingLevel of [20, 10]) {
+    for (const capacity of [100, 1]) {
+      // Order reversed each round, so that a busy machine troubles both alike.
+      const found = new Map<string, { cpu: number[]; rate: number[] }>(
+        both.map(([name]) => [name, { cpu: [], rate: [] }]),
+      );
+      for (let round = 0; round < (values.quick ? 1 : 3); round++) {
+        for (const [name, command] of round % 2 === 0 ? both : [...both].reverse()) {
+          const tasks = Math.round((name === 'Chervil' ? 200_000 : 15_000) * scale * (capacity === 1 ? 0.3 : 1));
+          const counted = new Counted();
+          await using run = await InterchangeRun.start({ command, loggingLevel, onResults: counted.onResults });
+          const pools = Array.from({ length: 4 }, (_, at) => new FakePool(run.port, `pool-${at}`, finishAll));
+          for (const pool of pools) pool.register(capacity, { parslVersion: '2026.10.26' }).beat(30_000);
+          const flow = async (from: number, to: number): Promise<void> => {
+            // In waves of 5,000, as a submitter that is itself busy sends them.
+            for (let start = from; start < to; start += 5_000) {
+              const end = Math.min(to, start + 5_000);
+              for (let taskId = start; taskId < end; taskId++) run.tasks.send([writeTask({ taskId, buffer, context })]);
+              await counted.until(end);
+            }
+          };
+          await flow(0, tasks);
+          const before = run.cpuMicroseconds();
+          const begin = performance.now();
+          await flow(tasks, 2 * tasks);
+          const seconds = (performance.now() - begin) / 1_000;
+          found.get(name)?.cpu.push((run.cpuMicroseconds() - before) / tasks);
+          found.get(name)?.rate.push(tasks / seconds);
+          for (const pool of pools) await pool.close();
+        }
+      }
+      for (const [name, { cpu, rate }] of found) {
+        const what = `log level ${loggingLevel === 20 ? 'info' : 'debug'}, capacity ${capacity} (4 pools)`;
+        say(what, name, `${median(cpu).toFixed(1)} us CPU a task, ${Math.round(median(rate))} tasks/s`);
+      }
+    }
+  }
+}
+
+if (isWanted('queue')) {
+  const payload = 200;
+  const buffer = Buffer.alloc(payload, 7);
+  for (const [name, command] of both) {
+    const queued = Math.round((name === 'Chervil' ? 1_000_000 : 100_000) * scale);
+    const delays: number[] = [];
+    const counted = new Counted();
+    await using run = await InterchangeRun.start({ command, onResults: counted.onResults });
+    const empty = run.residentBytes();
+    let sent = 0;
+    const frameBytes = writeTask({ taskId: 100_000, buffer, context }).length;
+    while (sent < queued) {
+      for (let at = 0; at < 10_000 && sent < queued; at++)
+        run.tasks.send([writeTask({ taskId: ++sent, buffer, context })]);
+      await new Promise((resolve) => setImmediate(resolve));
+      await run.ask(writeCommand({ name: 'connected blocks' }));
+    }
+    // Whatever is still on its way has been read when memory no longer grows.
+    for (let size = 0; run.residentBytes() > size * 1.001; await sleep(2_000)) size = run.residentBytes();
+    const each = (run.residentBytes() - empty) / queued;
+    // One worker: the time from its result to its next task is the interchange's, twice a loopback and our own.
+    let since = performance.now();
+    const rounds = Math.round(5_000 * scale);
+    await new Promise<void>((resolve) => {
+      const pool = new FakePool(run.port, 'one', (ids, me) => {
+        delays.push(performance.now() - since);
+        if (delays.length > rounds) {
+          void me.close().then(resolve);
+          return;
+        }
+        since = performance.now();
+        for (const id of ids) me.finish(id);
+      });
+      pool.register(1, { parslVersion: '2026.10.26' });
+    });
+    delays.shift();
+    delays.sort((a, b) => a - b);
+    const at = (part: number): string => (delays[Math.floor(delays.length * part)] ?? Number.NaN).toFixed(2);
+    say(
+      `${queued} queued tasks, ${payload} bytes of payload`,
+      name,
+      `${Math.round(each)} bytes each (frame ${frameBytes})`,
+    );
+    say('  from a result to the next task', name, `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${at(0.9999)} ms`);
+  }
+}
+
+if (isWanted('managers')) {
+  const packages = new Map(Array.from({ length: 250 }, (_, at) => [`package-number-${at}`, `1.${at}.0`]));
+  const count = Math.round(2_000 * scale);
+  for (const [name, command] of both) {
+    await using run = await InterchangeRun.start({ command, onResults: () => {} });
+    await sleep(2_000);
+    const empty = run.residentBytes();
+    const pools = Array.from({ length: count }, (_, at) =>
+      new FakePool(run.port, `pool-${at}`, finishAll).register(10, { packages, parslVersion: '2026.10.26' }),
+    );
+    for (;;) {
+      const managers = await run.ask(writeCommand({ name: 'managers' }));
+      if (Array.isArray(managers) && managers.length === count) break;
+      await sleep(500);
+    }
+    await sleep(5_000);
+    const each = (run.residentBytes() - empty) / count;
+    for (const [at, pool] of pools.entries()) setTimeout(() => pool.beat(30_000), (at * 30_000) / count);
+    await sleep(32_000);
+    const before = run.cpuMicroseconds();
+    const seconds = values.quick ? 10 : 60;
+    await sleep(seconds * 1_000);
+    const share = (run.cpuMicroseconds() - before) / (seconds * 10_000);
+    say(
+      `${count} idle managers, 250 packages, heartbeat 30 s`,
+      name,
+      `${(each / 1_024).toFixed(1)} KiB each, ${share.toFixed(2)} % of a core`,
+    );
+    for (const pool of pools) await pool.close();
+  }
+}
+
+if (isWanted('program') && python !== undefined) {
+  const rounds = values.quick ? 1 : 3;
+  const found = new Map<string, { rate: number; total: number; cpu: Record<string, number> }[]>();
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, command] of [
+      ["Parsl's", []],
+      ['Chervil', interchangeCommand()],
+    ] as const) {
+      const args = [String(Math.round(10_000 * scale)), JSON.stringify(command)];
+      await using run = new ParslRun({ python, program: 'noops.py', args });
+      const facts = JSON.parse(await run.line(/"noops"/)) as {
+        rate: number;
+        total: number;
+        cpu: Record<string, number>;
+      };
+      await run.ended;
+      found.set(name, [...(found.get(name) ?? []), facts]);
+    }
+  }
+  for (const [name, runs] of found) {
+    const rate = Math.round(median(runs.map((run) => run.rate)));
+    const total = Math.round(median(runs.map((run) => run.total)));
+    say('Python program, 10,000 no-ops, 2 workers', name, `${rate} tasks/s, ${total} us CPU a task in all`);
+    for (const part of Object.keys(runs[0]?.cpu ?? {})) {
+      say(`  of it ${part}`, name, `${Math.round(median(runs.map((run) => run.cpu[part] ?? Number.NaN)))} us`);
+    }
+  }
+}

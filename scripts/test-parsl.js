@@ -21,7 +21,7 @@ const insiders = new Map([
 ]);
 
 const folders = ['test_htex', 'test_error_handling', 'test_scaling', 'test_monitoring', 'test_shutdown'];
-const environment = await parslEnvironment(newestRelease, ['pytest<8', 'pytest-timeout', 'pandas']);
+const environment = await parslEnvironment(newestRelease, ['pytest<8', 'pytest-timeout', 'pandas', 'networkx']);
 if (!('python' in environment)) {
   console.log(`Skipped: ${environment.missing}`);
   process.exit(process.env['CHERVIL_REQUIRE'] === '1' ? 1 : 0);
@@ -40,6 +40,12 @@ if (!values.baseline) {
   chmodSync(join(onPath, 'interchange.py'), 0o755);
 }
 const tests = join((await output(['-c', 'import parsl.tests as t; print(t.__path__[0])'])).trim());
+// Lists of host names for the tests of MPI mode, which Parsl's packages leave out.
+const mocks = join(tests, 'test_htex', 'mpi', 'mocks');
+mkdirSync(mocks, { recursive: true });
+const hosts = (count) => Array.from({ length: count }, (_, at) => `node${at}\n`).join('');
+writeFileSync(join(mocks, 'pbs_nodefile'), hosts(4));
+writeFileSync(join(mocks, 'pbs_nodefile.8'), hosts(8));
 const configs = ['local', join(tests, 'configs', 'htex_local.py')];
 const found = new Map();
 const started = performance.now();
