@@ -120,6 +120,14 @@ export abstract class Cell implements Waitable {
   }
 }
 
+// One function for every promise, where a closure for each would be made a million times: its ends are taken at once.
+let lastResolve: ((value: unknown) => void) | undefined;
+let lastReject: ((error: unknown) => void) | undefined;
+function takeEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+  lastResolve = resolve;
+  lastReject = reject;
+}
+
 /** A promise with its two ends; most futures never need one. */
 class Deferred {
   readonly promise: Promise<unknown>;
@@ -127,10 +135,9 @@ class Deferred {
   #reject: ((error: unknown) => void) | undefined;
 
   constructor(outcome: Outcome | undefined) {
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.promise = new Promise(takeEnds);
+    this.#resolve = lastResolve;
+    this.#reject = lastReject;
     if (outcome !== undefined) this.settle(outcome);
   }
 
