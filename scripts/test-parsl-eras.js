@@ -1,6 +1,6 @@
 // Runs the same Python program with one release of each era of Parsl's protocol and Chervil's interchange, then runs in
 // which submitter and pool are of different eras. `npm run test:parsl-eras` (about 10 minutes); with `-- --only A,C` a
-// part of it. Environments come from the package index once and are kept under .cache/python.
+// part of it, with `-- --pairs` or `-- --no-pairs` the mixed runs alone or not at all. Environments come from the package index once and are kept under .cache/python.
 // All releases of the eras A to I run on one Python (3.9 to 3.12 as the index has it); one that does not install is
 // skipped with its reason, and fails under CHERVIL_REQUIRE=1.
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,7 +9,9 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const { eraReleases, interchangeOnPath, ParslRun, parslEnvironment } = await import('../test/support/parsl.ts');
-const { values } = parseArgs({ options: { only: { type: 'string' }, 'no-pairs': { type: 'boolean' } } });
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, 'no-pairs': { type: 'boolean' }, pairs: { type: 'boolean' } },
+});
 const wanted = values.only?.split(',');
 const releaseOf = new Map(eraReleases);
 
@@ -47,12 +49,11 @@ const report = (what, isRight, detail = '') => {
 };
 
 for (const [era, release] of eraReleases) {
-  if (wanted !== undefined && !wanted.includes(era)) continue;
+  if (values.pairs || (wanted !== undefined && !wanted.includes(era))) continue;
   const python = await pythonOf(era);
   if (python === undefined) continue;
   const variables = { PATH: [onPath, dirname(python), process.env['PATH'] ?? ''].join(':') };
-  await using run = new ParslRun({ python, program: 'workflow.py', variables });
-  const { status, stdout, stderr } = await run.ended;
+  const { status, stdout, stderr } = await ended({ python, program: 'workflow.py', variables });
   const told = stdout
     .split('\n')
     .filter((line) => line.startsWith('{'))
@@ -76,8 +77,7 @@ for (const [expected, pairs] of values['no-pairs']
     if (python === undefined || stranger === undefined) continue;
     const style = foreign < 'C' ? 'two-port' : 'one-port';
     const args = [stranger, style, releaseOf.get(foreign), expected];
-    await using run = new ParslRun({ python, program: 'mixed.py', args });
-    const { status, stdout, stderr } = await run.ended;
+    const { status, stdout, stderr } = await ended({ python, program: 'mixed.py', args });
     const facts = JSON.parse(stdout.split('\n').findLast((line) => line.startsWith('{')) ?? '{}');
     const isRight =
       status === 0 &&
@@ -90,6 +90,16 @@ for (const [expected, pairs] of values['no-pairs']
 }
 rmSync(place, { recursive: true, force: true });
 process.exitCode = failures > 0 ? 1 : 0;
+
+/** Runs a program and leaves nothing of it. */
+async function ended(program) {
+  const run = new ParslRun(program);
+  try {
+    return await run.ended;
+  } finally {
+    await run[Symbol.asyncDispose]();
+  }
+}
 
 async function pythonOf(era) {
   const release = releaseOf.get(era);
