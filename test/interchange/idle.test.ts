@@ -29,22 +29,18 @@ describe('an idle interchange', { skip: platform !== 'linux' && 'it reads /proc'
     submitter.send(1);
     await submitter.ask(writeCommand({ name: 'managers' }));
     const pid = submitter.child?.pid ?? 0;
-    // Time is what is measured here, so it has to pass. The log is written once in the first moments.
-    await quiet(pid);
-    const before = usage(pid);
-    await sleep(10_000);
-    const after = usage(pid);
-    assert.equal(after.ticks - before.ticks, 0);
-    // The runtime itself may wake up once in a while, to tidy its memory.
-    assert.ok(after.waits - before.waits <= 5, `it woke up ${after.waits - before.waits} times in 10 s`);
+    // Time is what is measured here, so it has to pass. After work the runtime tidies its memory, some seconds later and
+    // with a few ticks; who polls would have none of these windows free.
+    const windows: string[] = [];
+    for (let number = 0; number < 4; number++) {
+      const before = usage(pid);
+      await sleep(10_000);
+      const after = usage(pid);
+      const ticks = after.ticks - before.ticks;
+      const waits = after.waits - before.waits;
+      if (ticks === 0 && waits <= 5) return;
+      windows.push(`${ticks} ticks, woke up ${waits} times`);
+    }
+    assert.fail(`in 10 s each: ${windows.join('; ')}`);
   });
 });
-
-/** Resolves when the process has slept for a second, at most after twenty. */
-async function quiet(pid: number): Promise<void> {
-  for (let second = 0; second < 20; second++) {
-    const { waits } = usage(pid);
-    await sleep(1_000);
-    if (usage(pid).waits === waits) return;
-  }
-}
