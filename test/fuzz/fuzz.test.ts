@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { seed } from '../support/random.ts';
-import { chaos } from './chaos.ts';
 import { sockets } from './corpus.ts';
 import { fuzzMessages } from './messages.ts';
 import { fuzzSockets } from './sockets.ts';
 
-describe('damaged messages', { timeout: 300_000 }, () => {
+describe('damaged messages', { timeout: 560_000 }, () => {
   it('by the million, on every socket, are refused or read; every task is answered once, and memory stays bounded', async (t) => {
     const { frames, tasks, answered, rssMiB } = await fuzzMessages({ seed, frames: 1_000_000 });
     t.diagnostic(`${JSON.stringify(frames)}; ${tasks} tasks; resident ${rssMiB.join(' then ')} MiB`);
@@ -20,13 +19,5 @@ describe('damaged messages', { timeout: 300_000 }, () => {
     t.diagnostic(JSON.stringify(report));
     assert.ok(report.goodTasks > 0);
     assert.ok(report.rssMiB[1] < report.rssMiB[0] + 200, 'resident memory of the interchange grew without bound');
-  });
-});
-
-describe('chaos', { timeout: 200_000 }, () => {
-  it('of 20 seconds, with pools killed, silent, cut off, drained and come again, leaves no task unanswered', async (t) => {
-    const report = await chaos({ seed, ms: 20_000 });
-    t.diagnostic(JSON.stringify(report));
-    assert.equal(report.results + report.lost, report.submitted);
   });
 });
