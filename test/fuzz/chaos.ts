@@ -73,6 +73,8 @@ export async function chaos({ seed, ms }: { seed: number; ms: number }): Promise
   };
   let serial = 0;
   const pools: FakePool[] = [];
+  /** Pools of machines that are gone: their connections stay until the end. */
+  const silent: FakePool[] = [];
   const start = (at: number): void => {
     const finish = (ids: number[], pool: FakePool): void => {
       for (const id of ids) after(chance(60), () => pools.includes(pool) && pool.finish(id));
@@ -98,7 +100,7 @@ export async function chaos({ seed, ms }: { seed: number; ms: number }): Promise
         note('silent');
         pool.beat(2 ** 30);
         pools[at] = undefined as never;
-        after(6_000, () => closing.push(pool.close()));
+        silent.push(pool);
         start(at);
         break;
       case 2: // The network breaks, the process goes on.
@@ -142,7 +144,7 @@ export async function chaos({ seed, ms }: { seed: number; ms: number }): Promise
   // What was in flight when a connection broke is gone, and no message of the protocol tells so: those tasks stay with
   // their pool until it goes, as with Parsl's own interchange. So now the pools go.
   for (const timer of timers) clearTimeout(timer);
-  for (const pool of pools) closing.push(pool.close());
+  for (const pool of [...pools, ...silent]) closing.push(pool.close());
   const settled = new Promise<void>((resolve) => {
     onSettled = () => {
       if (open.size === 0) resolve();
