@@ -118,7 +118,7 @@ function checkPlace(value: unknown, path: string, problems: Problems): void {
 /** The known word that is probably meant: a slip of one or two letters, or a longer or shorter form of it. */
 function nearest(word: string, known: readonly string[]): string | undefined {
   const lower = word.toLowerCase();
-  const close = known.find((name) => distance(name.toLowerCase(), lower) <= Math.min(2, lower.length / 2 - 0.5));
+  const close = known.find((name) => distance(name.toLowerCase(), lower) <= Math.min(2, Math.floor(lower.length / 2)));
   return (
     close ??
     known.find(

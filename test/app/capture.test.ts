@@ -25,6 +25,12 @@ interface Mode {
   readonly compiles: boolean;
 }
 const compiled = mkdtempSync(join(tmpdir(), 'chervil-functions-'));
+/** Set up by `npm test` (scripts/node24.js). */
+const node24 =
+  Number.parseInt(process.versions.node, 10) >= 24
+    ? process.execPath
+    : fileURLToPath(new URL('../../.cache/node24/node_modules/node/bin/node', import.meta.url));
+
 const modes: Mode[] = [
   {
     name: 'through tsx',
@@ -34,7 +40,7 @@ const modes: Mode[] = [
   { name: 'compiled', command: [process.execPath, join(compiled, 'program.js')], compiles: true },
   {
     name: 'with types stripped by Node.js 24',
-    command: [join(dirname(require.resolve('node/package.json')), 'bin', 'node'), join(fixtures, 'program.ts')],
+    command: [node24, join(fixtures, 'program.ts')],
     compiles: false,
   },
 ];
