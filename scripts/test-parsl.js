@@ -5,7 +5,7 @@
 // The tests come inside Parsl's wheel. Those that cannot pass are listed, with their reasons, in docs/parsl-own-tests.md;
 // this script knows them by name and fails when any other fails.
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,7 +21,7 @@ const insiders = new Map([
 ]);
 
 const folders = ['test_htex', 'test_error_handling', 'test_scaling', 'test_monitoring', 'test_shutdown'];
-const environment = await parslEnvironment(newestRelease, ['pytest<8', 'pytest-timeout', 'pandas', 'networkx']);
+const environment = await parslEnvironment(newestRelease, ['pytest<8', 'pytest-timeout', 'pandas']);
 if (!('python' in environment)) {
   console.log(`Skipped: ${environment.missing}`);
   process.exit(process.env['CHERVIL_REQUIRE'] === '1' ? 1 : 0);
@@ -52,13 +52,27 @@ const started = performance.now();
 for (const config of configs) {
   const report = join(place, `report-${found.size}.xml`);
   const chosen = folders.filter((folder) => values.only === undefined || folder === values.only);
-  await run([
-    ...['-m', 'pytest', ...chosen.map((folder) => join(tests, folder)), '--config', config],
-    ...['-p', 'no:cacheprovider', '-q', '--timeout=180', `--junit-xml=${report}`, '-o', 'junit_family=xunit1'],
-    ...['--rootdir', tests, '-k', 'not cleannet', '-m', 'not workqueue and not taskvine and not globus_compute'],
-  ]);
+  await pytest(
+    chosen.map((folder) => join(tests, folder)),
+    config,
+    report,
+  );
   for (const [name, outcome] of readReport(report))
     found.set(`${config === 'local' ? 'local' : 'htex'} ${name}`, outcome);
+}
+// Many of these tests give processes a few seconds to start: on a busy machine one more try, alone, tells more.
+const again = [];
+for (const [name, outcome] of found) {
+  if (outcome !== 'failed' || (!values.baseline && [...insiders.keys()].some((insider) => name.includes(insider))))
+    continue;
+  const [kind, test] = [name.slice(0, name.indexOf(' ')), name.slice(name.indexOf(' ') + 1)];
+  const report = join(place, 'report-again.xml');
+  rmSync(report, { force: true });
+  await pytest([join(tests, test)], kind === 'local' ? 'local' : configs[1], report);
+  if (readReport(report).some(([, second]) => second === 'passed')) {
+    found.set(name, 'passed');
+    again.push(name);
+  }
 }
 endWhoWorksIn(place);
 if (!values.keep) rmSync(place, { recursive: true, force: true });
@@ -77,12 +91,25 @@ const which = values.baseline ? "Parsl's own interchange" : "Chervil's interchan
 console.log(
   `Parsl ${newestRelease} with ${which}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped in ${minutes} min`,
 );
+for (const name of again) console.log(`passed at the second try: ${name}`);
 for (const name of wrong) console.log(`failed: ${name}`);
 if (values.keep) writeFileSync(join(place, 'outcomes.json'), JSON.stringify([...found], null, 1));
 process.exitCode = wrong.length > 0 || found.size === 0 ? 1 : 0;
 
+/** Runs tests and writes pytest's report. */
+function pytest(chosen, config, report) {
+  return run([
+    ...['-m', 'pytest', ...chosen, '--config', config, '--rootdir', tests],
+    ...['-p', 'no:cacheprovider', '-q', '--timeout=180', `--junit-xml=${report}`, '-o', 'junit_family=xunit1'],
+    // The last one draws plots, with libraries that nothing else here needs.
+    ...['--ignore', join(tests, 'test_monitoring', 'test_viz_colouring.py')],
+    ...['-k', 'not cleannet', '-m', 'not workqueue and not taskvine and not globus_compute'],
+  ]);
+}
+
 /** Names and outcomes out of pytest's report. */
 function readReport(path) {
+  if (!existsSync(path)) return [];
   const text = readFileSync(path, 'utf8');
   const outcomes = [];
   for (const [, head, body] of text.matchAll(/<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
