@@ -22,6 +22,12 @@ describe('a program', { concurrency: 1, timeout: 120_000 }, () => {
       assert.match(log, /exec_done: 100/);
     }));
 
+  test('that closes its runs while threads are being ended goes on to its last line', () =>
+    onStage(async ({ start, directory }) => {
+      const { code, stdout, stderr } = await start('lifetimes.ts', ['endsThreadsAgainAndAgain', directory]).ended;
+      assert.deepEqual({ code, stdout }, { code: 0, stdout: 'the end\n' }, stderr);
+    }));
+
   test('that throws ends with 1, and its tasks and commands with it', () =>
     onStage(async ({ start, directory, nothingLeft }) => {
       const { code, stderr } = await start('lifetimes.ts', ['throws', directory]).ended;

@@ -238,7 +238,8 @@ export class Thread {
   /** An idle thread does not keep the process alive. */
   #rest(): void {
     this.#onIdle?.();
-    if (!this.#isRefed) return;
+    // One that is being ended is waited for, although it holds nothing any more.
+    if (!this.#isRefed || this.#state !== 'works') return;
     this.#isRefed = false;
     this.#worker.unref();
     this.#port.unref();
