@@ -58,7 +58,12 @@ export function step(
       onUnreadableTask(state, event.taskId, event.reason, effects);
       return effects;
     case 'probe':
-      effects.push({ do: 'reply', peer: event.peer, style: 'one-port', what: 'probe' });
+      effects.push({
+        do: 'reply',
+        peer: event.peer,
+        style: 'one-port',
+        what: event.isChervil === true ? 'welcome' : 'probe',
+      });
       return effects;
     case 'registration':
       register(state, event.peer, event.style, event.registration, now, effects);

@@ -23,7 +23,7 @@ export type InterchangeEvent =
   | { readonly type: 'envelope'; readonly envelope: Envelope }
   /** The submitter sent something that is no task; with its id, if that could be read. */
   | { readonly type: 'unreadable task'; readonly taskId: number | undefined; readonly reason: string }
-  | { readonly type: 'probe'; readonly peer: string }
+  | { readonly type: 'probe'; readonly peer: string; readonly isChervil?: boolean }
   | {
       readonly type: 'registration';
       readonly peer: string;

@@ -249,7 +249,7 @@ export class Interchange implements AsyncDisposable {
         this.#feed({ type: 'capacity', peer, capacity: value.capacity });
         return;
       case 'connection_probe':
-        this.#feed({ type: 'probe', peer });
+        this.#feed({ type: 'probe', peer, isChervil: value.isChervil === true });
         return;
       case 'registration':
         this.#feed({

@@ -25,6 +25,8 @@ export interface PoolArguments {
   readonly isDebug: boolean;
   /** Options of Node for the workers. */
   readonly nodeArguments: readonly string[];
+  /** The interpreter that Python functions run in; `undefined` when none was named. */
+  readonly python: string | undefined;
 }
 
 export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert_dir DIR|None [options]
@@ -41,6 +43,7 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --cpu-affinity MODE        none, block, block-reverse, alternating, list:0-3:4,5 (none)
       --available-accelerators N…                                            (none)
       --node-option TEXT         an option of Node for the workers; may be repeated
+      --python PROGRAM           interpreter for Python functions, and to be known by to Parsl's interchange (python3)
   -d, --debug                    log more`;
 
 const options = {
@@ -65,6 +68,7 @@ const options = {
   enable_mpi_mode: { type: 'boolean' },
   'mpi-launcher': { type: 'string' },
   'node-option': { type: 'string', multiple: true },
+  python: { type: 'string' },
   debug: { type: 'boolean', short: 'd' },
 } as const;
 
@@ -116,6 +120,7 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     accelerators: positionals,
     isDebug: values.debug === true,
     nodeArguments: values['node-option'] ?? [],
+    python: values.python,
   };
   if (positionals.length > 0 && !values['available-accelerators'])
     faults.push(`what is meant by ${positionals.join(' ')}?`);

@@ -1,6 +1,6 @@
 // Finding the interchange: of the addresses that a pool was given, the first at which it answers. main.ts calls it once.
 
-import { writeManagerMessage } from '../wire/messages/manager.ts';
+import { readInterchangeMessage, writeManagerMessage } from '../wire/messages/manager.ts';
 import { createSocket, type DealerSocket, type Mechanism, type PeerFailure } from '../wire/zmtp/socket.ts';
 
 export interface ConnectOptions {
@@ -13,7 +13,8 @@ export interface ConnectOptions {
   /** Called for everything that comes after the first answer. */
   readonly onMessage: (frames: readonly Uint8Array[]) => void;
   readonly onLost: (failure: PeerFailure) => void;
-  readonly onFound: (socket: DealerSocket) => void;
+  /** @param isChervil whether the interchange is Chervil's, and not Python's */
+  readonly onFound: (socket: DealerSocket, isChervil: boolean) => void;
 }
 
 /**
@@ -68,9 +69,13 @@ function probe(
   return { socket, answered };
 }
 
-/** The socket that stays. It probes as well, so that it is used only once the interchange has answered on it. */
+/**
+ * The socket that stays. It probes as well, so that it is used only once the interchange has answered on it; the answer tells whose
+ * interchange it is.
+ */
 async function open(endpoint: string, options: ConnectOptions, troubles: Map<string, string>): Promise<void> {
   let isFound = false;
+  let isChervil = false;
   let onAnswer: () => void = () => {};
   const answered = new Promise<void>((resolve) => {
     onAnswer = resolve;
@@ -86,8 +91,10 @@ async function open(endpoint: string, options: ConnectOptions, troubles: Map<str
         options.onMessage(frames);
         return;
       }
+      const answer = readInterchangeMessage(frames);
       isFound = true;
-      options.onFound(socket);
+      isChervil = answer.ok && answer.value.type === 'welcome';
+      options.onFound(socket, isChervil);
       onAnswer();
     },
     onPeerLeft: (_, failure) => isFound && options.onLost(failure),
@@ -95,10 +102,10 @@ async function open(endpoint: string, options: ConnectOptions, troubles: Map<str
       troubles.set(endpoint, failure.detail);
       if (isFound) options.onLost(failure);
     },
-    onPeerJoined: () => isFound && options.onFound(socket),
+    onPeerJoined: () => isFound && options.onFound(socket, isChervil),
   });
   socket.connect(endpoint);
-  socket.send([writeManagerMessage({ type: 'connection_probe' })]);
+  socket.send([writeManagerMessage({ type: 'connection_probe', isChervil: true })]);
   try {
     await within(answered, options, troubles);
   } catch (error) {

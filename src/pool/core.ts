@@ -78,6 +78,9 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
     case 'refusal':
       leave(state, effects, 1, `the interchange refused this pool: ${event.reason}`);
       return effects;
+    case 'misfit':
+      leave(state, effects, 1, event.reason);
+      return effects;
     case 'malformed':
       state.heardAt = now;
       log(state, effects, 'error', `A message of the interchange cannot be read: ${event.reason}`);
@@ -116,7 +119,7 @@ function onTask(state: PoolState, effects: PoolEffect[], { taskId, buffer }: Tas
   if (!head.ok) {
     state.counters.answered++;
     const error = new DeserializationError(`This pool runs Node functions only, and the task is none: ${head.error}.`);
-    effects.push({ do: 'fail', taskId, error });
+    effects.push({ do: 'fail', taskId, error, isPython: true });
     return;
   }
   const task = { taskId, buffer, head: head.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };

@@ -33,6 +33,8 @@ export type PoolEvent =
   /** Nothing is left for us: leave. */
   | { readonly type: 'drained' }
   | { readonly type: 'refusal'; readonly reason: string }
+  /** This pool is not one that the interchange would take, so it does not register. */
+  | { readonly type: 'misfit'; readonly reason: string }
   /** A message that cannot be read. */
   | { readonly type: 'malformed'; readonly reason: string }
   | { readonly type: 'connected' }
@@ -69,7 +71,8 @@ export type PoolEffect =
   | { readonly do: 'send job'; readonly rank: number; readonly ticket: number; readonly buffer: Uint8Array }
   | { readonly do: 'stop job'; readonly rank: number; readonly ticket: number; readonly error: TaskError }
   | { readonly do: 'result'; readonly taskId: number; readonly isException: boolean; readonly bytes: Uint8Array }
-  | { readonly do: 'fail'; readonly taskId: number; readonly error: TaskError }
+  /** A failure made here; `isPython` when the submitter of the task reads Python's exceptions. */
+  | { readonly do: 'fail'; readonly taskId: number; readonly error: TaskError; readonly isPython: boolean }
   | { readonly do: 'note'; readonly taskId: number; readonly bytes: Uint8Array }
   | { readonly do: 'timer'; readonly at: number }
   | { readonly do: 'log'; readonly level: 'debug' | 'info' | 'warning' | 'error'; readonly text: string }

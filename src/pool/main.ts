@@ -3,11 +3,13 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
+import type { Result } from '../base/result.ts';
 import { curveClient, type DealerSocket, nullMechanism, readCertificates } from '../wire/zmtp/socket.ts';
 import { type PoolArguments, readPoolArguments, usage } from './arguments.ts';
 import { connectToInterchange } from './connect.ts';
+import { findPython, type PythonFacts } from './python.ts';
 import { availableCores, coresOfWorkers, nodeResources, workerCount } from './resources.ts';
-import { Pool } from './shell.ts';
+import { type Home, Pool } from './shell.ts';
 
 /** Runs the command with these arguments; resolves with the exit status: 0 after a normal end, 1 after trouble, 2 for wrong arguments. */
 export async function workerPool(argv: readonly string[]): Promise<number> {
@@ -59,6 +61,8 @@ async function run(given: PoolArguments): Promise<number> {
   const onSignal = (signal: string): void => pool.feed({ type: 'stop', reason: `signal ${signal}` });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
   let socket: DealerSocket | undefined;
+  let home: Promise<Result<Home>> | undefined;
+  const named = given.python === undefined ? undefined : findPython(given.python);
   try {
     await connectToInterchange({
       addresses: given.addresses,
@@ -67,9 +71,13 @@ async function run(given: PoolArguments): Promise<number> {
       mechanism: await mechanismOf(given.certDir),
       timeoutMs: given.probeTimeoutMs,
       signal: stopping.signal,
-      onFound(found) {
+      onFound(found, isChervil) {
         socket = found;
-        pool.connected(found);
+        home ??= homeOf(isChervil, named);
+        void home.then((known) => {
+          if (known.ok) pool.connected(found, known.value);
+          else pool.feed({ type: 'misfit', reason: known.error });
+        });
       },
       onMessage: (frames) => pool.onMessage(frames),
       onLost: (failure) => pool.disconnected(failure),
@@ -84,6 +92,20 @@ async function run(given: PoolArguments): Promise<number> {
   }
   process.stderr.write(`chervil worker-pool ended: ${ended.reason}\n`);
   return ended.exitCode;
+}
+
+/** What the pool must know before it registers. An interchange of Parsl's ends its run when a manager with other versions comes. */
+async function homeOf(isChervil: boolean, named: Promise<Result<PythonFacts>> | undefined): Promise<Result<Home>> {
+  if (isChervil && named === undefined) return { ok: true, value: { isChervil } };
+  const python = await (named ?? findPython(undefined));
+  if (!python.ok) return python;
+  if (isChervil) return { ok: true, value: { isChervil, python: python.value } };
+  const { command, version, parsl } = python.value;
+  if (parsl !== undefined) return { ok: true, value: { isChervil, python: python.value } };
+  return {
+    ok: false,
+    error: `the interchange is Parsl's, and ends its run when a manager without its version of Parsl comes. ${command} (Python ${version}) has no Parsl; name the interpreter of the interchange with --python.`,
+  };
 }
 
 async function mechanismOf(certDir: string | undefined) {

@@ -4,11 +4,12 @@
 //   interchange ROUTER <──DEALER── shell <-> core          workers: one process each, in a group of its own,
 //                                    ├── fd 3 frames ──── worker 0      which ends when the pool does
 //                                    └── fd 3 frames ──── worker 1 …
-import { arch, availableParallelism, hostname, type as osType, totalmem } from 'node:os';
+import { availableParallelism, hostname, type as osType, totalmem } from 'node:os';
 import type { LogFile } from '../base/log-file.ts';
-import { CancelledError, type TaskError } from '../task/errors.ts';
+import { CancelledError, type TaskError, WorkerLostError } from '../task/errors.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
+import { packFailure } from '../wire/messages/failure.ts';
 import { writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
 import {
   knownExtensions,
@@ -23,6 +24,7 @@ import type { PoolArguments } from './arguments.ts';
 import { WorkerChild } from './child.ts';
 import { createPool, type PoolState, step } from './core.ts';
 import type { JobEnd, PoolEffect, PoolEvent } from './events.ts';
+import { eraOf, type PythonFacts } from './python.ts';
 import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
 
 /** What a pool is made with, beside its arguments. */
@@ -37,12 +39,24 @@ export interface PoolParts {
   readonly onEnd: (exitCode: number, reason: string) => void;
 }
 
+/**
+ * Whose interchange it is. Chervil's takes many results in a message; Python's one, since 2026.10.05 without the frame that announces it.
+ * Python's also wants a manager with its own versions.
+ */
+export type Home = { readonly isChervil: true; readonly python?: PythonFacts } | PythonHome;
+
+export interface PythonHome {
+  readonly isChervil: false;
+  readonly python: PythonFacts;
+}
+
 export class Pool {
   readonly #parts: PoolParts;
   readonly #state: PoolState;
   readonly #effects: PoolEffect[] = [];
   readonly #children: (WorkerChild | undefined)[] = [];
   #socket: DealerSocket | undefined;
+  #home: Home = { isChervil: true };
   #items: Uint8Array[] = [];
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
@@ -73,8 +87,9 @@ export class Pool {
   }
 
   /** The connection to the interchange stands; messages come from now on. */
-  connected(socket: DealerSocket): void {
+  connected(socket: DealerSocket, home: Home): void {
     this.#socket = socket;
+    this.#home = home;
     this.feed({ type: 'connected' });
   }
 
@@ -139,7 +154,11 @@ export class Pool {
 
   #sendItems(): void {
     if (this.#items.length === 0) return;
-    this.#socket?.send([resultHeader(), ...this.#items]);
+    if (this.#home.isChervil) this.#socket?.send([resultHeader(), ...this.#items]);
+    else {
+      const isAlone = eraOf(this.#home.python) === 'I';
+      for (const item of this.#items) this.#socket?.send(isAlone ? [item] : [resultHeader(), item]);
+    }
     this.#items = [];
   }
 
@@ -158,7 +177,13 @@ export class Pool {
         this.#items.push(writeOutcome(effect));
         return;
       case 'fail':
-        this.#items.push(writeOutcome({ taskId: effect.taskId, isException: true, bytes: failureBytes(effect.error) }));
+        this.#items.push(
+          writeOutcome({
+            taskId: effect.taskId,
+            isException: true,
+            bytes: effect.isPython ? pythonFailureBytes(effect.error) : failureBytes(effect.error),
+          }),
+        );
         return;
       case 'note':
         this.#items.push(writeNoteItem(effect));
@@ -287,23 +312,27 @@ export class Pool {
 
   #registration() {
     const { arguments: given, workerCount, version } = this.#parts;
-    const { capacity } = this.#state;
+    const { capacity, settings } = this.#state;
+    const { isChervil, python } = this.#home;
+    const drainTime = (Date.now() + (settings.drainAfterMs ?? 0)) / 1_000;
     return {
-      parslVersion: `chervil-${version}`,
-      pythonVersion: `node-${process.versions.node}`,
-      packages: new Map([['chervil', version]]),
+      parslVersion: python?.parsl ?? `chervil-${version}`,
+      pythonVersion: python?.version ?? `node-${process.versions.node}`,
+      packages: new Map([...(python?.packages ?? []), ['chervil', version]]),
       workerCount,
       uid: given.uid,
       blockId: given.blockId,
       startTime: Date.now() / 1_000,
       prefetchCapacity: capacity - workerCount,
       maxCapacity: capacity,
-      os: `${osType()} ${arch()}`,
+      os: osType(),
       hostname: hostname(),
       dir: process.cwd(),
       cpuCount: availableParallelism(),
       totalMemory: totalmem(),
-      runtimes: ['node'],
+      // Python's interchange begins to drain by itself since it knows this key; before, the message of that name tells.
+      ...(isChervil || settings.drainAfterMs === undefined ? {} : { drainTime }),
+      runtimes: given.python === undefined ? ['node'] : ['node', 'python'],
       extensions: knownExtensions,
     };
   }
@@ -343,6 +372,13 @@ const jobEnds: Readonly<Record<number, JobEnd | undefined>> = {
   [fromWorker.abandoned]: 'abandoned',
   [fromWorker.passedOver]: 'passed over',
 };
+
+/** As Parsl's submit side reads it. */
+function pythonFailureBytes(error: TaskError): Uint8Array {
+  if (!(error instanceof WorkerLostError)) return packFailure({ kind: 'message', text: error.message });
+  const rank = Number(error.worker.slice(error.worker.lastIndexOf('/') + 1));
+  return packFailure({ kind: 'worker lost', worker: rank, hostname: error.host });
+}
 
 function failureBytes(error: TaskError): Uint8Array {
   return toBytes(failureToData(error));

@@ -127,7 +127,7 @@ export function settle(state: PoolState, task: PoolTask): void {
 /** Settles a task with a failure made here. */
 export function fail(state: PoolState, effects: PoolEffect[], task: PoolTask, error: TaskError): void {
   settle(state, task);
-  effects.push({ do: 'fail', taskId: task.taskId, error });
+  effects.push({ do: 'fail', taskId: task.taskId, error, isPython: false });
 }
 
 /** Puts tasks before all others, as they were. */

@@ -1,4 +1,4 @@
-// Failures an interchange answers tasks with, in the form Parsl's submit side reads: a packed exception.
+// Failures that an interchange or a pool answers tasks with, in the form Parsl's submit side reads: a packed exception.
 import { PickleWriter } from '../pickle.ts';
 import { writeOutcome } from './item.ts';
 
@@ -14,6 +14,8 @@ export type InterchangeFailure =
     }
   /** Both in the form `py.v=3.11 parsl.v=2026.07.27`. */
   | { readonly kind: 'version mismatch'; readonly interchange: string; readonly manager: string }
+  /** A pool's worker ended while it ran the task. */
+  | { readonly kind: 'worker lost'; readonly worker: number; readonly hostname: string }
   /** Anything else: becomes Python's RuntimeError with this text. */
   | { readonly kind: 'message'; readonly text: string };
 
@@ -24,10 +26,14 @@ const prefix = Buffer.from('02\n');
 
 /** The item frame that answers `taskId`, or with -1 the whole run, with `failure`. */
 export function writeFailure(taskId: number, failure: InterchangeFailure): Uint8Array {
+  return writeOutcome({ taskId, isException: true, bytes: packFailure(failure) });
+}
+
+/** The `exception` of such an item: serializer id, line feed, pickle. */
+export function packFailure(failure: InterchangeFailure): Uint8Array {
   writer.begin();
   writeException(failure);
-  const bytes = Buffer.concat([prefix, writer.finish()]);
-  return writeOutcome({ taskId, isException: true, bytes });
+  return Buffer.concat([prefix, writer.finish()]);
 }
 
 function writeException(failure: InterchangeFailure): void {
@@ -64,6 +70,15 @@ function writeException(failure: InterchangeFailure): void {
         writer.text(failure.hostname);
         writer.dictEnd();
         writer.state();
+      });
+      return;
+    case 'worker lost':
+      writeWrapper(errorsModule, 'WorkerLost', () => {
+        writer.tupleStart();
+        writer.int(failure.worker);
+        writer.text(failure.hostname);
+        writer.tupleEnd();
+        writer.call();
       });
       return;
     case 'message':

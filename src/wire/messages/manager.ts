@@ -60,7 +60,8 @@ export const knownExtensions = [
 
 /** A message of a pool, or of somebody who asks for the status, to the pool port. */
 export type ManagerMessage =
-  | { readonly type: 'connection_probe' }
+  /** With `isChervil` a Chervil interchange answers `welcome`; all others answer `probe`. */
+  | { readonly type: 'connection_probe'; readonly isChervil?: boolean }
   | { readonly type: 'heartbeat' }
   | { readonly type: 'drain' }
   | { readonly type: 'registration'; readonly registration: Registration }
@@ -105,6 +106,7 @@ export function readManagerMessage(
     case 'result':
       return { ok: true, value: { type, items: readItems(frames) } };
     case 'connection_probe':
+      return { ok: true, value: field(decoded.value, 'chervil') === true ? { type, isChervil: true } : { type } };
     case 'drain':
     case 'chervil_status':
       return { ok: true, value: { type } };
@@ -234,11 +236,11 @@ export function writeManagerMessage(
   const value =
     message.type === 'registration'
       ? registrationDict(message.registration)
-      : dict(
-          message.type === 'chervil_capacity'
-            ? { type: message.type, max_capacity: message.capacity }
-            : { type: message.type },
-        );
+      : message.type === 'chervil_capacity'
+        ? dict({ type: message.type, max_capacity: message.capacity })
+        : message.type === 'connection_probe' && message.isChervil === true
+          ? dict({ type: message.type, chervil: true })
+          : dict({ type: message.type });
   return style === 'one-port' ? encode(value) : Buffer.from(JSON.stringify(toJson(value)));
 }
 
