@@ -6,6 +6,7 @@ import {
   ExecutorFailedError,
   ManagerLostError,
   type TaskError,
+  WorkerLostError,
 } from '../../task/errors.ts';
 import type { Answer } from '../../task/ports.ts';
 import { errorFromRemote, failureFromData } from '../../wire/failures.ts';
@@ -59,6 +60,7 @@ function pythonError(bytes: Uint8Array, label: string): TaskError {
         `versions differ: interchange ${about.interchangeVersion}, manager ${about.managerVersion}`,
       );
     case 'workerLost':
+      return new WorkerLostError({ worker: String(about.worker), host: about.hostname });
     case 'raised': {
       if (message.startsWith('This task was cancelled')) return new CancelledError();
       const remote = { name: type, message, stack: text };

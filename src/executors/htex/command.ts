@@ -25,16 +25,29 @@ export interface PoolCommandParts {
 
 /** The command as one text for a shell. */
 export function poolCommand(parts: PoolCommandParts): string {
-  const seconds = (ms: number): string => String(ms / 1_000);
-  const words = [
+  return text([
     process.execPath,
     program,
+    ...flags(parts, String(parts.prefetch), (ms) => String(ms / 1_000)),
+    ...loaderArguments().map((argument) => `--node-option=${argument}`),
+    ...accelerators(parts),
+  ]);
+}
+
+/** The flags alone, as Parsl's process_worker_pool.py takes them too: whole seconds, and a number to prefetch. */
+export function poolFlags(parts: PoolCommandParts): string {
+  const prefetch = parts.prefetch === 'auto' ? '0' : String(parts.prefetch);
+  return text([...flags(parts, prefetch, (ms) => String(Math.max(1, Math.ceil(ms / 1_000)))), ...accelerators(parts)]);
+}
+
+function flags(parts: PoolCommandParts, prefetch: string, seconds: (ms: number) => string): string[] {
+  return [
     ...(parts.debug ? ['--debug'] : []),
     ...(parts.maxWorkersPerNode === undefined ? [] : [`--max_workers_per_node=${parts.maxWorkersPerNode}`]),
     '-a',
     parts.addresses.join(','),
     '-p',
-    String(parts.prefetch),
+    prefetch,
     '-c',
     String(parts.coresPerWorker),
     '-m',
@@ -50,9 +63,15 @@ export function poolCommand(parts: PoolCommandParts): string {
     `--address_probe_timeout=${seconds(parts.addressProbeTimeoutMs)}`,
     '--cpu-affinity',
     parts.cpuAffinity,
-    ...loaderArguments().map((argument) => `--node-option=${argument}`),
-    ...(parts.accelerators.length === 0 ? [] : ['--available-accelerators', ...parts.accelerators]),
   ];
+}
+
+/** They take all that follows, so they come last. */
+function accelerators(parts: PoolCommandParts): string[] {
+  return parts.accelerators.length === 0 ? [] : ['--available-accelerators', ...parts.accelerators];
+}
+
+function text(words: readonly string[]): string {
   return words.map(quoted).join(' ');
 }
 

@@ -9,6 +9,7 @@ import { isIP } from 'node:net';
 import { availableParallelism, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
+import { type Reaper, startReaper } from '../../base/reaper.ts';
 import { CancelledError, ExecutorFailedError, type TaskError, UnsupportedError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
@@ -25,7 +26,7 @@ import {
 } from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
-import { poolCommand } from './command.ts';
+import { type PoolCommandParts, poolCommand, poolFlags } from './command.ts';
 import { Functions } from './functions.ts';
 import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
@@ -92,6 +93,9 @@ export class HtexExecutor implements Executor, BlockSide {
   readonly #cancels = new Map<string, number[]>();
   #isAsking = false;
   #keepAlive: NodeJS.Timeout | undefined;
+  /** Ends programs that are not ours, when this process is killed. */
+  #reaper: Reaper | undefined;
+  #hasSaidForeign = false;
 
   constructor(options: HtexOptions, makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort) {
     this.label = options.label;
@@ -120,14 +124,22 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   get #environment(): Record<string, string> {
-    const { mark } = this.#host as ExecutorHost;
-    return { CHERVIL_RUN: mark, CHERVIL_EXECUTOR: `${mark}.${this.label}` };
+    return { CHERVIL_RUN: (this.#host as ExecutorHost).mark, CHERVIL_EXECUTOR: this.#mark };
+  }
+
+  /** CHERVIL_EXECUTOR of everything that is started here. */
+  get #mark(): string {
+    return `${(this.#host as ExecutorHost).mark}.${this.label}`;
   }
 
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
     this.#functions = new Functions(host.directory);
+    const { interchangeCommand, launchCommand } = this.#options;
     try {
+      // Parsl's interchange does not see that its submitter is gone, and its pools only after their heartbeat threshold.
+      if (interchangeCommand !== undefined || !launchCommand.includes('{command}'))
+        this.#reaper = startReaper(this.#mark, 'CHERVIL_EXECUTOR');
       await this.#startLinks(host);
       await this.#startInterchange();
       const scripts = join(host.directory, 'submit_scripts');
@@ -139,6 +151,7 @@ export class HtexExecutor implements Executor, BlockSide {
       });
       await this.#blocks.start();
       host.log('info', `pools are started with: ${this.commandFor('{block_id}')}`);
+      host.log('info', `pools of Python's Parsl: process_worker_pool.py ${this.#flagsFor('{block_id}')}`);
     } catch (error) {
       const failure =
         error instanceof ExecutorFailedError
@@ -209,7 +222,7 @@ export class HtexExecutor implements Executor, BlockSide {
       host.directory,
       interchangeCommand,
       // Without CHERVIL_RUN: it ends with its input, and by nobody else's clearing up.
-      { CHERVIL_EXECUTOR: `${host.mark}.${this.label}` },
+      { CHERVIL_EXECUTOR: this.#mark },
     );
     this.#interchange = interchange;
     const given = new AbortController();
@@ -237,18 +250,27 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   commandFor(blockId: string): string {
+    return this.#options.launchCommand
+      .replaceAll('{command}', () => poolCommand(this.#poolParts(blockId)))
+      .replaceAll('{flags}', () => this.#flagsFor(blockId))
+      .replaceAll('{block_id}', blockId);
+  }
+
+  #flagsFor(blockId: string): string {
+    return poolFlags(this.#poolParts(blockId));
+  }
+
+  #poolParts(blockId: string): PoolCommandParts {
     const host = this.#host as ExecutorHost;
-    const { workerLogDirectory, launchCommand } = this.#options;
     const only = this.#interchangeAddress;
-    const command = poolCommand({
+    return {
       ...this.#options,
       addresses: only === undefined ? ownAddresses() : [only],
       port: this.#workerPort,
       certDir: this.#certDir,
-      logDirectory: workerLogDirectory ?? host.directory,
+      logDirectory: this.#options.workerLogDirectory ?? host.directory,
       blockId,
-    });
-    return launchCommand.replaceAll('{command}', () => command).replaceAll('{block_id}', blockId);
+    };
   }
 
   submit(attempt: Attempt): void {
@@ -364,7 +386,14 @@ export class HtexExecutor implements Executor, BlockSide {
       this.#cancels.delete(reason);
       if (this.#isClosed) break;
       try {
-        const unknown = (await this.#links?.cancel(ids, reason)) ?? [];
+        const { unknown, goOn } = (await this.#links?.cancel(ids, reason)) ?? { unknown: [], goOn: 0 };
+        if (goOn > 0 && !this.#hasSaidForeign) {
+          this.#hasSaidForeign = true;
+          this.log(
+            'warn',
+            "tasks are given up here when they are cancelled, but go on running: Parsl's interchange and pools cannot stop a task",
+          );
+        }
         // Commands overtake tasks, which go another way: what is not answered is on its way still.
         const early = unknown.filter((id) => this.#attempts.has(id));
         if (early.length > 0) this.#cancelAgain(reason, early);
@@ -476,8 +505,8 @@ export class HtexExecutor implements Executor, BlockSide {
       await Promise.all([this.#interchange?.close(), this.#blocks?.close()]);
       await this.#links?.close();
       // What is left, if somebody killed a pool and its reapers.
-      if (this.#host !== undefined)
-        await endProcesses({ marks: { CHERVIL_EXECUTOR: `${this.#host.mark}.${this.label}` } }, { graceMs: 0 });
+      if (this.#host !== undefined) await endProcesses({ marks: { CHERVIL_EXECUTOR: this.#mark } }, { graceMs: 0 });
+      await this.#reaper?.close();
     } finally {
       clearInterval(keepAlive);
       this.#rest();

@@ -20,10 +20,14 @@ const leaveMs = 2_000;
 export class InterchangeProcess {
   readonly #process: ChildProcess;
   readonly #path: string;
+  readonly #isForeign: boolean;
   #end: InterchangeEnd | undefined;
   readonly ended: Promise<InterchangeEnd>;
 
-  /** @param command program and arguments; `undefined` for Chervil's own */
+  /**
+   * @param command program and arguments; `undefined` for Chervil's own. Another one is treated as Parsl treats its interchange.py: its
+   * input ends behind the configuration, and SIGTERM ends it
+   */
   constructor(
     config: InterchangeConfig,
     directory: string,
@@ -31,6 +35,7 @@ export class InterchangeProcess {
     environment: Readonly<Record<string, string>>,
   ) {
     this.#path = join(directory, 'interchange.stderr');
+    this.#isForeign = command !== undefined;
     const stderr = openSync(this.#path, 'w');
     const [file, ...args] = command ?? [process.execPath, program];
     this.#process = spawn(file as string, args, {
@@ -54,8 +59,9 @@ export class InterchangeProcess {
     stdin?.on('error', () => {
       // It ended before it read its configuration: `ended` tells.
     });
-    // Its input stays open: the end of it tells the interchange that this process is gone.
-    stdin?.write(writeConfig(config));
+    // The input of our own stays open: the end of it tells the interchange that this process is gone.
+    if (this.#isForeign) stdin?.end(writeConfig(config));
+    else stdin?.write(writeConfig(config));
     this.#process.unref();
     (stdin as unknown as { unref?: () => void } | null)?.unref?.();
   }
@@ -68,7 +74,8 @@ export class InterchangeProcess {
   async close(): Promise<void> {
     const { pid } = this.#process;
     this.#process.ref();
-    this.#process.stdin?.end();
+    if (this.#isForeign) this.#process.kill('SIGTERM');
+    else this.#process.stdin?.end();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), leaveMs);

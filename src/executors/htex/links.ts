@@ -78,10 +78,17 @@ export class Links {
     await this.#ask({ name: 'hold manager', manager });
   }
 
-  /** @returns the ids that the interchange does not know: answered already, or still on their way */
-  async cancel(taskIds: readonly number[], reason: string): Promise<number[]> {
+  /**
+   * @returns the ids that the interchange does not know: answered already, or still on their way; and how many tasks go on, because the
+   * interchange or their manager is Parsl's and cannot stop them
+   */
+  async cancel(taskIds: readonly number[], reason: string): Promise<{ unknown: number[]; goOn: number }> {
     const reply = await this.#ask({ name: 'cancel', taskIds, reason });
-    return Array.isArray(reply) ? taskIds.filter((_, index) => reply[index] === 'unknown') : [];
+    if (!Array.isArray(reply)) return { unknown: [], goOn: taskIds.length };
+    return {
+      unknown: taskIds.filter((_, index) => reply[index] === 'unknown'),
+      goOn: reply.filter((answer) => answer === 'running').length,
+    };
   }
 
   async #ask(command: Parameters<typeof writeCommand>[0]) {

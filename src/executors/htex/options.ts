@@ -64,9 +64,12 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly debug?: boolean;
   /** The interchange ended by itself: fail what is outstanding, or start it again and send that again (it may then run twice). @default 'fail' */
   readonly onInterchangeLost?: 'fail' | 'resend';
-  /** The program and arguments of the interchange. @default Chervil's own */
+  /** The program and arguments of another interchange, such as `['interchange.py']`: Parsl's, of 2026.05.18 or later. @default Chervil's own */
   readonly interchangeCommand?: readonly string[];
-  /** The command of a pool: a text with `{command}` for the whole usual one, and `{block_id}`. @default '{command}' */
+  /**
+   * The command of a pool: a text with `{command}` for the whole usual one, or `process_worker_pool.py {flags}` for Parsl's own pools, and
+   * `{block_id}`. @default '{command}'
+   */
   readonly launchCommand?: string;
 }
 

@@ -206,7 +206,7 @@ export function writeConfig(config: InterchangeConfig & { readonly pollPeriodMs?
       ['worker_port_range', new PyTuple([...config.workerPortRange])],
       ['hub_address', config.hub?.address ?? config.clientAddress],
       ['hub_zmq_port', config.hub?.port ?? null],
-      ['heartbeat_threshold', Math.round(config.heartbeatThresholdMs / 1_000)],
+      ['heartbeat_threshold', Math.max(1, Math.ceil(config.heartbeatThresholdMs / 1_000))],
       ['logdir', config.logdir],
       ['logging_level', config.isDebug ? 10 : 20],
       ['poll_period', config.pollPeriodMs ?? 10],
