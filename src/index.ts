@@ -2,6 +2,14 @@
 export { app, apps, type ModuleApps } from './app/app.ts';
 export { bashApp } from './app/bash-app.ts';
 export { type Joinable, type JoinOptions, joinApp } from './app/join-app.ts';
+export {
+  type AnyPythonFunction,
+  type PythonApp,
+  type PythonAppMaker,
+  type PythonAppOf,
+  type PythonSourceOptions,
+  pythonApp,
+} from './app/python-app.ts';
 export { asCompleted, type Completed, type StreamOptions, stream } from './app/streams.ts';
 export type * from './app/types.ts';
 export { wrapper } from './app/wrapper.ts';
@@ -31,6 +39,7 @@ export { Command, sh } from './task/command.ts';
 export * from './task/errors.ts';
 export { File, file, Output, output } from './task/file.ts';
 export type { Future } from './task/future.ts';
+export { type Keywords, keywords } from './task/keywords.ts';
 export { fail, type Outcome, succeed } from './task/outcome.ts';
 export type { Answer, Attempt, Executor, ExecutorHost, Place } from './task/ports.ts';
 export { type StateCounts, type TaskState, taskStates } from './task/state.ts';

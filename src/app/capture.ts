@@ -2,7 +2,7 @@
 // app.ts calls `capture` at an app's first submission, never earlier: variables must have their values by then.
 import { createHash } from 'node:crypto';
 import { serialize } from 'node:v8';
-import type { FunctionByValue, FunctionSource } from '../task/ports.ts';
+import type { FunctionByValue, FunctionSource, PythonFunction } from '../task/ports.ts';
 import { decodeValue } from '../wire/values.ts';
 import { type Collection, collect } from './capture/collect.ts';
 import { openInspection } from './capture/inspect.ts';
@@ -78,7 +78,11 @@ export function identityOf(source: FunctionByValue): string {
  * describeSource(capture((n: number) => n * 7)); // 'by value, 12 bytes'
  * describeSource({ by: 'reference', module: 'file:///tasks.ts', export: 'count' }); // 'by reference, file:///tasks.ts#count'
  */
-export function describeSource(source: FunctionSource): string {
+export function describeSource(source: FunctionSource | PythonFunction): string {
+  if (source.by === 'python') {
+    const { module, name, code = '' } = source;
+    return module === undefined ? `Python by value, ${Buffer.byteLength(code)} bytes` : `Python, ${module}:${name}`;
+  }
   if (source.by === 'reference') return `by reference, ${source.module}#${source.export}`;
   const texts = Object.values(source.functions);
   const bytes = texts.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);

@@ -2,7 +2,7 @@
 // What may cross, and how it arrives, is as with any other executor: values are copied, closures are refused.
 import { hostname } from 'node:os';
 import { CancelledError, ConfigError, type TaskError } from '../task/errors.ts';
-import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, FunctionSource, Place } from '../task/ports.ts';
 import { copyValue } from '../wire/copy.ts';
 import { CommandReaper } from '../worker/groups.ts';
 import { asTaskError, Run, stoppedError } from '../worker/runner.ts';
@@ -177,7 +177,10 @@ class InlineExecutor<Label extends string> implements Executor {
     if (attempt.watched) host.report(attempt, 'running', this.#place);
     try {
       // Its source is asked for also where the function is here: what could not be sent elsewhere is refused here too.
-      run.start(body.source, body.local, (answer) => this.#onAnswer(attempt, note, answer));
+      // Python functions never come here: the kernel gives them to executors with workers for them.
+      run.start(body.source as FunctionSource | undefined, body.local, (answer) =>
+        this.#onAnswer(attempt, note, answer),
+      );
     } catch (thrown) {
       this.#answer(attempt, note, { ok: false, error: asTaskError(thrown) });
     }

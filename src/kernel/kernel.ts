@@ -18,10 +18,12 @@ import {
   ExecutorFailedError,
   type TaskError,
   UnknownExecutorError,
+  UnsupportedError,
   withoutStack,
 } from '../task/errors.ts';
 import { Failure, fail, type Outcome, Success, succeed } from '../task/outcome.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
+import { canRun, runtimeOf } from '../task/runtime.ts';
 import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
 import type { Elaborator, ElaboratorMaker, Step } from './path.ts';
@@ -138,10 +140,35 @@ export class Kernel {
         `${record.name} names the executor '${label}', but this run has ${known}. Name one of these, or add it to the configuration.`,
       );
     }
+    this.#checkRuntime(record);
     const path = this.#elaborators.filter((one) => one.concerns?.(record) ?? true);
     const plan = { path, accepting: path.filter((one) => one.accept !== undefined) };
     this.#plans.set(record, plan);
     return plan;
+  }
+
+  /** The executors that an app allows, and that have workers for it. */
+  executorsFor({ executors, body }: AppRecord): readonly Executor[] {
+    const runtime = runtimeOf(body);
+    return this.executors.filter(
+      (executor) => (executors?.includes(executor.label) ?? true) && canRun(executor, runtime),
+    );
+  }
+
+  #checkRuntime(record: AppRecord): void {
+    const { name, body, executors } = record;
+    if (body.kind === 'join' || this.executorsFor(record).length > 0) return;
+    const runtime = runtimeOf(body);
+    const allowed = this.executors.filter(({ label }) => executors?.includes(label) ?? true);
+    const able = this.executors.filter((executor) => canRun(executor, runtime)).map(({ label }) => `'${label}'`);
+    const [language, hint] =
+      runtime === 'python'
+        ? ['Python', 'Add one that has: htex({ python: true }).']
+        : ['TypeScript', 'Add one that has: threads().'];
+    const list = allowed.map(({ label }) => `'${label}'`).join(', ');
+    throw new UnsupportedError(
+      `${name}() runs in ${language}, and ${list} ${allowed.length === 1 ? 'has' : 'have'} no workers for that. ${able.length > 0 ? `Allow it on ${able.join(', ')}.` : hint}`,
+    );
   }
 
   #adopt(task: Task, parent: Task): void {

@@ -1,5 +1,5 @@
 // load(): starts a run. One of the few places that know everything: configuration, kernel, executors, files, signals.
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { identityOf, mapStack } from '../app/capture.ts';
@@ -29,7 +29,7 @@ import type { ElaboratorMaker } from '../kernel/path.ts';
 import { createRunDirectory } from '../kernel/run-directory.ts';
 import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
-import type { Executor, FunctionSource } from '../task/ports.ts';
+import type { Executor, FunctionSource, PythonFunction } from '../task/ports.ts';
 import { copyValue } from '../wire/copy.ts';
 import { moduleHash } from '../wire/functions.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
@@ -228,7 +228,19 @@ async function openMemo(config: Config, base: string, directory: string, log: Ru
 }
 
 /** Its text and captures, or its module's content: editing a function makes it another. */
-function sourceIdentity(source: FunctionSource): FunctionIdentity['source'] {
+function sourceIdentity(source: FunctionSource | PythonFunction): FunctionIdentity['source'] {
+  if (source.by === 'python') {
+    // What a module of Python's has in it is known only where it runs: its name has to do.
+    const { module, name, code } = source;
+    return module === undefined
+      ? {
+          by: 'value',
+          key: `python ${name} ${createHash('sha256')
+            .update(code ?? '')
+            .digest('hex')}`,
+        }
+      : { by: 'reference', module: `python:${module}`, export: name, contentHash: '' };
+  }
   if (source.by === 'value') return { by: 'value', key: identityOf(source) };
   const { module, export: name } = source;
   return { by: 'reference', module, export: name, contentHash: moduleHash(module) };

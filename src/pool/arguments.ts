@@ -22,11 +22,21 @@ export interface PoolArguments {
   readonly probeTimeoutMs: number;
   readonly affinity: string;
   readonly accelerators: readonly string[];
+  /** Node workers at most; 0 for none. */
+  readonly nodeWorkers: number;
+  /** The Python workers; `undefined` for none. */
+  readonly python: PythonArguments | undefined;
   readonly isDebug: boolean;
   /** Options of Node for the workers. */
   readonly nodeArguments: readonly string[];
-  /** The interpreter that Python functions run in; `undefined` when none was named. */
-  readonly python: string | undefined;
+}
+
+/** The Python workers of a pool, and how it is known to Parsl's interchange. */
+export interface PythonArguments {
+  readonly interpreter: string;
+  readonly maxWorkers: number;
+  /** Directories where modules are looked for first. */
+  readonly path: readonly string[];
 }
 
 export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert_dir DIR|None [options]
@@ -42,8 +52,11 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --address_probe_timeout S  for finding an address that works           (30)
       --cpu-affinity MODE        none, block, block-reverse, alternating, list:0-3:4,5 (none)
       --available-accelerators N…                                            (none)
+      --node_workers N           Node workers at most; 0 for none            (max_workers_per_node)
+      --python PROGRAM           start Python workers with this interpreter; Parsl's interchange knows the pool by it
+      --python_workers N         Python workers at most                      (max_workers_per_node)
+      --python_path DIR          where modules are looked for first; may be repeated
       --node-option TEXT         an option of Node for the workers; may be repeated
-      --python PROGRAM           interpreter for Python functions, and to be known by to Parsl's interchange (python3)
   -d, --debug                    log more`;
 
 const options = {
@@ -67,8 +80,11 @@ const options = {
   'available-accelerators': { type: 'boolean' },
   enable_mpi_mode: { type: 'boolean' },
   'mpi-launcher': { type: 'string' },
-  'node-option': { type: 'string', multiple: true },
+  node_workers: { type: 'string' },
   python: { type: 'string' },
+  python_workers: { type: 'string' },
+  python_path: { type: 'string', multiple: true },
+  'node-option': { type: 'string', multiple: true },
   debug: { type: 'boolean', short: 'd' },
 } as const;
 
@@ -100,6 +116,9 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
   const uid = values.uid ?? randomUUID().slice(-12);
   if (!/^[A-Za-z0-9._-]{1,255}$/.test(uid)) faults.push('--uid may have letters, digits, ".", "_" and "-" only');
   const port = number('port', 1);
+  const maxWorkers = number('max_workers_per_node', 1);
+  const nodeWorkers = values.node_workers === undefined ? maxWorkers : number('node_workers', 0);
+  if (nodeWorkers === 0 && values.python === undefined) faults.push('--node_workers=0 leaves no worker; add --python');
   const drain = optional('drain_period', 0);
   const value: PoolArguments = {
     addresses,
@@ -110,7 +129,16 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     blockId: values.block_id ?? 'None',
     coresPerWorker: number('cores_per_worker', 0.001),
     memoryPerWorker: optional('mem_per_worker', 0.001),
-    maxWorkers: number('max_workers_per_node', 1),
+    maxWorkers,
+    nodeWorkers,
+    python:
+      values.python === undefined
+        ? undefined
+        : {
+            interpreter: values.python,
+            maxWorkers: values.python_workers === undefined ? maxWorkers : number('python_workers', 1),
+            path: values.python_path ?? [],
+          },
     prefetch: values.prefetch_capacity === 'auto' ? 'auto' : number('prefetch_capacity', 0),
     heartbeatPeriodMs: number('hb_period', 0.01) * 1_000,
     heartbeatThresholdMs: number('hb_threshold', 0.01) * 1_000,
@@ -120,7 +148,6 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     accelerators: positionals,
     isDebug: values.debug === true,
     nodeArguments: values['node-option'] ?? [],
-    python: values.python,
   };
   if (positionals.length > 0 && !values['available-accelerators'])
     faults.push(`what is meant by ${positionals.join(' ')}?`);

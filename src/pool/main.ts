@@ -62,7 +62,7 @@ async function run(given: PoolArguments): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
   let socket: DealerSocket | undefined;
   let home: Promise<Result<Home>> | undefined;
-  const named = given.python === undefined ? undefined : findPython(given.python);
+  const named = given.python === undefined ? undefined : findPython(given.python.interpreter);
   try {
     await connectToInterchange({
       addresses: given.addresses,

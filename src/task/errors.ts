@@ -475,4 +475,5 @@ export type UsageError =
   | AppDefinitionError
   | CheckpointError
   | SerializationError
-  | FunctionNotFoundError;
+  | FunctionNotFoundError
+  | UnsupportedError;

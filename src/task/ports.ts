@@ -48,6 +48,19 @@ export interface FunctionByValue {
   readonly imports: Readonly<Record<string, ImportedName>>;
 }
 
+/** A function in Python: named in a module, or as text. Plain data. */
+export interface PythonFunction {
+  readonly by: 'python';
+  /** Importable where the task runs; `undefined`: the function stands in `code`. */
+  readonly module: string | undefined;
+  /** Its name; `Class.method` for what stands in a class. */
+  readonly name: string;
+  readonly code: string | undefined;
+}
+
+/** What a worker must have to run a body. */
+export type Runtime = 'node' | 'python';
+
 /** Where the output of a command goes. `text`: a file that Chervil reads back for `future.stdout`. */
 export interface StreamTarget {
   readonly path: string;
@@ -56,10 +69,11 @@ export interface StreamTarget {
 
 /** What runs: fixed for an app. */
 export interface Body {
-  readonly kind: 'function' | 'bash' | 'join';
+  readonly kind: 'function' | 'bash' | 'join' | 'python';
   /** The app's name. */
   readonly name: string;
-  readonly source: FunctionSource | undefined;
+  /** A PythonFunction for `python`, nothing for `join`. */
+  readonly source: FunctionSource | PythonFunction | undefined;
   /** The user's own function, for executors in this process. */
   // biome-ignore lint/complexity/noBannedTypes: any function of the user
   readonly local: Function | undefined;
@@ -134,6 +148,8 @@ export interface Executor {
   readonly label: string;
   /** Tries that it holds, over the number that it can run at once. Below 1 something is idle. `route` takes the lowest. */
   readonly load: number;
+  /** What it can run; the kernel gives it nothing else. @default ['node'] */
+  readonly runtimes?: readonly Runtime[];
   start(host: ExecutorHost): Promise<void>;
   submit(attempt: Attempt): void;
   stop(attempt: Attempt, reason: unknown): void;

@@ -1,5 +1,7 @@
 // The command line of a pool, as an executor gives it to its provider: Parsl's flags, and ours.
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { SettledPython } from './options.ts';
 
 const program = fileURLToPath(new URL('../../pool/start.js', import.meta.url));
 
@@ -21,14 +23,21 @@ export interface PoolCommandParts {
   readonly addressProbeTimeoutMs: number;
   readonly cpuAffinity: string;
   readonly accelerators: readonly string[];
+  readonly python: SettledPython | undefined;
+  readonly nodeWorkers: number | undefined;
 }
 
 /** The command as one text for a shell. */
 export function poolCommand(parts: PoolCommandParts): string {
+  const { python, nodeWorkers } = parts;
   return text([
     process.execPath,
     program,
     ...flags(parts, String(parts.prefetch), (ms) => String(ms / 1_000)),
+    ...(nodeWorkers === undefined ? [] : [`--node_workers=${nodeWorkers}`]),
+    ...(python === undefined ? [] : [`--python=${python.interpreter}`]),
+    ...(python?.workers === undefined ? [] : [`--python_workers=${python.workers}`]),
+    ...(python?.path ?? []).map((directory) => `--python_path=${resolve(directory)}`),
     ...loaderArguments().map((argument) => `--node-option=${argument}`),
     ...accelerators(parts),
   ]);

@@ -10,13 +10,13 @@ import { availableParallelism, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
 import { type Reaper, startReaper } from '../../base/reaper.ts';
-import { CancelledError, ExecutorFailedError, type TaskError, UnsupportedError } from '../../task/errors.ts';
-import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
+import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
 import { readAnswer } from '../../wire/messages/item.ts';
 import { writeTask } from '../../wire/messages/task.ts';
 import { readNote } from '../../wire/notes.ts';
-import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
+import { writePythonCall } from '../../wire/python/call.ts';
 import {
   createCertificates,
   curveClient,
@@ -27,6 +27,7 @@ import {
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
 import { type PoolCommandParts, poolCommand, poolFlags } from './command.ts';
+import { Contexts } from './contexts.ts';
 import { Functions } from './functions.ts';
 import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
@@ -68,14 +69,14 @@ const mostRestarts = 3;
 /** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
 const cancelAgainMs = 20;
 
-const nodeContext: PickleValue = dict({ runtime: 'node' });
-
 export class HtexExecutor implements Executor, BlockSide {
   readonly label: string;
+  readonly runtimes: readonly Runtime[];
   readonly #options: HtexOptions;
   readonly #makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort;
   readonly #attempts = new Map<number, Attempt>();
   readonly #places = new Map<number, Place>();
+  readonly #contexts = new Contexts();
   #host: ExecutorHost | undefined;
   #functions: Functions | undefined;
   #links: Links | undefined;
@@ -101,6 +102,7 @@ export class HtexExecutor implements Executor, BlockSide {
     this.label = options.label;
     this.#options = options;
     this.#makeBlocks = makeBlocks;
+    this.runtimes = options.runtimes;
   }
 
   get load(): number {
@@ -293,22 +295,27 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   #send(id: number, attempt: Attempt): void {
+    const context = this.#contexts.of(attempt);
+    this.#links?.send(writeTask({ taskId: id, buffer: this.#bufferOf(attempt), context }));
+  }
+
+  #bufferOf(attempt: Attempt): Buffer {
     const { body, files, wrappers, resources } = attempt;
-    const context = resources === undefined ? nodeContext : contextOf(resources);
-    const template = (this.#functions as Functions).templateOf(body);
+    const functions = this.#functions as Functions;
+    if (body.kind === 'python') return writePythonCall(functions.pythonTemplateOf(body), attempt.args);
+    const template = functions.templateOf(body);
     const extra: CallExtra | undefined =
       files === undefined && wrappers.length === 0 && resources === undefined
         ? undefined
         : { files, wrappers, resources };
     const { taskId, tryNumber, timeoutMs, watched } = attempt;
-    const buffer = writeCall(
+    return writeCall(
       template,
       { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true },
       attempt.args,
       extra,
       body.name,
     );
-    this.#links?.send(writeTask({ taskId: id, buffer, context }));
   }
 
   #onAnswer(frame: Uint8Array): void {
@@ -327,7 +334,7 @@ export class HtexExecutor implements Executor, BlockSide {
       if (value.taskId === -1) this.#onAllFailed(value);
       return;
     }
-    const answer = answerOf(value, this.label);
+    const answer = answerOf(value, this.label, attempt.body);
     if (answer instanceof Promise) void answer.then((ready) => this.#answer(value.taskId, attempt, ready));
     else this.#answer(value.taskId, attempt, answer);
   }
@@ -518,19 +525,6 @@ export class HtexExecutor implements Executor, BlockSide {
 function reasonText(reason: unknown): string {
   const said = reason instanceof CancelledError ? (reason.cause ?? '') : reason;
   return said instanceof Error ? said.message : said === undefined ? '' : String(said);
-}
-
-/** `resource_spec` for the interchange, which reads the priority, and for the worker. */
-function contextOf(resources: Readonly<Record<string, unknown>>): PickleValue {
-  const unknown = Object.keys(resources).filter((key) => key !== 'priority');
-  const { priority } = resources;
-  if (unknown.length > 0)
-    throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
-  if (priority === undefined) return nodeContext;
-  if (typeof priority !== 'number' || Number.isNaN(priority))
-    throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
-  const value = Number.isInteger(priority) ? priority : new PyFloat(priority);
-  return dict({ runtime: 'node', resource_spec: dict({ priority: value }) });
 }
 
 /** Addresses of this machine that others may reach it at. */

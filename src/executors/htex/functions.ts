@@ -2,12 +2,14 @@
 // executor's directory, by their hash, before the first call with them, and every worker reads it once.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Body, FunctionSource } from '../../task/ports.ts';
+import type { Body, FunctionSource, PythonFunction } from '../../task/ports.ts';
 import { type CallTemplate, callTemplate } from '../../wire/calls.ts';
+import { type PythonTemplate, pythonTemplate } from '../../wire/python/call.ts';
 
 export class Functions {
   readonly #directory: string;
   readonly #templates = new Map<Body, CallTemplate>();
+  readonly #python = new Map<Body, PythonTemplate>();
 
   constructor(directory: string) {
     this.#directory = join(directory, 'functions');
@@ -41,5 +43,15 @@ export class Functions {
     const kept: CallTemplate = { head: template.head, stored: undefined };
     this.#templates.set(body, kept);
     return kept;
+  }
+
+  /** What all calls of a Python app begin with. */
+  pythonTemplateOf(body: Body): PythonTemplate {
+    let template = this.#python.get(body);
+    if (template === undefined) {
+      template = pythonTemplate(body.source as PythonFunction);
+      this.#python.set(body, template);
+    }
+    return template;
   }
 }

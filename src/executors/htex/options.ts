@@ -2,9 +2,20 @@
 import { isIP } from 'node:net';
 import { type Duration, parseDuration } from '../../base/time.ts';
 import { ConfigError, type ConfigProblem } from '../../task/errors.ts';
+import type { Runtime } from '../../task/ports.ts';
 
 /** A range of ports; the second one is not in it any more. */
 export type PortRange = readonly [from: number, to: number];
+
+/** The Python workers of a node. */
+export interface PythonSettings {
+  /** A command or a path, where the workers run. @default 'python3' */
+  readonly interpreter?: string;
+  /** At most so many on one node. @default as `maxWorkersPerNode` */
+  readonly workers?: number;
+  /** Directories where modules are looked for before all others. @default the working directory */
+  readonly path?: readonly string[];
+}
 
 /** What htex() can be told. `Provider` and `BlockErrorHandler` are those of blocks/. */
 export interface HtexSettings<Label extends string, Provider, BlockErrorHandler> {
@@ -30,6 +41,13 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly memoryPerWorker?: number;
   /** Workers of one node, at most. @default as many as cores, memory and accelerators allow */
   readonly maxWorkersPerNode?: number;
+  /**
+   * Python workers, for Python functions: the interpreter, how many on one node, and directories that modules are looked for in first.
+   * `true` is `python3`, and as many workers as there are of Node. @default none
+   */
+  readonly python?: boolean | string | PythonSettings;
+  /** Node workers of one node, at most; 0 for Python workers alone. @default as `maxWorkersPerNode` */
+  readonly nodeWorkers?: number;
   /** `none`, `block`, `block-reverse`, `alternating`, or `list:0-3:4,5` with an entry for each worker. @default 'none' */
   readonly cpuAffinity?: string;
   /** Names of the accelerators of a node, one for each worker, or how many there are. @default none */
@@ -73,6 +91,13 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly launchCommand?: string;
 }
 
+/** The Python workers, with their defaults. */
+export interface SettledPython {
+  readonly interpreter: string;
+  readonly workers: number | undefined;
+  readonly path: readonly string[];
+}
+
 /** The options, checked and complete. */
 export type Settled<Settings> = Required<
   Omit<
@@ -84,6 +109,8 @@ export type Settled<Settings> = Required<
     | 'workerPort'
     | 'workerLogDirectory'
     | 'interchangeCommand'
+    | 'python'
+    | 'nodeWorkers'
     | DurationKey
     | 'accelerators'
     | 'blocks'
@@ -97,6 +124,9 @@ export type Settled<Settings> = Required<
   readonly workerLogDirectory: string | undefined;
   readonly interchangeCommand: readonly string[] | undefined;
   readonly accelerators: readonly string[];
+  readonly runtimes: readonly Runtime[];
+  readonly python: SettledPython | undefined;
+  readonly nodeWorkers: number | undefined;
   readonly blocks: { readonly init: number; readonly min: number; readonly max: number };
   readonly maxIdleMs: number;
   readonly strategyPeriodMs: number;
@@ -128,6 +158,8 @@ const known: Record<keyof AnySettings, true> = {
   memoryPerWorker: true,
   maxWorkersPerNode: true,
   cpuAffinity: true,
+  python: true,
+  nodeWorkers: true,
   accelerators: true,
   prefetch: true,
   heartbeatPeriod: true,
@@ -225,6 +257,10 @@ export function settleHtex<Provider, Handler>(
   number('coresPerWorker', options.coresPerWorker, 0.001, false);
   number('memoryPerWorker', options.memoryPerWorker, 0.001, false);
   number('maxWorkersPerNode', options.maxWorkersPerNode, 1, true);
+  number('nodeWorkers', options.nodeWorkers, 0, true);
+  const python = settlePython(options.python, problems);
+  if (options.nodeWorkers === 0 && python === undefined)
+    problems.push({ path: 'nodeWorkers', problem: '0 leaves no worker at all; add python: true' });
   number('workerPort', options.workerPort, 1, true, 65_535);
   if (options.prefetch !== 'auto') number('prefetch', options.prefetch, 0, true);
   oneOf('strategy', ['none', 'simple', 'htex-auto-scale']);
@@ -253,6 +289,12 @@ export function settleHtex<Provider, Handler>(
     maxWorkersPerNode: options.maxWorkersPerNode,
     cpuAffinity,
     accelerators: names,
+    python,
+    nodeWorkers: options.nodeWorkers,
+    runtimes: [
+      ...(options.nodeWorkers === 0 ? [] : ['node' as const]),
+      ...(python === undefined ? [] : ['python' as const]),
+    ],
     prefetch: options.prefetch ?? 'auto',
     drainPeriodMs: options.drainPeriod === undefined ? undefined : duration('drainPeriod', 0),
     address: options.address,
@@ -275,4 +317,23 @@ export function settleHtex<Provider, Handler>(
   } as const;
   if (problems.length > 0) throw new ConfigError('htex()', problems);
   return settled;
+}
+
+function settlePython(given: unknown, problems: ConfigProblem[]): SettledPython | undefined {
+  if (given === undefined || given === false) return undefined;
+  const settings = given === true ? {} : typeof given === 'string' ? { interpreter: given } : given;
+  const add = (path: string, problem: string): void => void problems.push({ path, problem });
+  if (typeof settings !== 'object' || settings === null) {
+    add('python', `expected true, an interpreter or { interpreter, workers, path }, not ${String(given)}`);
+    return undefined;
+  }
+  const { interpreter = 'python3', workers, path = [], ...others } = settings as PythonSettings;
+  for (const key of Object.keys(others)) add(`python.${key}`, 'unknown option; there are interpreter, workers, path');
+  if (typeof interpreter !== 'string' || interpreter === '')
+    add('python.interpreter', `expected a command or a path, not ${String(interpreter)}`);
+  if (workers !== undefined && (!Number.isInteger(workers) || workers < 1))
+    add('python.workers', `expected a whole number from 1 up, not ${String(workers)}`);
+  if (!Array.isArray(path) || path.some((one) => typeof one !== 'string'))
+    add('python.path', `expected a list of directories, not ${String(path)}`);
+  return { interpreter, workers, path };
 }

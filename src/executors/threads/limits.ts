@@ -3,7 +3,7 @@
 import type { Attempt } from '../../task/ports.ts';
 
 /** How much longer than its timeout a body may run before it is ended from outside, in milliseconds. */
-const slackMs = { function: 5, bash: 7_000, join: 5 } as const;
+const slackMs = { function: 5, bash: 7_000, join: 5, python: 5 } as const;
 
 /** What is known of a job that runs. */
 export interface RunningJob {

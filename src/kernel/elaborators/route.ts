@@ -7,14 +7,13 @@ import type { Kernel } from '../kernel.ts';
 import { type Elaborator, go } from '../path.ts';
 
 export function route(kernel: Kernel): Elaborator {
-  const allowedFor = new WeakMap<readonly string[], readonly Executor[]>();
+  const allowedFor = new WeakMap<AppRecord, readonly Executor[]>();
 
   const allowed = (app: AppRecord): readonly Executor[] => {
-    if (app.executors === undefined) return kernel.executors;
-    let found = allowedFor.get(app.executors);
+    let found = allowedFor.get(app);
     if (found === undefined) {
-      found = kernel.executors.filter((executor) => app.executors?.includes(executor.label));
-      allowedFor.set(app.executors, found);
+      found = kernel.executorsFor(app);
+      allowedFor.set(app, found);
     }
     return found;
   };

@@ -2,8 +2,11 @@
 import { existsSync } from 'node:fs';
 import { FileNotFoundError } from '../../task/errors.ts';
 import { fail } from '../../task/outcome.ts';
-import type { FunctionSource } from '../../task/ports.ts';
+import type { Body, FunctionSource } from '../../task/ports.ts';
 import { type Elaborator, go } from '../path.ts';
+
+/** Join apps run here, and Python functions where there is no TypeScript. */
+const takesWrappers: ReadonlySet<Body['kind']> = new Set(['function', 'bash']);
 
 /** @param wrappers functions around every body, outermost first; each gets `next` and the facts of the task, and returns what `next()` gave */
 export function wrap(wrappers: readonly FunctionSource[]): () => Elaborator {
@@ -13,7 +16,7 @@ export function wrap(wrappers: readonly FunctionSource[]): () => Elaborator {
       for (const path of task.notes?.inputs ?? []) {
         if (!existsSync(path)) return { do: 'answer', outcome: fail(new FileNotFoundError(path, 'An argument')) };
       }
-      if (wrappers.length > 0 && task.record.body.kind !== 'join') task.wrappers = wrappers;
+      if (wrappers.length > 0 && takesWrappers.has(task.record.body.kind)) task.wrappers = wrappers;
       return go;
     },
   });

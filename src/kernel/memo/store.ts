@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import type { Waitable } from '../../task/cell.ts';
 import { CheckpointError, MemoKeyError } from '../../task/errors.ts';
 import { type Outcome, succeed } from '../../task/outcome.ts';
-import type { ExecutorHost, FunctionSource } from '../../task/ports.ts';
+import type { ExecutorHost, FunctionSource, PythonFunction } from '../../task/ports.ts';
 import { Signal } from '../signal.ts';
 import type { Task } from '../task.ts';
 import type { CheckpointWriter } from './checkpoint.ts';
@@ -27,7 +27,7 @@ export interface MemoStoreParts {
   readonly index: Checkpoints | undefined;
   readonly codec: ValueCodec;
   /** What identifies a function beside its name. */
-  readonly identityOf: (source: FunctionSource) => FunctionIdentity['source'];
+  readonly identityOf: (source: FunctionSource | PythonFunction) => FunctionIdentity['source'];
   readonly log: ExecutorHost['log'];
 }
 

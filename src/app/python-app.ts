@@ -1,0 +1,94 @@
+// pythonApp(): a Python function as an app, named in a module or given as text. It runs on executors with Python workers.
+import { AppDefinitionError } from '../task/errors.ts';
+import type { Future } from '../task/future.ts';
+import { TaskFuture } from '../task/future.ts';
+import type { Keywords } from '../task/keywords.ts';
+import type { Body, PythonFunction } from '../task/ports.ts';
+import { makeApp } from './app.ts';
+import { submit } from './call.ts';
+import { readPythonText } from './python-text.ts';
+import type { AppOptions, ArgsOf, ParametersOf } from './types.ts';
+
+/** A Python function of which no type was told. */
+export type AnyPythonFunction = (...args: unknown[]) => unknown;
+
+/** A Python function as an app: calling it submits a task and gives a future at once. */
+export interface PythonApp<Args extends readonly unknown[], Value> {
+  (...args: ArgsOf<Args>): Future<Value>;
+  /** With arguments by name at the end. */
+  (...args: [...Beginnings<ArgsOf<Args>>, Keywords]): Future<Value>;
+  /** How the app is called in logs and errors. */
+  readonly appName: string;
+  /** How its function is sent: `Python, signals.fft:spectrum` or `Python by value, 212 bytes`. */
+  readonly sent: string;
+  /** The same app with other options. */
+  with(options: AppOptions<Args>): PythonApp<Args, Value>;
+  /** One task for each element, as the first argument; all are submitted at once. */
+  map(elements: Iterable<unknown>, ...rest: readonly unknown[]): Future<Value>[];
+}
+
+/** A list of arguments, and every shorter one that it begins with. */
+type Beginnings<Args extends readonly unknown[]> = Args extends readonly []
+  ? []
+  : Args extends readonly [...infer Before, unknown]
+    ? Args | Beginnings<Before>
+    : Args;
+
+/** The app of a Python function with this type. */
+export type PythonAppOf<Run> = PythonApp<
+  ParametersOf<Run>,
+  Run extends (...args: never[]) => infer Value ? Awaited<Value> : never
+>;
+
+/** Options of {@link pythonApp}.source. */
+export interface PythonSourceOptions<Args extends readonly unknown[] = readonly unknown[]> extends AppOptions<Args> {
+  /** Which function of the text is the app. @default the one that there is */
+  readonly function?: string;
+}
+
+/** What {@link pythonApp} is. */
+export interface PythonAppMaker {
+  /** A function of a module that workers can import, as `module:function`. */
+  <Run = AnyPythonFunction>(reference: string, options?: AppOptions<ParametersOf<Run>>): PythonAppOf<Run>;
+  /** A function given as text, with all that it needs: imports, other functions. Indentation that all lines share is removed. */
+  source<Run = AnyPythonFunction>(text: string, options?: PythonSourceOptions<ParametersOf<Run>>): PythonAppOf<Run>;
+}
+
+/**
+ * Makes an app of a Python function. Its type is told, as Python does not say it; without one, arguments and value are unknown.
+ * Arguments by name stand in `keywords({ … })` at the end. It needs an executor with Python workers: `htex({ python: true })`, or,
+ * without executors in the configuration, one that starts with the first call.
+ *
+ * @throws AppDefinitionError for a reference or a text that cannot be one
+ * @example
+ * const spectrum = pythonApp<(samples: number[], rate: number) => { peak: number; power: number[] }>('signals.fft:spectrum');
+ * const half = pythonApp.source<(x: number) => number>(`
+ *   def half(x):
+ *       return x / 2
+ * `);
+ */
+export const pythonApp: PythonAppMaker = Object.assign(
+  <Run>(reference: string, options: AppOptions<ParametersOf<Run>> = {}) => make<Run>(readReference(reference), options),
+  {
+    source<Run>(text: string, options: PythonSourceOptions<ParametersOf<Run>> = {}) {
+      const { function: wanted, ...rest } = options;
+      return make<Run>({ by: 'python', module: undefined, ...readPythonText(text, wanted) }, rest);
+    },
+  },
+);
+
+function make<Run>(source: PythonFunction, options: AppOptions<never[]>): PythonAppOf<Run> {
+  const name = source.name.slice(source.name.lastIndexOf('.') + 1);
+  const body: Body = { kind: 'python', name: options.name ?? name, source, local: undefined };
+  return makeApp<PythonAppOf<Run>>(body, options, (record, args) => new TaskFuture(submit(record, args).task));
+}
+
+function readReference(reference: unknown): PythonFunction {
+  const match = typeof reference === 'string' ? /^([^\W\d][\w.]*):([^\W\d][\w.]*)$/u.exec(reference) : null;
+  if (match !== null) return { by: 'python', module: match[1], name: match[2] as string, code: undefined };
+  const given = typeof reference === 'string' ? `'${reference}'` : String(reference);
+  const hint = /\bdef\s/.test(given)
+    ? 'For a function given as text write pythonApp.source(`…`).'
+    : "Write it as in pythonApp('signals.fft:spectrum').";
+  throw new AppDefinitionError(`pythonApp() needs the name of a function as module:function, not ${given}. ${hint}`);
+}

@@ -1,0 +1,49 @@
+// The `context` of tasks: what interchange and pool are told of a task beside its buffer. Most tasks of a run share a few.
+import { UnsupportedError } from '../../task/errors.ts';
+import type { Attempt, Runtime } from '../../task/ports.ts';
+import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
+import { writePythonFacts } from '../../wire/python/facts.ts';
+
+const most = 100;
+
+export class Contexts {
+  readonly #made = new Map<string, PickleValue>();
+
+  /**
+   * The context of a try; the same object for tries that need the same.
+   *
+   * @throws UnsupportedError for resources that htex() does not know
+   */
+  of({ body, resources, timeoutMs, watched }: Attempt): PickleValue {
+    const runtime: Runtime = body.kind === 'python' ? 'python' : 'node';
+    const priority = resources === undefined ? undefined : priorityOf(resources);
+    // A Node function has the rest in its buffer.
+    const key = runtime === 'node' ? `${priority}` : `python ${priority} ${timeoutMs} ${watched}`;
+    let context = this.#made.get(key);
+    if (context === undefined) {
+      context = dict({
+        runtime,
+        ...(priority === undefined ? {} : { resource_spec: dict({ priority: asPython(priority) }) }),
+        ...(runtime === 'node' ? {} : writePythonFacts({ timeoutMs, isTold: watched, wantsOutput: true })),
+      });
+      if (this.#made.size >= most) this.#made.clear();
+      this.#made.set(key, context);
+    }
+    return context;
+  }
+}
+
+function priorityOf(resources: Readonly<Record<string, unknown>>): number | undefined {
+  const unknown = Object.keys(resources).filter((key) => key !== 'priority');
+  const { priority } = resources;
+  if (unknown.length > 0)
+    throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
+  if (priority === undefined) return undefined;
+  if (typeof priority !== 'number' || Number.isNaN(priority))
+    throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
+  return priority;
+}
+
+function asPython(priority: number): PickleValue {
+  return Number.isInteger(priority) ? priority : new PyFloat(priority);
+}
