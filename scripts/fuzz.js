@@ -3,6 +3,7 @@
 //   npm run fuzz -- --minutes 10 [--seed N]
 // Ends with status 1 at the first fault, and prints the seed that repeats it.
 import { parseArgs } from 'node:util';
+import './typescript.js';
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } },

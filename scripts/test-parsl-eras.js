@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import './typescript.js';
 
 const { eraReleases, interchangeOnPath, ParslRun, parslEnvironment } = await import('../test/support/parsl.ts');
 const { values } = parseArgs({

@@ -9,6 +9,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import './typescript.js';
 
 const { values } = parseArgs({
   options: { baseline: { type: 'boolean', default: false }, only: { type: 'string' }, keep: { type: 'boolean' } },
