@@ -44,11 +44,13 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
       hold(state, command.manager, effects);
       return { name: 'nothing' };
     case 'cancel':
+      state.isChervilSubmitter = true;
       return {
         name: 'cancelled',
         answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)),
       };
     case 'status':
+      state.isChervilSubmitter = true;
       return { name: 'status', report: statusReport(state, now) };
     case 'unknown':
       log(state, effects, 'error', `Unknown command ${command.shown}`);

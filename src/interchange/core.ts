@@ -110,6 +110,8 @@ function onTask(
   effects: InterchangeEffect[],
 ): void {
   const { counters, bytes } = state;
+  // Parsl's submitters cannot put this key into a task.
+  if (runtime !== undefined) state.isChervilSubmitter = true;
   if (state.tasks.has(taskId)) {
     // Two answers to one id end Parsl's result thread, so the second task cannot be served.
     counters.duplicates++;
@@ -180,8 +182,9 @@ function onResults(
       }
       case 'note': {
         const task = state.tasks.get(item.taskId);
-        // A note that comes after its task's answer has nobody to hear it.
-        if (task?.manager === manager) frames.push(item.frame);
+        // A note that comes after its task's answer has nobody to hear it, and an item of a type that Parsl's submitter
+        // does not know would end its result thread.
+        if (task?.manager === manager && state.isChervilSubmitter) frames.push(item.frame);
         break;
       }
       case 'monitoring':

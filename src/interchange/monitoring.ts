@@ -9,8 +9,9 @@ import {
   readCertificates,
 } from '../wire/zmtp/socket.ts';
 
-/** Monitoring messages that may wait for a connection; then the newest are dropped and counted. */
+/** Monitoring messages that may wait: for a connection, and for a receiver that is slow. Then the newest are dropped. */
 const mostWaiting = 10_000;
+const mostUnread = 100_000;
 
 export class MonitoringLink {
   readonly #endpoint: string;
@@ -33,9 +34,17 @@ export class MonitoringLink {
   }
 
   send(frame: Uint8Array): void {
-    if (this.#waiting === undefined) this.#socket?.send([frame]);
-    else if (this.#waiting.length < mostWaiting) this.#waiting.push(frame);
-    else if (this.#dropped++ === 0) this.#note('warning', 'Monitoring is not reachable; its messages are dropped');
+    if (this.#waiting === undefined) {
+      if (this.#socket?.send([frame]) === false) this.#drop('does not keep up');
+    } else if (this.#waiting.length < mostWaiting) this.#waiting.push(frame);
+    else this.#drop('is not reachable');
+  }
+
+  /** Told at the 1st, 10th, 100th, ... */
+  #drop(why: string): void {
+    this.#dropped++;
+    if (!/^10*$/.test(String(this.#dropped)) || this.#isClosed) return;
+    this.#note('warning', `Monitoring ${why}; ${this.#dropped} of its messages dropped so far`);
   }
 
   async #open(isEncrypted: boolean): Promise<void> {
@@ -48,7 +57,7 @@ export class MonitoringLink {
     const socket = createSocket({
       type: 'dealer',
       mechanism,
-      highWaterMark: 0,
+      highWaterMark: mostUnread,
       onPeerJoined: () => {
         const waiting = this.#waiting ?? [];
         this.#waiting = undefined;

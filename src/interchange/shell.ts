@@ -6,6 +6,7 @@
 //              REP commands ----+           |
 //                                           +---- DEALER monitoring
 
+import { networkInterfaces } from 'node:os';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
 import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
@@ -183,8 +184,7 @@ export class Interchange implements AsyncDisposable {
    * before, and polling its process id would cost time for ever.
    */
   #submitWatch(): object {
-    const isNear = /^(127\.|::1$|localhost$)/.test(this.#config.clientAddress);
-    if (!isNear || this.#options.endsWithSubmitter === false) return {};
+    if (!isOfThisMachine(this.#config.clientAddress) || this.#options.endsWithSubmitter === false) return {};
     return {
       onPeerJoined: (peer: unknown) => {
         this.#hasMetSubmitter = true;
@@ -307,7 +307,9 @@ export class Interchange implements AsyncDisposable {
         this.#results.send([writeFailure(effect.taskId, failureOf(effect.failure))]);
         return;
       case 'reply':
-        this.#pools.send(effect.peer, writeInterchangeWord({ type: effect.what }, effect.style));
+        if (!this.#isDeaf(effect.peer) || effect.what === 'drained') {
+          this.#pools.send(effect.peer, writeInterchangeWord({ type: effect.what }, effect.style));
+        }
         return;
       case 'explain refusal':
         this.#pools.send(effect.peer, writeInterchangeWord({ type: 'refusal', reason: effect.reason }, 'one-port'));
@@ -321,7 +323,7 @@ export class Interchange implements AsyncDisposable {
         this.#commands.send([writeReply(effect.reply, this.#ports)]);
         return;
       case 'show status':
-        this.#pools.send(effect.peer, [encode(statusDict(effect.report))]);
+        if (!this.#isDeaf(effect.peer)) this.#pools.send(effect.peer, [encode(statusDict(effect.report))]);
         return;
       case 'relay monitoring':
         this.#monitoring?.send(effect.frame);
@@ -346,6 +348,11 @@ export class Interchange implements AsyncDisposable {
       default:
         effect satisfies never;
     }
+  }
+
+  /** Whether somebody asks and asks and reads no answer: more answers would only fill the memory. */
+  #isDeaf(peer: string): boolean {
+    return this.#pools.queued(peer) >= mostUnread;
   }
 
   /** What this manager's pool looks for in a task that the submitter did not put there. */
@@ -398,6 +405,13 @@ export class Interchange implements AsyncDisposable {
 }
 
 const empty = new Uint8Array(0);
+const mostUnread = 1_000;
+
+/** A loopback address, or one that a network interface of this machine has. */
+function isOfThisMachine(address: string): boolean {
+  if (/^(::ffff:)?127\.|^::1$|^localhost$/.test(address)) return true;
+  return Object.values(networkInterfaces()).some((list) => list?.some((each) => each.address === address));
+}
 
 /** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */
 function now(): number {

@@ -25,6 +25,8 @@ export interface InterchangeState {
   readonly reference: VersionReference;
   /** The eras the submitter may be of, as far as it has shown. */
   submitEras: readonly Era[];
+  /** Whether the submitter has shown that it is Chervil's: only then does it get what Parsl's does not know. */
+  isChervilSubmitter: boolean;
   /** Managers turned away, the latest last, at most {@link mostRefusals}. */
   readonly refusals: Map<string, { reason: string; times: number }>;
   readonly counters: { -readonly [Name in keyof Counters]: number };
@@ -54,6 +56,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     blocks: [],
     reference: firstReference(settings.versions),
     submitEras: settings.submitEras ?? allEras,
+    isChervilSubmitter: false,
     refusals: new Map(),
     counters: {
       received: 0,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
-import { Bench, registration, seeded, sure, tell } from './builders.ts';
+import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
@@ -113,6 +113,18 @@ describe('results', () => {
       { kind: 'outcome', taskId: 2, frame: new TextEncoder().encode('two') },
     ] as const;
     assert.deepEqual(bench.tell({ type: 'results', peer: 'm', items }), ['1 fails: unreadable result', 'forward two']);
+  });
+
+  it('come with notes only if the submitter has shown that it is Chervil', () => {
+    const note = { kind: 'note', taskId: 1, frame: new TextEncoder().encode('note') } as const;
+    const python = new Bench();
+    python.take(python.register('m'), python.task(1));
+    assert.deepEqual(python.tell({ type: 'results', peer: 'm', items: [note, outcome(1)] }), ['forward result 1']);
+    const chervil = new Bench();
+    chervil.take(chervil.register('m'), chervil.task(1, { runtime: 'python' }));
+    assert.deepEqual(chervil.tell({ type: 'results', peer: 'm', items: [note, outcome(1)] }), [
+      'forward note, result 1',
+    ]);
   });
 
   it('with monitoring are relayed only if somebody listens', () => {

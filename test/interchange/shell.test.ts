@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { askStatus } from '#src/interchange/show-status.js';
@@ -68,6 +69,37 @@ describe('the interchange process', () => {
     const read = readInterchangeMessage(await pool.inbox.next('the last word'));
     sure(read.ok);
     assert.equal(read.value.type, 'drained');
+  });
+
+  it('ends with its submitter too when that has another address of this machine', async (t) => {
+    const address = Object.values(networkInterfaces())
+      .flatMap((list) => list ?? [])
+      .find((each) => each.family === 'IPv4' && !each.internal)?.address;
+    if (address === undefined) {
+      t.skip('this machine has only loopback addresses');
+      return;
+    }
+    let onJoined = (): void => {};
+    const joined = new Promise<void>((resolve) => {
+      onJoined = resolve;
+    });
+    const submitter = createSocket({ type: 'dealer', lingerMs: 0, onPeerJoined: () => onJoined() });
+    const at = Number((await submitter.bind(`tcp://${address}:*`)).split(':').pop());
+    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'inherit'] });
+    children.push(child);
+    const exited = new Promise((resolve) => child.on('exit', resolve));
+    child.stdin.end(
+      JSON.stringify({
+        client_address: address,
+        interchange_address: '127.0.0.1',
+        client_ports: [at, at, at],
+        logdir: directory,
+        log_config: 'NoopLogging',
+      }),
+    );
+    await joined;
+    await submitter.close({ lingerMs: 0 });
+    assert.equal(await exited, 0);
   });
 
   it('ends when its standard input is closed later than its configuration came', async () => {
@@ -153,6 +185,46 @@ describe('the interchange process', () => {
     const report = await askStatus(`tcp://127.0.0.1:${at}`);
     const { received, queued, leased, answered } = report.counters;
     assert.equal(received, queued + leased + answered);
+  });
+
+  it('does not keep answers for who asks without end and never reads', async () => {
+    await using submitter = await Submitter.start({ log_config: 'NoopLogging' });
+    const at = await port(submitter);
+    const probe = writeManagerMessage({ type: 'connection_probe' });
+    const request = writeManagerMessage({ type: 'chervil_status' });
+    let answers = 0;
+    let onProbe = (): void => {};
+    const nextProbe = (): Promise<void> =>
+      new Promise((resolve) => {
+        onProbe = resolve;
+      });
+    const deaf = createSocket({
+      type: 'dealer',
+      highWaterMark: 0,
+      lingerMs: 0,
+      onMessage: ([frame]) => {
+        if (frame?.length === 0) onProbe();
+        else if (++answers % 100 === 0) deaf.send([probe]);
+      },
+    });
+    const isThere = nextProbe();
+    deaf.connect(`tcp://127.0.0.1:${at}`);
+    deaf.send([probe]);
+    await isThere;
+    deaf.pause();
+    const many = 100_000;
+    for (let sent = 0; sent < many || deaf.queued > 0; sent += 1_000) {
+      for (let part = 0; part < 1_000 && sent < many; part++) deaf.send([request]);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // A socket takes messages of its peers in turn: what was sent before this was read before this is answered, or soon.
+    await askStatus(`tcp://127.0.0.1:${at}`);
+    const isOver = nextProbe();
+    deaf.resume();
+    deaf.send([probe]);
+    await isOver;
+    await deaf.close({ lingerMs: 0 });
+    sure(answers < many / 2, `${answers} answers to ${many} requests were kept`);
   });
 
   it('serves pools of the oldest era on two ports, in their style', async () => {

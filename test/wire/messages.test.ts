@@ -27,7 +27,7 @@ import {
   writeTask,
   writeTaskBatch,
 } from '#src/wire/messages.js';
-import { decode, encode, field, type PickleValue, PyGlobal, PyObject, PyTuple } from '#src/wire/pickle.js';
+import { decode, encode, field, type PickleValue, PyByteArray, PyGlobal, PyObject, PyTuple } from '#src/wire/pickle.js';
 import { registration, seeded, sure, withSeed } from '../interchange/builders.ts';
 import { captured, malformed, releases } from './vectors.ts';
 
@@ -329,6 +329,36 @@ describe('items', () => {
   it('without result and exception keep the id they are about', () => {
     const item = readItem(encode(dictOf({ type: 'result', task_id: 7 })));
     sure(item.kind === 'unreadable' && item.taskId === 7);
+  });
+
+  it("that would end the result thread of Parsl's submitter are unreadable", () => {
+    const packed = Buffer.from('02\nN.');
+    const good = [
+      { type: 'result', task_id: 7, result: packed },
+      { type: 'result', task_id: 7, exception: packed },
+      { type: 'result', task_id: 7, result: packed, exception: 'said twice' },
+      { type: 'result', task_id: 7, result: Buffer.from('some.module Serializer\nx') },
+    ];
+    const bad = [
+      { type: 'result', task_id: 7, result: 'text' },
+      { type: 'result', task_id: 7, result: 'text', exception: packed },
+      { type: 'result', task_id: 7, exception: packed, result: null },
+      { type: 'result', task_id: 7, result: new PyByteArray(packed) },
+      { type: 'result', task_id: 7, result: Buffer.from('no line feed') },
+      { type: 'result', task_id: 7, result: new Uint8Array(0) },
+      { type: 'result', task_id: 7, result: Buffer.from('\nx') },
+      { type: 'result', task_id: 7, result: Buffer.from(`${'x'.repeat(1_000)}\nx`) },
+      { type: 'result', task_id: 7, exception: 5 },
+    ];
+    for (const fields of good) assert.equal(readItem(encode(dictOf(fields))).kind, 'outcome');
+    for (const fields of bad) {
+      const item = readItem(encode(dictOf(fields)));
+      sure(item.kind === 'unreadable' && item.taskId === 7, JSON.stringify(fields));
+    }
+    // Of two equal keys the last one counts; a pickle may have them.
+    const twice = Buffer.concat([encode(dictOf(good[0] as Record<string, PickleValue>)).subarray(0, -1)]);
+    const last = Buffer.concat([twice, Buffer.from('8c06726573756c744e732e', 'hex')]);
+    assert.equal(readItem(last).kind, 'unreadable');
   });
 });
 

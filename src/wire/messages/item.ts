@@ -45,7 +45,9 @@ export function readItem(frame: Uint8Array): Item {
   const isUsual = skim.read(frame);
   let type: 'result' | 'monitoring' | 'heartbeat' | 'note' | undefined;
   let taskId: number | undefined;
-  let hasOutcome = false;
+  // Parsl's submitter reads `result` before `exception`, and the last of two equal keys.
+  let resultAt = -1;
+  let exceptionAt = -1;
   let payloadAt = -1;
   for (let entry = 0; entry < skim.count; entry++) {
     if (skim.keyIs(entry, texts.type)) {
@@ -56,18 +58,35 @@ export function readItem(frame: Uint8Array): Item {
     } else if (skim.keyIs(entry, texts.taskId)) {
       const what = skim.valueKind(entry);
       taskId = what === kind.int || what === kind.float ? wholeNumber(skim.valueNumber(entry)) : undefined;
-    } else if (skim.keyIs(entry, texts.exception) || skim.keyIs(entry, texts.result)) {
-      hasOutcome = skim.valueKind(entry) === kind.bytes || hasOutcome;
-    } else if (skim.keyIs(entry, texts.payload)) payloadAt = entry;
+    } else if (skim.keyIs(entry, texts.result)) resultAt = entry;
+    else if (skim.keyIs(entry, texts.exception)) exceptionAt = entry;
+    else if (skim.keyIs(entry, texts.payload)) payloadAt = entry;
   }
-  if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && hasOutcome)
-    return { kind: 'outcome', taskId, frame };
+  const outcomeAt = resultAt >= 0 ? resultAt : exceptionAt;
+  if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && outcomeAt >= 0) {
+    if (skim.valueKind(outcomeAt) === kind.bytes && isPacked(skim.valueBytes(outcomeAt)))
+      return { kind: 'outcome', taskId, frame };
+  }
   if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
   }
   if (isUsual && type === 'heartbeat') return { kind: 'heartbeat' };
   if (isUsual && type === 'note' && taskId !== undefined) return { kind: 'note', taskId, frame };
   return readUnusual(frame, type === 'monitoring', taskId);
+}
+
+/** Longer names of serializers than this are none. */
+const longestSerializer = 256;
+const lineFeed = 0x0a;
+
+/**
+ * Whether bytes begin as a packed value does: a serializer's name, a line feed. Without one Parsl's submitter ends its
+ * result thread, and with it every task of the run. What stands behind is nobody's business here.
+ */
+function isPacked(bytes: Uint8Array): boolean {
+  if (bytes[2] === lineFeed) return true;
+  const at = bytes.indexOf(lineFeed);
+  return at > 0 && at <= longestSerializer;
 }
 
 function wholeNumber(value: number): number | undefined {
@@ -104,8 +123,12 @@ function readUnusual(frame: Uint8Array, isMonitoring: boolean, seenId: number | 
   }
   if (type !== 'result') return { kind: 'unreadable', taskId, reason: 'its type is neither result nor monitoring' };
   if (taskId === undefined) return { kind: 'unreadable', taskId, reason: 'its task_id is no whole number' };
-  if (!(value.get('result') instanceof Uint8Array) && !(value.get('exception') instanceof Uint8Array)) {
-    return { kind: 'unreadable', taskId, reason: 'it has neither result nor exception' };
+  const key = value.has('result') ? 'result' : 'exception';
+  const packed = value.get(key);
+  if (packed === undefined) return { kind: 'unreadable', taskId, reason: 'it has neither result nor exception' };
+  // A bytearray is no bytes for Parsl's submitter either.
+  if (!(packed instanceof Uint8Array) || !isPacked(packed)) {
+    return { kind: 'unreadable', taskId, reason: `its ${key} is no packed value` };
   }
   return { kind: 'outcome', taskId, frame };
 }
