@@ -103,8 +103,7 @@ function pytest(chosen, config, report) {
     ...['-m', 'pytest', ...chosen, '--config', config, '--rootdir', tests],
     ...['-p', 'no:cacheprovider', '-q', '--timeout=180', `--junit-xml=${report}`, '-o', 'junit_family=xunit1'],
     // The last one draws plots, with libraries that nothing else here needs.
-    ...['--ignore', join(tests, 'test_monitoring', 'test_viz_colouring.py')],
-    ...['-k', 'not cleannet', '-m', 'not workqueue and not taskvine and not globus_compute'],
+    ...['-k', 'not cleannet and not test_viz_colouring', '-m', 'not workqueue and not taskvine and not globus_compute'],
   ]);
 }
 

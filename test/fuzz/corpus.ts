@@ -1,5 +1,7 @@
 // Good and bad frames to damage, by the socket they belong to: what real Parsl said, what kills real Parsl, and what our
 // own writers make.
+
+import { writeNoteItem } from '#src/wire/messages/item.js';
 import {
   resultHeader,
   writeCommand,
@@ -14,6 +16,7 @@ import {
   writeTask,
   writeTaskBatch,
 } from '#src/wire/messages.js';
+import { writeNote } from '#src/wire/notes.js';
 import { encode } from '#src/wire/pickle.js';
 import { encodeCommand, encodeMetadata } from '#src/wire/zmtp/commands.js';
 import { encodeFrame } from '#src/wire/zmtp/frames.js';
@@ -84,7 +87,16 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     add('tasks', [writeTask({ taskId: 77, buffer: Buffer.alloc(60, 7), context: new Map() }, envelope)]);
   }
   add('tasks', [writeTask({ taskId: 78, buffer: bytes, context: spec })]);
-  for (const name of ['worker binds', 'worker ports', 'connected blocks', 'managers', 'managers packages'] as const) {
+  for (const name of [
+    'worker binds',
+    'worker ports',
+    'outstanding',
+    'workers',
+    'connected blocks',
+    'managers',
+    'managers packages',
+    'status',
+  ] as const) {
     add('commands', [writeCommand({ name })]);
   }
   add('commands', [writeCommand({ name: 'hold manager', manager: 'pool-1' })]);
@@ -99,8 +111,12 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     add('results', [outcome], outcomes);
   }
   add('pools', [resultHeader(), writeMonitoringItem('payload')], [writeMonitoringItem(new Map([['a', 1]]))]);
+  const note = writeNoteItem({ taskId: 5, bytes: writeNote({ what: 'output', stream: 'stdout', text: 'so far' }) });
+  add('pools', [resultHeader(), note], [note], [resultHeader(), note, ...outcomes]);
+  add('results', [note], [note, ...outcomes]);
+  add('tasks', [writeTask({ taskId: 79, buffer: bytes, context: new Map([['runtime', 'node']]) })]);
   const extended = registration({
-    extensions: ['cancel', 'refusal', 'batch'],
+    extensions: ['cancel', 'refusal', 'batch', 'welcome', 'capacity'],
     runtimes: ['node', 'python'],
     drainTime: 1.9e9,
   });
@@ -109,6 +125,7 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     { type: 'heartbeat' },
     { type: 'drain' },
     { type: 'chervil_status' },
+    { type: 'chervil_capacity', capacity: 7 },
     { type: 'registration', registration: registration() },
     { type: 'registration', registration: extended },
   ] as const) {
@@ -120,6 +137,7 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     { type: 'heartbeat' },
     { type: 'drained' },
     { type: 'refusal', reason: 'no' },
+    { type: 'welcome' },
     { type: 'cancel', taskIds: [4] },
   ] as const) {
     add('work', writeInterchangeWord(word, 'one-port'), writeInterchangeWord(word, 'two-port'));

@@ -8,10 +8,10 @@ import {
   type Envelope,
   envelopeOf,
   eraOfRelease,
+  readAnswer,
   readCommand,
   readInterchangeMessage,
   readManagerMessage,
-  readOutcome,
   readStatus,
   readTask,
   readTaskBatch,
@@ -230,9 +230,10 @@ export class FrameInterchange {
 
   /** Parsl's submitter ends on a second answer to one id and on answers it cannot read. */
   #answer(frame: Uint8Array): void {
-    const outcome = readOutcome(frame);
-    assert.ok(outcome.ok, `an answer that no submitter can read: ${outcome.ok ? '' : outcome.error}`);
-    const { taskId } = outcome.value;
+    const answer = readAnswer(frame);
+    assert.ok(answer.ok, `an answer that no submitter can read: ${answer.ok ? '' : answer.error}`);
+    const { type, taskId } = answer.value;
+    if (type === 'note') return;
     assert.ok(!this.#answered.has(taskId), `task ${taskId} is answered twice`);
     this.#answered.add(taskId);
   }

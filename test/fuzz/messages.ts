@@ -2,6 +2,7 @@
 // scripts/fuzz.js call it; a failure carries the seed and the frame.
 import assert from 'node:assert/strict';
 import {
+  readAnswer,
   readConfig,
   readConfigJson,
   readInterchangeMessage,
@@ -11,6 +12,7 @@ import {
   readStatus,
   readTaskBatch,
 } from '#src/wire/messages.js';
+import { readNote } from '#src/wire/notes.js';
 import { Handshake } from '#src/wire/zmtp/handshake.js';
 import { defaultLimits } from '#src/wire/zmtp/limits.js';
 import { curveServer, type Mechanism, nullMechanism } from '#src/wire/zmtp/socket.js';
@@ -127,7 +129,11 @@ function deliver(
       }
       return;
     case 'results':
-      for (const frame of frames) readOutcome(frame);
+      for (const frame of frames) {
+        readOutcome(frame);
+        const answer = readAnswer(frame);
+        if (answer.ok && answer.value.type === 'note') readNote(answer.value.bytes);
+      }
       return;
     case 'replies':
       for (const frame of frames) {

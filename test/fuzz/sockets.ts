@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { askStatus } from '#src/interchange/show-status.js';
-import { readOutcome, writeTask } from '#src/wire/messages.js';
+import { readAnswer, writeTask } from '#src/wire/messages.js';
 import { FakePool, InterchangeRun } from '../support/interchange-run.ts';
 import { randomIntegers } from '../support/random.ts';
 import { corpus } from './corpus.ts';
@@ -38,9 +38,11 @@ export async function fuzzSockets(options: { seed: number; frames?: number; ms?:
     heartbeatThreshold: 5,
     onResults: (frames) => {
       for (const frame of frames) {
-        const outcome = readOutcome(frame);
-        assert.ok(outcome.ok, 'an answer that no submitter can read');
-        const { taskId, isException } = outcome.value;
+        const answer = readAnswer(frame);
+        assert.ok(answer.ok, 'an answer that no submitter can read');
+        // Some task of the corpus names a runtime, which makes this a Chervil submitter.
+        if (answer.value.type === 'note') continue;
+        const { taskId, isException } = answer.value;
         if (taskId < firstGood) continue;
         assert.ok(!answered.has(taskId), `good task ${taskId} is answered twice`);
         answered.add(taskId);

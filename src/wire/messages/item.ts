@@ -71,7 +71,12 @@ export function readItem(frame: Uint8Array): Item {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
   }
   if (isUsual && type === 'heartbeat') return { kind: 'heartbeat' };
-  if (isUsual && type === 'note' && taskId !== undefined) return { kind: 'note', taskId, frame };
+  if (type === 'note') {
+    const isWhole = isUsual && !skim.hasObjects && payloadAt >= 0 && skim.valueKind(payloadAt) === kind.bytes;
+    if (isWhole && taskId !== undefined) return { kind: 'note', taskId, frame };
+    // The task itself goes on.
+    return { kind: 'unreadable', taskId: undefined, reason: 'a note that is none' };
+  }
   return readUnusual(frame, type === 'monitoring', taskId);
 }
 
