@@ -2,6 +2,7 @@
 // capacity; how long a task waits for its way with a million queued, and what those cost; idle managers; a whole Python
 // program. Prints the table of docs/use-with-python-parsl.md.
 //   node --import tsx bench/interchange.ts [--quick] [--only cpu,queue,managers,program]
+import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { writeCommand, writeTask } from '#src/wire/messages.js';
 import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
 import { interchangeCommand, newestRelease, ParslRun, parslEnvironment } from '../test/support/parsl.ts';
+import { where } from './measure.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
 const scale = values.quick ? 0.1 : 1;
@@ -28,8 +30,15 @@ const both = [
 const context = new Map();
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+const spread = (numbers: readonly number[]): string =>
+  `${Math.min(...numbers).toFixed(1)} to ${Math.max(...numbers).toFixed(1)}`;
+/** The load average says how far the rates and delays of this line can be believed; CPU time is steadier. */
 const say = (what: string, which: string, text: string): void =>
-  console.log(`| ${what.padEnd(52)} | ${which.padEnd(8)} | ${text.padEnd(44)} |`);
+  console.log(
+    `| ${what.padEnd(52)} | ${which.padEnd(8)} | ${text.padEnd(50)} | ${(loadavg()[0] ?? Number.NaN).toFixed(1).padStart(4)} |`,
+  );
+console.log(`${where()}; Parsl ${newestRelease}\n`);
+console.log('| what | interchange | measured | load |\n|---|---|---|---|');
 
 /** A run whose results are counted. */
 class Counted {
@@ -88,8 +97,12 @@ if (isWanted('cpu')) {
       }
       for (const [name, { cpu, rate }] of found) {
         const what = `log level ${loggingLevel === 20 ? 'info' : 'debug'}, capacity ${capacity} (4 pools)`;
-        say(what, name, `${median(cpu).toFixed(1)} us CPU a task, ${Math.round(median(rate))} tasks/s`);
+        const rates = `${Math.round(median(rate))} tasks/s`;
+        say(what, name, `${median(cpu).toFixed(1)} us CPU a task (${spread(cpu)}), ${rates}`);
       }
+      const [parsl, chervil] = ["Parsl's", 'Chervil'].map((name) => median(found.get(name)?.cpu ?? []));
+      if (parsl !== undefined && chervil !== undefined && parsl > 0)
+        say('  CPU of the one for each of the other', 'ratio', (parsl / chervil).toFixed(0));
     }
   }
 }

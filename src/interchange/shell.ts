@@ -75,6 +75,8 @@ export class Interchange implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
   #hasEnded = false;
+  /** How long unsent results may hold up the end. */
+  #lastWordMs = 50;
 
   static async start(config: InterchangeConfig, options: ShellOptions): Promise<Interchange> {
     const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
@@ -343,6 +345,8 @@ export class Interchange implements AsyncDisposable {
         );
         return;
       case 'end':
+        // The submitter is there and must hear why.
+        this.#lastWordMs = 5_000;
         this.#end(effect.reason);
         return;
       default:
@@ -393,8 +397,12 @@ export class Interchange implements AsyncDisposable {
       this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));
     }
     const lingerMs = 50;
-    const sockets = [this.#tasks, this.#results, this.#commands, this.#pools, this.#poolResults];
-    await Promise.all([...sockets.map((socket) => socket?.close({ lingerMs })), this.#monitoring?.close(lingerMs)]);
+    const sockets = [this.#tasks, this.#commands, this.#pools, this.#poolResults];
+    await Promise.all([
+      this.#results.close({ lingerMs: this.#lastWordMs }),
+      ...sockets.map((socket) => socket?.close({ lingerMs })),
+      this.#monitoring?.close(lingerMs),
+    ]);
     const { received, queued, leased, answered } = this.#state.counters;
     this.#log.write(
       'info',

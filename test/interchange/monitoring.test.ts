@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { resultHeader } from '#src/wire/messages.js';
 import { decode, encode, type PickleValue, PyObject, PyTuple } from '#src/wire/pickle.js';
 import {
@@ -12,8 +15,11 @@ import {
   nullMechanism,
   readCertificates,
 } from '#src/wire/zmtp/socket.js';
+import { pythonOrSkip } from '../support/python.ts';
 import { sure } from './builders.ts';
-import { directory, Inbox, Pool, port, Submitter } from './processes.ts';
+import { children, directory, Inbox, Pool, port, Submitter } from './processes.ts';
+
+const hubProgram = fileURLToPath(new URL('../fixtures/interchange/hub.py', import.meta.url));
 
 describe('the link to monitoring', () => {
   for (const receiver of ['CURVE', 'NULL'] as const) {
@@ -60,6 +66,31 @@ describe('the link to monitoring', () => {
         break;
       }
       await hub.close({ lingerMs: 0 });
+    });
+  }
+
+  for (const receiver of ['CURVE', 'NULL'] as const) {
+    it(`of an encrypted run reaches a receiver of libzmq that talks ${receiver}`, async (t) => {
+      const python = await pythonOrSkip(t, { name: 'pyzmq', packages: ['pyzmq'] });
+      if (python === undefined) return;
+      const certificates = await createCertificates(mkdtempSync(join(directory, 'keys-')));
+      const { client, server } = await readCertificates(certificates);
+      const mechanism = await curveClient({ ...client, serverKey: server.publicKey });
+      const hub = spawn(python, [hubProgram, receiver === 'CURVE' ? certificates : 'plain'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      children.push(hub);
+      const lines = new Inbox<string>();
+      createInterface(hub.stdout).on('line', (line) => lines.put(line));
+      const hubPort = Number(await lines.next('the port'));
+      await using submitter = await Submitter.start({ cert_dir: certificates, hub_zmq_port: hubPort }, mechanism);
+      await using pool = new Pool(await port(submitter), 'pool-a', mechanism);
+      pool.register();
+      const value = decode(Buffer.from(await lines.next('a record of the manager'), 'hex'));
+      sure(value.ok && value.value instanceof PyTuple);
+      const [, info] = value.value.items;
+      sure(info instanceof Map && info.get('uid') === 'abcdef012345');
+      hub.kill('SIGKILL');
     });
   }
 });

@@ -81,6 +81,7 @@ export class Submitter implements AsyncDisposable {
     changes: Record<string, PickleValue> = {},
     mechanism: Mechanism = nullMechanism,
     options: readonly string[] = [],
+    host = '127.0.0.1',
   ): Promise<Submitter> {
     const tasks = createSocket({ type: 'dealer', mechanism, highWaterMark: 0, lingerMs: 0 });
     const command = createSocket({ type: 'req', mechanism, lingerMs: 0 });
@@ -95,13 +96,13 @@ export class Submitter implements AsyncDisposable {
     submitter.#sockets.push(tasks, results, command);
     const ports: number[] = [];
     for (const socket of submitter.#sockets) {
-      ports.push(Number((await socket.bind('tcp://127.0.0.1:*')).split(':').pop()));
+      ports.push(Number((await socket.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:*`)).split(':').pop()));
     }
     const selector = new PyGlobal('parsl.executors.high_throughput.manager_selector', 'RandomManagerSelector');
     const config: Record<string, PickleValue> = {
-      client_address: '127.0.0.1',
+      client_address: host,
       client_ports: new PyTuple(ports),
-      interchange_address: '127.0.0.1',
+      interchange_address: host,
       worker_port: null,
       worker_port_range: new PyTuple([54_000, 55_000]),
       hub_address: '127.0.0.1',
@@ -162,10 +163,10 @@ export class Submitter implements AsyncDisposable {
 export class Pool implements AsyncDisposable {
   readonly inbox = new Inbox<Buffer[]>();
   readonly socket: DealerSocket;
-  constructor(port: number, identity: string | Uint8Array, mechanism: Mechanism = nullMechanism) {
+  constructor(port: number, identity: string | Uint8Array, mechanism: Mechanism = nullMechanism, host = '127.0.0.1') {
     const onMessage = (frames: Buffer[]): void => this.inbox.put(frames);
     this.socket = createSocket({ type: 'dealer', identity, mechanism, lingerMs: 0, onMessage });
-    this.socket.connect(`tcp://127.0.0.1:${port}`);
+    this.socket.connect(`tcp://${host}:${port}`);
   }
   register(changes: Parameters<typeof registration>[0] = {}): void {
     this.socket.send([writeManagerMessage({ type: 'registration', registration: registration(changes) })]);

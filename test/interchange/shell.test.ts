@@ -41,6 +41,30 @@ describe('the interchange process', () => {
     assert.equal(await submitter.ask(encode(5)), null);
   });
 
+  it('speaks IPv6 with its submitter and its pools', async (t) => {
+    const hasLoopback = Object.values(networkInterfaces()).some((list) => list?.some((each) => each.address === '::1'));
+    if (!hasLoopback) {
+      t.skip('this machine has no IPv6 loopback address');
+      return;
+    }
+    await using submitter = await Submitter.start({}, nullMechanism, [], '::1');
+    await using everywhere = await Submitter.start({ interchange_address: null }, nullMechanism, [], '::1');
+    for (const [run, host] of [
+      [submitter, '[::1]'],
+      [everywhere, '[::1]'],
+      [everywhere, '127.0.0.1'],
+    ] as const) {
+      await using pool = new Pool(await port(run), `pool at ${host}`, nullMechanism, host);
+      pool.register();
+      run.send(1);
+      assert.deepEqual(await pool.tasks(), [1]);
+      pool.finish(1);
+      assert.equal((await run.answer()).taskId, 1);
+    }
+    await submitter.closeSockets();
+    assert.equal(await submitter.exited, 0);
+  });
+
   it('with encryption lets in only who has a key of the run', async () => {
     const certificates = await createCertificates(mkdtempSync(join(directory, 'keys-')));
     const { client, server } = await readCertificates(certificates);
