@@ -14,7 +14,7 @@ export { asCompleted, type Completed, type StreamOptions, stream } from './app/s
 export type * from './app/types.ts';
 export { wrapper } from './app/wrapper.ts';
 export type { Clock, Duration } from './base/time.ts';
-export { type HtexOptions, htex } from './executors/htex.ts';
+export { type Htex, type HtexOptions, htex } from './executors/htex.ts';
 export { type InlineOptions, inline } from './executors/inline.ts';
 export { type ThreadsOptions, threads } from './executors/threads.ts';
 export {

@@ -1,6 +1,7 @@
 // local(): blocks on this machine. A job is a bash script in a process group of its own; script and outputs are files in the run directory.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../base/processes.ts';
 import { type Launcher, singleNodeLauncher } from './launchers.ts';
@@ -39,6 +40,7 @@ const graceMs = 2_000;
 class LocalProvider implements Provider {
   readonly label = 'local';
   readonly nodesPerBlock = 1;
+  readonly coresPerNode = availableParallelism();
   readonly isLocal = true;
   readonly pollMs: number;
   onEnded: ((id: string) => void) | undefined;

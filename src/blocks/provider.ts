@@ -52,6 +52,10 @@ export interface JobOptions {
 export interface Provider {
   readonly label: string;
   readonly nodesPerBlock: number;
+  /** Cores of each node, where they are known before it is there. */
+  readonly coresPerNode?: number;
+  /** Gigabytes of memory of each node, where they are known before it is there. */
+  readonly memoryPerNode?: number;
   /** How often `status` may be asked, in milliseconds. */
   readonly pollMs: number;
   /** Jobs run on this machine: they can be reached over its loopback interface. */

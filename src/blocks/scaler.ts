@@ -39,6 +39,8 @@ interface Block {
   readonly id: string;
   readonly job: string | undefined;
   status: JobStatus;
+  /** It gets no more tasks, and is ended as soon as it has none. */
+  isHeld: boolean;
 }
 
 export class Blocks {
@@ -72,7 +74,12 @@ export class Blocks {
 
   /** Blocks that run or are about to. */
   get active(): number {
-    return this.#inStates(['running', 'pending']).length;
+    return this.#inStates(['running', 'pending']).filter(({ isHeld }) => !isHeld).length;
+  }
+
+  /** All blocks so far, in order. */
+  lines(): (JobStatus & { readonly id: string; readonly job: string | undefined })[] {
+    return Array.from(this.#blocks.values(), ({ id, job, status }) => ({ ...status, id, job }));
   }
 
   /** Looks at all blocks and does what the strategy says. Never rejects. */
@@ -130,13 +137,15 @@ export class Blocks {
   }
 
   async #scale(): Promise<void> {
+    await this.#endHeld();
     const { min, max, parallelism, strategy, maxIdleMs, slotsPerBlock } = this.#options;
     const view = {
       tasks: this.#owner.outstanding,
       active: this.active,
       slotsPerBlock,
       minBlocks: min,
-      maxBlocks: max,
+      // Those that are held, and not ended yet, are still there.
+      maxBlocks: max - (this.#inStates(['running', 'pending']).length - this.active),
       parallelism,
       maxIdleMs,
       idleSince: this.#idleSince,
@@ -162,17 +171,18 @@ export class Blocks {
       const id = String(this.#blocks.size);
       const { directory, environment } = this.#options;
       // Counted at once, so that a second look does not start it again.
-      this.#blocks.set(id, { id, job: undefined, status: { state: 'pending' } });
+      this.#blocks.set(id, { id, job: undefined, status: { state: 'pending' }, isHeld: false });
       try {
         const job = await this.#provider.submit(this.#owner.commandFor(id), {
           name: `block-${id}`,
           directory,
           environment,
         });
-        this.#blocks.set(id, { id, job, status: { state: 'pending' } });
+        this.#blocks.set(id, { id, job, status: { state: 'pending' }, isHeld: false });
         this.#owner.log('info', `block ${id} was submitted as ${job}`);
       } catch (error) {
-        this.#blocks.set(id, { id, job: undefined, status: { state: 'failed', message: (error as Error).message } });
+        const status = { state: 'failed', message: (error as Error).message } as const;
+        this.#blocks.set(id, { id, job: undefined, status, isHeld: false });
         this.#owner.log('error', `block ${id} could not be submitted: ${(error as Error).message}`);
       }
     }
@@ -184,15 +194,27 @@ export class Blocks {
     const candidates = this.#inStates(['running', 'pending'])
       // A block whose workers have not come is the idlest of all.
       .map((block) => ({ block, idleMs: idle.get(block.id) ?? Number.POSITIVE_INFINITY }))
-      .filter(({ idleMs }) => !onlyIdle || idleMs > this.#options.maxIdleMs)
+      .filter(({ block, idleMs }) => !block.isHeld && idleMs > (onlyIdle ? this.#options.maxIdleMs : 0))
       .sort((a, b) => b.idleMs - a.idleMs)
       .slice(0, count);
     for (const { block } of candidates) {
-      this.#owner.log('info', `block ${block.id} is ended: it is not needed`);
-      block.status = { ...block.status, state: 'scaled-in' };
+      block.isHeld = true;
       await this.#owner.holdBlock(block.id);
     }
-    await this.#provider.cancel(candidates.map(({ block }) => block.job as string));
+    await this.#endHeld();
+  }
+
+  /** Held blocks get no more tasks. Those that got some just before are ended when these are done. */
+  async #endHeld(): Promise<void> {
+    const held = this.#inStates(['running', 'pending']).filter(({ isHeld }) => isHeld);
+    if (held.length === 0) return;
+    const idle = await this.#owner.idleBlocks();
+    const ended = held.filter(({ id }) => idle.get(id) !== 0);
+    for (const block of ended) {
+      this.#owner.log('info', `block ${block.id} is ended: it is not needed`);
+      block.status = { ...block.status, state: 'scaled-in' };
+    }
+    await this.#provider.cancel(ended.map(({ job }) => job as string));
   }
 
   #inStates(states: readonly JobState[]): Block[] {
@@ -204,7 +226,8 @@ export class Blocks {
     await this.#cancelAll();
     for (const block of this.#blocks.values())
       if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
-    await this.#scaleOut(Math.max(1, this.#options.init));
+    const { init, max } = this.#options;
+    await this.#scaleOut(Math.min(max, Math.max(1, init)));
   }
 
   async #cancelAll(): Promise<void> {

@@ -4,11 +4,31 @@ import { local } from '../blocks/local.ts';
 import type { Provider } from '../blocks/provider.ts';
 import { Blocks } from '../blocks/scaler.ts';
 import type { Executor } from '../task/ports.ts';
-import { HtexExecutor } from './htex/executor.ts';
+import type { ManagerLine } from '../wire/messages/command.ts';
+import { type BlockLine, HtexExecutor } from './htex/executor.ts';
 import { type HtexSettings, settleHtex } from './htex/options.ts';
 
 /** Options of {@link htex}. */
 export type HtexOptions<Label extends string = string> = HtexSettings<Label, Provider, BlockErrorHandler>;
+
+/** The executor that {@link htex} gives: also what can be asked and told while it runs. */
+export interface Htex<Label extends string = string> extends Executor {
+  readonly label: Label;
+  /** The pools that are there, with their workers, tasks and versions. */
+  managers(): Promise<ManagerLine[]>;
+  /** For each pool the packages that it has, with their versions. */
+  packages(): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>;
+  /** Gives a pool no more tasks; those that it has go on. */
+  hold(manager: string): Promise<void>;
+  /** The same for all pools of a block. */
+  holdBlock(blockId: string): Promise<void>;
+  /** All blocks so far, in order, with the state of their jobs. */
+  blocks(): readonly BlockLine[];
+  /** Ids of all blocks whose pools have ever come. */
+  connectedBlocks(): Promise<ReadonlySet<string>>;
+  /** The command of a pool, to be run by hand on any machine that reaches this one. @param blockId @default 'by-hand' */
+  poolCommand(blockId?: string): string;
+}
 
 /**
  * An executor whose workers are processes, on this machine or on the nodes of a cluster: Parsl's High Throughput Executor. Without
@@ -18,9 +38,7 @@ export type HtexOptions<Label extends string = string> = HtexSettings<Label, Pro
  * @example
  * await using run = await load({ executors: [htex({ maxWorkersPerNode: 4 })] });
  */
-export function htex<const Label extends string = 'htex'>(
-  options: HtexOptions<Label> = {},
-): Executor & { readonly label: Label } {
+export function htex<const Label extends string = 'htex'>(options: HtexOptions<Label> = {}): Htex<Label> {
   const settled = settleHtex<Provider, BlockErrorHandler>(options, {
     provider: local,
     onBlockError: simpleBlockErrors,
@@ -37,5 +55,5 @@ export function htex<const Label extends string = 'htex'>(
       onError: onBlockError,
     });
   });
-  return executor as unknown as Executor & { readonly label: Label };
+  return executor as unknown as Htex<Label>;
 }

@@ -1,12 +1,13 @@
 // One worker process, seen from its pool: starts it, moves frames, and finds out how it ended. The shell owns one for each rank.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { endProcesses } from '../base/processes.ts';
 import { PoolClaims } from '../wire/claims.ts';
 import { FrameCutter, FrameGatherer, fromWorker } from '../wire/link.ts';
+import { oomKills } from './control-groups.ts';
 import type { Death } from './events.ts';
 
 /** How a worker is started. */
@@ -155,16 +156,3 @@ export class WorkerChild {
 }
 
 const workerProgram = fileURLToPath(new URL('../worker/main.js', import.meta.url));
-
-/** How often the kernel's killer has struck in our group of processes, as far as that can be read. */
-function oomKills(): number {
-  for (const path of ['/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control']) {
-    try {
-      const found = /^oom_kill (\d+)$/m.exec(readFileSync(path, 'utf8'))?.[1];
-      if (found !== undefined) return Number(found);
-    } catch {
-      // The other version of cgroups, or none.
-    }
-  }
-  return 0;
-}

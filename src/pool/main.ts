@@ -8,7 +8,7 @@ import { curveClient, type DealerSocket, nullMechanism, readCertificates } from 
 import { type PoolArguments, readPoolArguments, usage } from './arguments.ts';
 import { connectToInterchange } from './connect.ts';
 import { findPython, type PythonFacts } from './python.ts';
-import { availableCores, coresOfWorkers, nodeResources, workerCount } from './resources.ts';
+import { availableCores, coresOfWorkers, nodeResources, nvidiaDevices, workerCount } from './resources.ts';
 import { type Home, Pool } from './shell.ts';
 
 /** Runs the command with these arguments; resolves with the exit status: 0 after a normal end, 1 after trouble, 2 for wrong arguments. */
@@ -50,6 +50,7 @@ async function run(given: PoolArguments): Promise<number> {
     directory,
     workerCount: count,
     cores: coresOfWorkers(given.affinity, availableCores(), count),
+    devices: given.accelerators.length > 1 ? nvidiaDevices() : 0,
     log,
     version: ownVersion(),
     onEnd(exitCode, reason) {

@@ -1,7 +1,9 @@
 // How many workers a node can have: cores and memory, as limits of containers and batch systems leave them. And which cores and
 // accelerators each of them gets.
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism, freemem, totalmem } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
+import { type GroupLimits, groupLimits } from './control-groups.ts';
 
 /** What a node offers. */
 export interface NodeResources {
@@ -10,33 +12,19 @@ export interface NodeResources {
 }
 
 /** Cores and available memory of this node; PARSL_CORES and PARSL_MEMORY_GB say otherwise. */
-export function nodeResources(environment: Readonly<Record<string, string | undefined>> = process.env): NodeResources {
+export function nodeResources(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+  limits: GroupLimits = groupLimits(),
+): NodeResources {
   const cores = Number(environment['PARSL_CORES']);
   const memory = Number(environment['PARSL_MEMORY_GB']);
   return {
     cores:
       Number.isInteger(cores) && cores > 0
         ? cores
-        : Math.max(1, Math.min(availableParallelism(), Math.floor(cpuLimit()))),
-    memoryGigabytes: memory > 0 ? memory : Math.round(Math.min(freemem(), memoryLimit()) / 2 ** 30 / 0.1) * 0.1,
+        : Math.max(1, Math.min(availableParallelism(), Math.floor(limits.cores))),
+    memoryGigabytes: memory > 0 ? memory : Math.round((Math.min(freemem(), limits.memoryBytes) / 2 ** 30) * 10) / 10,
   };
-}
-
-/** Cores by the limits of the control group. */
-function cpuLimit(): number {
-  const [quota, period] = read('/sys/fs/cgroup/cpu.max')?.split(/\s/) ?? [
-    read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'),
-    read('/sys/fs/cgroup/cpu/cpu.cfs_period_us'),
-  ];
-  const cores = Number(quota) / Number(period);
-  return cores > 0 ? Math.max(1, cores) : Number.POSITIVE_INFINITY;
-}
-
-/** Bytes by the limits of the control group. */
-function memoryLimit(): number {
-  const limit = Number(read('/sys/fs/cgroup/memory.max') ?? read('/sys/fs/cgroup/memory/memory.limit_in_bytes'));
-  // The first version says a very large number for no limit.
-  return limit > 0 && limit < totalmem() ? limit : Number.POSITIVE_INFINITY;
 }
 
 function read(path: string): string | undefined {
@@ -67,16 +55,36 @@ export function workerCount(node: NodeResources, needs: WorkerNeeds): number {
   return Math.min(needs.maxWorkers, byCores, byMemory, byAccelerators);
 }
 
-/** The variables by which libraries find the accelerators of a worker. */
-export function acceleratorEnvironment(accelerators: readonly string[], rank: number): Record<string, string> {
+/**
+ * The variables by which libraries find the accelerators of a worker. With more workers than NVIDIA devices (which then should run a
+ * Multi-Process Service) neighbours share one.
+ *
+ * @param accelerators one name for each worker
+ * @param workers how many workers there are
+ * @param devices how many NVIDIA devices there are; 0 when nobody knows
+ */
+export function acceleratorEnvironment(
+  accelerators: readonly string[],
+  rank: number,
+  workers: number = accelerators.length,
+  devices = 0,
+): Record<string, string> {
   const name = accelerators[rank];
   if (name === undefined) return {};
+  const perDevice = devices > 0 ? Math.floor(workers / devices) : 0;
+  const isShared = perDevice > 1 && /^\d+$/.test(name);
   return {
-    CUDA_VISIBLE_DEVICES: name,
+    CUDA_VISIBLE_DEVICES: isShared ? String(Math.min(devices - 1, Math.floor(Number(name) / perDevice))) : name,
     ROCR_VISIBLE_DEVICES: name,
     ZE_AFFINITY_MASK: name,
     ZE_ENABLE_PCI_ID_DEVICE_ORDER: '1',
   };
+}
+
+/** How many NVIDIA devices this node has, by `nvidia-smi -L`; 0 where there is no such program. */
+export function nvidiaDevices(): number {
+  const { stdout } = spawnSync('nvidia-smi', ['-L'], { encoding: 'utf8', timeout: 10_000 });
+  return stdout?.split('\n').filter((line) => line.startsWith('GPU ')).length ?? 0;
 }
 
 /** The variables by which libraries find the cores of a worker. */

@@ -33,6 +33,8 @@ export interface PoolParts {
   readonly directory: string;
   readonly workerCount: number;
   readonly cores: readonly (readonly number[])[] | undefined;
+  /** NVIDIA devices of this node; 0 when nobody needs to know. */
+  readonly devices: number;
   readonly log: LogFile;
   readonly version: string;
   /** Called once, when the pool must end. */
@@ -240,7 +242,7 @@ export class Pool {
         PARSL_WORKER_POOL_ID: given.uid,
         PARSL_WORKER_BLOCK_ID: given.blockId,
         ...affinityEnvironment(cores?.[rank]),
-        ...acceleratorEnvironment(given.accelerators, rank),
+        ...acceleratorEnvironment(given.accelerators, rank, workerCount, this.#parts.devices),
       },
       nodeArguments: given.nodeArguments,
       cores: cores?.[rank],

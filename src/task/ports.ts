@@ -151,6 +151,8 @@ export interface Executor {
   /** What it can run; the kernel gives it nothing else. @default ['node'] */
   readonly runtimes?: readonly Runtime[];
   start(host: ExecutorHost): Promise<void>;
+  /** Why it cannot give these resources to a task; `undefined`: it can. Asked in the call. Without it an executor takes any. */
+  refuses?(resources: Readonly<Record<string, unknown>>): string | undefined;
   submit(attempt: Attempt): void;
   stop(attempt: Attempt, reason: unknown): void;
   close(): Promise<void>;

@@ -2,16 +2,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { HtexOptions } from '#src/executors/htex.js';
 import { htex } from '#src/executors/htex.js';
-import type { Executor } from '#src/task/ports.js';
-import { attemptOf, FakeHost } from '#src/testing/index.js';
+import { FakeHost } from '#src/testing/index.js';
+import { marked, onHost, submit, until } from './htex-bench.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -124,29 +123,6 @@ const wait = (): Promise<never> => new Promise(() => setInterval(() => {}, 1_000
 const one = (): number => 1;
 const brief = (): Promise<string> => new Promise((resolve) => setTimeout(() => resolve('brief'), 50));
 
-function submit(executor: Executor, body: CallableFunction) {
-  const attempt = attemptOf(body, []);
-  executor.submit(attempt);
-  return attempt;
-}
-
-async function onHost(
-  options: HtexOptions,
-  body: (executor: Executor, host: FakeHost) => Promise<void>,
-): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
-  const host = new FakeHost(directory);
-  const executor = htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, ...options });
-  await executor.start(host);
-  try {
-    await body(executor, host);
-  } finally {
-    await executor.close();
-    assert.deepEqual(marked(host.mark), []);
-    rmSync(directory, { recursive: true });
-  }
-}
-
 function kill(host: FakeHost, program: string): void {
   killMarked(host.mark, program);
 }
@@ -154,22 +130,4 @@ function kill(host: FakeHost, program: string): void {
 /** Ends all processes of a run with this program: our own children only. */
 function killMarked(mark: string, program: string): void {
   for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, 'SIGKILL');
-}
-
-/** Processes that carry the mark of a run, zombies not counted. */
-function marked(mark: string): { pid: number; command: string }[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      if (!readFileSync(`/proc/${entry}/environ`, 'latin1').includes(`CHERVIL_EXECUTOR=${mark}.`)) return [];
-      return [{ pid: Number(entry), command: readFileSync(`/proc/${entry}/cmdline`, 'latin1').replaceAll('\0', ' ') }];
-    } catch {
-      // It ended meanwhile.
-      return [];
-    }
-  });
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -107,3 +107,17 @@ test('a worker sees its own accelerator', () => {
   assert.equal(acceleratorEnvironment(['0', '2,3'], 1)['CUDA_VISIBLE_DEVICES'], '2,3');
   assert.deepEqual(acceleratorEnvironment([], 0), {});
 });
+
+test('several workers share an NVIDIA device, in a row, when there are more workers than devices', () => {
+  const names = Array.from({ length: 32 }, (_, index) => String(index));
+  const device = (rank: number, workers: number, devices: number): string | undefined =>
+    acceleratorEnvironment(names, rank, workers, devices)['CUDA_VISIBLE_DEVICES'];
+  assert.deepEqual(
+    [0, 7, 8, 31].map((rank) => device(rank, 32, 4)),
+    ['0', '0', '1', '3'],
+  );
+  assert.equal(device(3, 4, 4), '3');
+  assert.equal(device(2, 3, 4), '2', 'fewer workers than devices');
+  assert.equal(device(2, 32, 0), '2', 'no device is known');
+  assert.equal(acceleratorEnvironment(['a', 'b', 'c', 'd'], 3, 4, 2)['CUDA_VISIBLE_DEVICES'], 'd');
+});

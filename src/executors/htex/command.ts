@@ -25,63 +25,99 @@ export interface PoolCommandParts {
   readonly accelerators: readonly string[];
   readonly python: SettledPython | undefined;
   readonly nodeWorkers: number | undefined;
+  readonly nodesPerBlock: number;
 }
 
-/** The command as one text for a shell. */
-export function poolCommand(parts: PoolCommandParts): string {
+/**
+ * The command as one text for a shell. A template may have Parsl's placeholders, which become what Parsl makes of them; `{command}` for the
+ * whole usual command; `{flags}` for its flags alone, as Parsl's process_worker_pool.py takes them too; `{node}` for this program of Node,
+ * `{pool}` for the program of a pool, and `{node_options}`. Other braces stay as they are, so that shell and awk keep theirs.
+ *
+ * @example
+ * launchCommand('srun -N {nodes_per_block} {command}', parts);
+ */
+export function launchCommand(template: string, parts: PoolCommandParts): string {
+  const parsls = parslValues(parts);
+  const ours = { ...parsls, ...ourValues(parts) };
+  const values: Readonly<Record<string, string>> = {
+    ...parsls,
+    command: filled(usual, ours),
+    flags: filled(flags, parsls),
+  };
+  return filled(template, values);
+}
+
+/** Words that are empty leave two spaces, which mean nothing to a shell. */
+function filled(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replaceAll(/(?<!\$)\{\{(\w+)\}\}|(?<!\$)\{(\w+)\}/g, (whole, doubled?: string, single?: string) => {
+    const name = (doubled ?? single) as string;
+    return Object.hasOwn(values, name) ? (values[name] as string) : whole;
+  });
+}
+
+const commonFlags = [
+  '{debug} {max_workers_per_node} -a {addresses} -p {prefetch_capacity} -c {cores_per_worker} -m {mem_per_worker}',
+  '--port={worker_port} --cert_dir {cert_dir} --logdir={logdir} --block_id={block_id} --hb_period={heartbeat_period}',
+  '--hb_threshold={heartbeat_threshold} --drain_period={drain_period} {address_probe_timeout_string}',
+  '--cpu-affinity {cpu_affinity}',
+].join(' ');
+/** Accelerators take all that follows, so they come last. */
+const flags = `${commonFlags} {available_accelerators}`;
+const usual = `{node} {pool} ${commonFlags} {workers} {node_options} {available_accelerators}`;
+
+/** What Parsl's own pools do not take: parts of a second, and a prefetch that finds its own number. */
+function ourValues(parts: PoolCommandParts): Readonly<Record<string, string>> {
+  const seconds = (ms: number): string => String(ms / 1_000);
   const { python, nodeWorkers } = parts;
-  return text([
-    process.execPath,
-    program,
-    ...flags(parts, String(parts.prefetch), (ms) => String(ms / 1_000)),
+  const workers = [
     ...(nodeWorkers === undefined ? [] : [`--node_workers=${nodeWorkers}`]),
     ...(python === undefined ? [] : [`--python=${python.interpreter}`]),
     ...(python?.workers === undefined ? [] : [`--python_workers=${python.workers}`]),
     ...(python?.path ?? []).map((directory) => `--python_path=${resolve(directory)}`),
-    ...loaderArguments().map((argument) => `--node-option=${argument}`),
-    ...accelerators(parts),
-  ]);
-}
-
-/** The flags alone, as Parsl's process_worker_pool.py takes them too: whole seconds, and a number to prefetch. */
-export function poolFlags(parts: PoolCommandParts): string {
-  const prefetch = parts.prefetch === 'auto' ? '0' : String(parts.prefetch);
-  return text([...flags(parts, prefetch, (ms) => String(Math.max(1, Math.ceil(ms / 1_000)))), ...accelerators(parts)]);
-}
-
-function flags(parts: PoolCommandParts, prefetch: string, seconds: (ms: number) => string): string[] {
-  return [
-    ...(parts.debug ? ['--debug'] : []),
-    ...(parts.maxWorkersPerNode === undefined ? [] : [`--max_workers_per_node=${parts.maxWorkersPerNode}`]),
-    '-a',
-    parts.addresses.join(','),
-    '-p',
-    prefetch,
-    '-c',
-    String(parts.coresPerWorker),
-    '-m',
-    String(parts.memoryPerWorker ?? 'None'),
-    `--port=${parts.port}`,
-    '--cert_dir',
-    parts.certDir ?? 'None',
-    `--logdir=${parts.logDirectory}`,
-    `--block_id=${parts.blockId}`,
-    `--hb_period=${seconds(parts.heartbeatPeriodMs)}`,
-    `--hb_threshold=${seconds(parts.heartbeatThresholdMs)}`,
-    `--drain_period=${parts.drainPeriodMs === undefined ? 'None' : seconds(parts.drainPeriodMs)}`,
-    `--address_probe_timeout=${seconds(parts.addressProbeTimeoutMs)}`,
-    '--cpu-affinity',
-    parts.cpuAffinity,
   ];
+  return {
+    workers: workers.map(quoted).join(' '),
+    prefetch_capacity: String(parts.prefetch),
+    heartbeat_period: seconds(parts.heartbeatPeriodMs),
+    heartbeat_threshold: seconds(parts.heartbeatThresholdMs),
+    drain_period: parts.drainPeriodMs === undefined ? 'None' : seconds(parts.drainPeriodMs),
+    address_probe_timeout_string: `--address_probe_timeout=${seconds(parts.addressProbeTimeoutMs)}`,
+  };
 }
 
-/** They take all that follows, so they come last. */
-function accelerators(parts: PoolCommandParts): string[] {
-  return parts.accelerators.length === 0 ? [] : ['--available-accelerators', ...parts.accelerators];
-}
-
-function text(words: readonly string[]): string {
-  return words.map(quoted).join(' ');
+function parslValues(parts: PoolCommandParts): Readonly<Record<string, string>> {
+  const seconds = (ms: number): string => String(Math.max(1, Math.ceil(ms / 1_000)));
+  const accelerators = parts.accelerators.map(quoted).join(' ');
+  return {
+    node: quoted(process.execPath),
+    pool: quoted(program),
+    node_options: loaderArguments()
+      .map((argument) => quoted(`--node-option=${argument}`))
+      .join(' '),
+    debug: parts.debug ? '--debug' : '',
+    max_workers_per_node:
+      parts.maxWorkersPerNode === undefined ? '' : `--max_workers_per_node=${parts.maxWorkersPerNode}`,
+    addresses: parts.addresses.join(','),
+    prefetch_capacity: parts.prefetch === 'auto' ? '0' : String(parts.prefetch),
+    cores_per_worker: String(parts.coresPerWorker),
+    mem_per_worker: String(parts.memoryPerWorker ?? 'None'),
+    poll_period: '10',
+    worker_port: String(parts.port),
+    cert_dir: quoted(parts.certDir ?? 'None'),
+    logdir: quoted(parts.logDirectory),
+    logconf: 'None',
+    block_id: quoted(parts.blockId),
+    heartbeat_period: seconds(parts.heartbeatPeriodMs),
+    heartbeat_threshold: seconds(parts.heartbeatThresholdMs),
+    drain_period: parts.drainPeriodMs === undefined ? 'None' : seconds(parts.drainPeriodMs),
+    address_probe_timeout_string: `--address_probe_timeout=${seconds(parts.addressProbeTimeoutMs)}`,
+    cpu_affinity: quoted(parts.cpuAffinity),
+    enable_mpi_mode: '',
+    mpi_launcher: 'mpiexec',
+    accelerators,
+    available_accelerators: accelerators === '' ? '' : `--available-accelerators ${accelerators}`,
+    nodes_per_block: String(parts.nodesPerBlock),
+  };
 }
 
 function quoted(word: string): string {

@@ -3,6 +3,7 @@ import { UnsupportedError } from '../../task/errors.ts';
 import type { Attempt, Runtime } from '../../task/ports.ts';
 import { dict, type PickleValue, PyFloat } from '../../wire/pickle.ts';
 import { writePythonFacts } from '../../wire/python/facts.ts';
+import { refusalOf } from './planning.ts';
 
 const most = 100;
 
@@ -34,14 +35,9 @@ export class Contexts {
 }
 
 function priorityOf(resources: Readonly<Record<string, unknown>>): number | undefined {
-  const unknown = Object.keys(resources).filter((key) => key !== 'priority');
-  const { priority } = resources;
-  if (unknown.length > 0)
-    throw new UnsupportedError(`htex() knows the resource 'priority' only, and not ${unknown.join(', ')}.`);
-  if (priority === undefined) return undefined;
-  if (typeof priority !== 'number' || Number.isNaN(priority))
-    throw new UnsupportedError(`The priority must be a number, and is ${String(priority)}.`);
-  return priority;
+  const refusal = refusalOf(resources);
+  if (refusal !== undefined) throw new UnsupportedError(`${refusal}.`);
+  return resources['priority'] as number | undefined;
 }
 
 function asPython(priority: number): PickleValue {

@@ -6,13 +6,14 @@
 
 import { mkdirSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { availableParallelism, networkInterfaces } from 'node:os';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
 import { type Reaper, startReaper } from '../../base/reaper.ts';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
+import type { ManagerLine } from '../../wire/messages/command.ts';
 import { readAnswer } from '../../wire/messages/item.ts';
 import { writeTask } from '../../wire/messages/task.ts';
 import { readNote } from '../../wire/notes.ts';
@@ -26,12 +27,13 @@ import {
 } from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
-import { type PoolCommandParts, poolCommand, poolFlags } from './command.ts';
+import { launchCommand, type PoolCommandParts } from './command.ts';
 import { Contexts } from './contexts.ts';
 import { Functions } from './functions.ts';
 import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
-import type { HtexSettings, Settled } from './options.ts';
+import type { BlockShape, HtexSettings, Settled } from './options.ts';
+import { refusalOf, slotsOfBlock } from './planning.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
 export interface BlockPort {
@@ -39,7 +41,20 @@ export interface BlockPort {
   readonly active: number;
   look(): Promise<void>;
   restart(): Promise<void>;
+  lines(): readonly BlockLine[];
   close(): Promise<void>;
+}
+
+/** One block, for people and programs to look at. */
+export interface BlockLine {
+  readonly id: string;
+  /** The provider's id of its job; `undefined` when it could not be submitted. */
+  readonly job: string | undefined;
+  readonly state: string;
+  readonly message?: string;
+  readonly exitCode?: number | null;
+  readonly stdoutPath?: string;
+  readonly stderrPath?: string;
 }
 
 /** What the blocks need of the executor. */
@@ -59,9 +74,7 @@ export interface BlockFacts {
   readonly slotsPerBlock: number;
 }
 
-export type HtexOptions = Settled<
-  HtexSettings<string, { readonly isLocal: boolean; readonly nodesPerBlock: number }, unknown>
->;
+export type HtexOptions = Settled<HtexSettings<string, BlockShape & { readonly isLocal: boolean }, unknown>>;
 
 /** How long the interchange may take to start, and how often it may be started again. */
 const startMs = 120_000;
@@ -113,16 +126,14 @@ export class HtexExecutor implements Executor, BlockSide {
     return this.#attempts.size;
   }
 
-  /** Workers of one block, as far as they can be known here. */
   get #slotsPerBlock(): number {
-    const { maxWorkersPerNode, coresPerWorker, accelerators, provider } = this.#options;
-    const byCores = provider.isLocal ? Math.floor(availableParallelism() / coresPerWorker) : Number.POSITIVE_INFINITY;
-    const least = Math.min(
-      maxWorkersPerNode ?? Number.POSITIVE_INFINITY,
-      byCores,
-      accelerators.length > 0 ? accelerators.length : Number.POSITIVE_INFINITY,
-    );
-    return Math.max(1, least === Number.POSITIVE_INFINITY ? 1 : least) * provider.nodesPerBlock;
+    return slotsOfBlock(this.#options, this.#options.provider);
+  }
+
+  /** Without blocks of its own there are pools that were started by hand, anywhere. */
+  get #isLocal(): boolean {
+    const { provider, blocks } = this.#options;
+    return provider.isLocal && blocks.max > 0;
   }
 
   get #environment(): Record<string, string> {
@@ -152,8 +163,7 @@ export class HtexExecutor implements Executor, BlockSide {
         slotsPerBlock: this.#slotsPerBlock,
       });
       await this.#blocks.start();
-      host.log('info', `pools are started with: ${this.commandFor('{block_id}')}`);
-      host.log('info', `pools of Python's Parsl: process_worker_pool.py ${this.#flagsFor('{block_id}')}`);
+      this.#tellCommand();
     } catch (error) {
       const failure =
         error instanceof ExecutorFailedError
@@ -162,6 +172,16 @@ export class HtexExecutor implements Executor, BlockSide {
       this.#failure = failure;
       throw failure;
     }
+  }
+
+  /** Where nobody starts pools, the user is told how to. */
+  #tellCommand(): void {
+    const command = this.poolCommand();
+    this.log('info', `pools are started with: ${command}`);
+    const parsl = launchCommand('process_worker_pool.py {flags}', this.#poolParts('by-hand'));
+    this.log('info', `pools of Python's Parsl: ${parsl}`);
+    if (this.#options.blocks.max > 0) return;
+    process.stderr.write(`chervil: executor '${this.label}' starts no pools. Start them by hand, with:\n${command}\n`);
   }
 
   async #startLinks(host: ExecutorHost): Promise<void> {
@@ -247,32 +267,31 @@ export class HtexExecutor implements Executor, BlockSide {
 
   /** Where the interchange listens for pools; `undefined` is everywhere. */
   get #interchangeAddress(): string | undefined {
-    const { address, provider, loopbackAddress } = this.#options;
-    return address ?? (provider.isLocal ? loopbackAddress : undefined);
+    const { address, loopbackAddress } = this.#options;
+    return address ?? (this.#isLocal ? loopbackAddress : undefined);
   }
 
   commandFor(blockId: string): string {
-    return this.#options.launchCommand
-      .replaceAll('{command}', () => poolCommand(this.#poolParts(blockId)))
-      .replaceAll('{flags}', () => this.#flagsFor(blockId))
-      .replaceAll('{block_id}', blockId);
-  }
-
-  #flagsFor(blockId: string): string {
-    return poolFlags(this.#poolParts(blockId));
+    return launchCommand(this.#options.launchCommand, this.#poolParts(blockId));
   }
 
   #poolParts(blockId: string): PoolCommandParts {
     const host = this.#host as ExecutorHost;
+    const { workerLogDirectory, provider } = this.#options;
     const only = this.#interchangeAddress;
     return {
       ...this.#options,
       addresses: only === undefined ? ownAddresses() : [only],
       port: this.#workerPort,
       certDir: this.#certDir,
-      logDirectory: this.#options.workerLogDirectory ?? host.directory,
+      logDirectory: workerLogDirectory ?? host.directory,
+      nodesPerBlock: provider.nodesPerBlock,
       blockId,
     };
+  }
+
+  refuses(resources: Readonly<Record<string, unknown>>): string | undefined {
+    return refusalOf(resources);
   }
 
   submit(attempt: Attempt): void {
@@ -426,7 +445,39 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   async connectedBlocks(): Promise<ReadonlySet<string>> {
-    return (this.#links as Links).connectedBlocks();
+    return this.#started.connectedBlocks();
+  }
+
+  /** The pools that are there. */
+  async managers(): Promise<ManagerLine[]> {
+    return this.#started.managers();
+  }
+
+  async packages(): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    return this.#started.packages();
+  }
+
+  async hold(manager: string): Promise<void> {
+    await this.#started.hold(manager);
+  }
+
+  blocks(): readonly BlockLine[] {
+    return this.#blocks?.lines() ?? [];
+  }
+
+  /** The command of a pool, to be run by hand on any machine that reaches this one. */
+  poolCommand(blockId = 'by-hand'): string {
+    if (this.#workerPort === 0) throw this.#notStarted();
+    return this.commandFor(blockId);
+  }
+
+  get #started(): Links {
+    if (this.#links === undefined || this.#workerPort === 0) throw this.#notStarted();
+    return this.#links;
+  }
+
+  #notStarted(): Error {
+    return new Error(`Executor '${this.label}' is not started: load() it first.`);
   }
 
   async idleBlocks(): Promise<ReadonlyMap<string, number>> {

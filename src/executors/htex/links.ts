@@ -74,6 +74,20 @@ export class Links {
     return new Set(Array.isArray(reply) ? reply.map(String) : []);
   }
 
+  /** For each manager the packages that it has, with their versions. */
+  async packages(): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    const reply = await this.#ask({ name: 'managers packages' });
+    if (!(reply instanceof Map)) throw new Error('the answer to MANAGERS_PACKAGES is no dict');
+    return new Map(
+      Array.from(reply, ([manager, packages]) => [
+        String(manager),
+        new Map(
+          packages instanceof Map ? Array.from(packages, ([name, version]) => [String(name), String(version)]) : [],
+        ),
+      ]),
+    );
+  }
+
   async hold(manager: string): Promise<void> {
     await this.#ask({ name: 'hold manager', manager });
   }

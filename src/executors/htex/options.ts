@@ -17,6 +17,15 @@ export interface PythonSettings {
   readonly path?: readonly string[];
 }
 
+/** What a provider says of its blocks. */
+export interface BlockShape {
+  readonly nodesPerBlock: number;
+  /** Cores of each node, where they are known. */
+  readonly coresPerNode?: number;
+  /** Gigabytes of each node, where they are known. */
+  readonly memoryPerNode?: number;
+}
+
 /** What htex() can be told. `Provider` and `BlockErrorHandler` are those of blocks/. */
 export interface HtexSettings<Label extends string, Provider, BlockErrorHandler> {
   /** Unique among the executors. @default 'htex' */
@@ -85,8 +94,8 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   /** The program and arguments of another interchange, such as `['interchange.py']`: Parsl's, of 2026.05.18 or later. @default Chervil's own */
   readonly interchangeCommand?: readonly string[];
   /**
-   * The command of a pool: a text with `{command}` for the whole usual one, or `process_worker_pool.py {flags}` for Parsl's own pools, and
-   * `{block_id}`. @default '{command}'
+   * The command of a pool: a text with `{command}` for the whole usual one, or `process_worker_pool.py {flags}` for Parsl's own pools, or
+   * with any of Parsl's placeholders. @default '{command}'
    */
   readonly launchCommand?: string;
 }

@@ -1,5 +1,5 @@
 // route: innermost. Chooses, among the executors that an app allows, the least loaded; another try may choose another.
-import { ExecutorFailedError } from '../../task/errors.ts';
+import { ExecutorFailedError, UnsupportedError } from '../../task/errors.ts';
 import { fail } from '../../task/outcome.ts';
 import type { Executor } from '../../task/ports.ts';
 import type { AppRecord } from '../app-record.ts';
@@ -9,10 +9,11 @@ import { type Elaborator, go } from '../path.ts';
 export function route(kernel: Kernel): Elaborator {
   const allowedFor = new WeakMap<AppRecord, readonly Executor[]>();
 
+  /** Those that have workers for it, and can give it what it asks for. */
   const allowed = (app: AppRecord): readonly Executor[] => {
     let found = allowedFor.get(app);
     if (found === undefined) {
-      found = kernel.executorsFor(app);
+      found = kernel.executorsFor(app).filter((executor) => refusalOf(executor, app) === undefined);
       allowedFor.set(app, found);
     }
     return found;
@@ -20,6 +21,12 @@ export function route(kernel: Kernel): Elaborator {
 
   return {
     name: 'route',
+    accept({ record }) {
+      const { body, resources } = record;
+      if (resources === undefined || body.kind === 'join' || allowed(record).length > 0) return;
+      const refusals = kernel.executorsFor(record).map((executor) => refusalOf(executor, record));
+      throw new UnsupportedError(`${body.name}() cannot be called with these resources: ${refusals.join('; ')}.`);
+    },
     enter(task) {
       if (task.record.body.kind === 'join') {
         task.executor = kernel.joinExecutor;
@@ -65,4 +72,8 @@ export function route(kernel: Kernel): Elaborator {
       return go;
     },
   };
+}
+
+function refusalOf(executor: Executor, { resources }: AppRecord): string | undefined {
+  return resources === undefined ? undefined : executor.refuses?.(resources);
 }
