@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/time.ts';
 import type { Cell, Waitable, Waiter } from '../task/cell.ts';
-import { channels, type TaskEvent } from '../task/channels.ts';
+import { channels, type TaskEvent, type TaskView } from '../task/channels.ts';
 import {
   CancelledError,
   ChervilError,
@@ -48,7 +48,7 @@ export interface KernelOptions {
 }
 
 /** Called for each change of state, after the counters are right. */
-export type TaskListener = (event: TaskEvent) => void;
+export type TaskListener = (event: TaskEvent, task: TaskView) => void;
 
 export class Kernel {
   readonly run: string;
@@ -493,7 +493,7 @@ export class Kernel {
     };
     for (const listener of this.#listeners) {
       try {
-        listener(event);
+        listener(event, task);
       } catch (error) {
         // Who listens must not disturb what happens.
         this.#logThrown('a listener', error);

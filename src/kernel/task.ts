@@ -1,6 +1,7 @@
 // The record of one task: where it stands on its path, and nothing that could be had elsewhere. A million may wait at once,
 // so what few tasks need (retries, memo keys, files, timers) is kept in `notes`, made on demand by the elaborators.
 import { Cell, type Waitable, type Waiter } from '../task/cell.ts';
+import type { TaskView } from '../task/channels.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { FutureSource } from '../task/future.ts';
 import type { Outcome } from '../task/outcome.ts';
@@ -49,7 +50,7 @@ export interface TaskNotes {
   lostOn?: Set<Executor>;
 }
 
-export class Task extends Cell implements Waiter, FutureSource {
+export class Task extends Cell implements Waiter, FutureSource, TaskView {
   readonly id: number;
   readonly kernel: Kernel;
   readonly record: AppRecord;
@@ -105,6 +106,18 @@ export class Task extends Cell implements Waiter, FutureSource {
 
   get app(): string {
     return this.record.name;
+  }
+
+  get body(): Body {
+    return this.record.body;
+  }
+
+  get isMemoizable(): boolean {
+    return this.record.memo !== undefined;
+  }
+
+  get inputs(): readonly string[] | undefined {
+    return this.notes?.inputs;
   }
 
   cancel(reason: unknown): boolean {

@@ -4,6 +4,7 @@ import type { Duration } from '../base/time.ts';
 import type { RetryPolicy } from '../kernel/app-record.ts';
 import type { NameLog } from '../kernel/elaborators/files.ts';
 import type { ElaboratorMaker } from '../kernel/path.ts';
+import { checkMonitoring, type MonitoringOptions } from '../monitoring/options.ts';
 import type { Executor, FunctionByReference } from '../task/ports.ts';
 
 /** When results are written to the run's checkpoint. */
@@ -75,6 +76,8 @@ export interface Config<Executors extends readonly Executor[] = readonly Executo
   readonly signals?: boolean;
   /** Show what bodies print on this terminal, with the name of their task. It goes to the run's task log in any case. @default false */
   readonly echo?: boolean;
+  /** Keep in a database what happens: `true` for `monitoring.db` in `runDir`. See docs/monitoring.md. @default false */
+  readonly monitoring?: boolean | MonitoringOptions;
 }
 
 const known: readonly (keyof Config)[] = [
@@ -92,6 +95,7 @@ const known: readonly (keyof Config)[] = [
   'log',
   'signals',
   'echo',
+  'monitoring',
 ];
 
 /**
@@ -131,6 +135,7 @@ export function checkConfig(config: unknown): asserts config is Config {
   if (given.nameLog !== undefined && typeof given.nameLog !== 'function')
     problems.add('nameLog', `expected a function, not ${show(given.nameLog)}`);
   checkCheckpoint(given.checkpoint, problems);
+  checkMonitoring(given.monitoring, (path, text) => problems.add(path, text));
   checkList(given.wrap, 'wrap', problems, (one, path) => {
     if ((one as { by?: unknown } | null)?.by !== 'reference')
       problems.add(path, "expected wrapper(new URL('./module.ts', import.meta.url), 'name')");

@@ -1,6 +1,7 @@
 // load(): starts a run. One of the few places that know everything: configuration, kernel, executors, files, signals.
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { identityOf, mapStack } from '../app/capture.ts';
 import { Problems, show } from '../app/check.ts';
@@ -27,6 +28,7 @@ import type { FunctionIdentity } from '../kernel/memo/key.ts';
 import { MemoStore } from '../kernel/memo/store.ts';
 import type { ElaboratorMaker } from '../kernel/path.ts';
 import { createRunDirectory } from '../kernel/run-directory.ts';
+import { Monitor } from '../monitoring/monitor.ts';
 import { channels, type OutputEvent } from '../task/channels.ts';
 import { AlreadyLoadedError, ConfigError } from '../task/errors.ts';
 import type { Executor, FunctionSource, PythonFunction } from '../task/ports.ts';
@@ -88,13 +90,19 @@ async function start(
 ): Promise<Run> {
   const base = resolve(config.runDir ?? 'runinfo');
   const { path: directory } = createRunDirectory(base);
-  const log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
+  let log = openRunLog(join(directory, 'chervil.log'), config.log ?? 'info');
   const undo: (() => void | Promise<void>)[] = [];
   let memoStore: MemoStore | undefined;
+  let monitor: Monitor | undefined;
   try {
+    const run = randomUUID();
+    const monitoring = config.monitoring === true ? {} : config.monitoring;
+    if (monitoring) {
+      monitor = await Monitor.start(monitoring, { run, directory, base, chervilVersion: version, log: log.write });
+      log = noticed(log, monitor);
+    }
     memoStore = config.memo === false ? undefined : await openMemo(config, base, directory, log);
     const ledger = new FailureLedger();
-    const run = randomUUID();
     const kernel = new Kernel({
       run,
       executors,
@@ -113,9 +121,11 @@ async function start(
     // What was started once is used up; before that, a load() that failed can be repeated.
     refuseUsed(executors);
     for (const executor of executors) used.add(executor);
+    if (monitor !== undefined) kernel.listen(monitor.onTask);
     await kernel.start();
     if (ambient) setAmbient(kernel);
     if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));
+    monitor?.listen();
     undo.push(keepOutput(run, directory, config.echo ?? false));
     if (config.signals !== false) undo.push(watchSignals(kernel));
     log.write(
@@ -132,6 +142,7 @@ async function start(
       memo: memoStore,
       log: log.file,
       undo,
+      monitor,
     });
     undo.push(closeBeforeExit(loaded));
     commandLine()?.onLoaded?.(loaded);
@@ -139,11 +150,25 @@ async function start(
   } catch (error) {
     log.write('error', `load() failed: ${error instanceof Error ? error.stack : String(error)}`);
     memoStore?.close();
+    await monitor?.close();
     for (const one of undo.reverse()) await one();
     log.file?.close();
     throw error;
   }
 }
+
+/** What is told as a warning or an error is kept in the database, too. */
+function noticed(log: RunLog, monitor: Monitor): RunLog {
+  return {
+    file: log.file,
+    write: (level, message) => {
+      log.write(level, message);
+      if ((level === 'warn' || level === 'error') && !message.startsWith('monitoring')) monitor.notice(level, message);
+    },
+  };
+}
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 function refuseUsed(executors: readonly Executor[]): void {
   executors.forEach((executor, index) => {

@@ -6,6 +6,7 @@ import { ambientKernel, setAmbient, withScope } from '../kernel/current.ts';
 import type { FailureLedger } from '../kernel/elaborators/observe.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { MemoStore } from '../kernel/memo/store.ts';
+import type { Monitor } from '../monitoring/monitor.ts';
 import type { TaskEvent } from '../task/channels.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { StateCounts } from '../task/state.ts';
@@ -37,6 +38,7 @@ export interface RunParts {
   readonly ledger: FailureLedger;
   readonly memo: MemoStore | undefined;
   readonly log: LogFile | undefined;
+  readonly monitor: Monitor | undefined;
   /** Undone last to first when the run ends. */
   readonly undo: (() => void | Promise<void>)[];
 }
@@ -53,6 +55,7 @@ export class Run implements AsyncDisposable {
   readonly #startedAt = Date.now();
   #closing: Promise<void> | undefined;
   #isClosed = false;
+  #stage: string | undefined;
   #endNag = (): void => {};
   readonly #streams = new Set<EventStream<TaskEvent>>();
 
@@ -83,6 +86,28 @@ export class Run implements AsyncDisposable {
     if (this.#isClosed) stream.end();
     else this.#streams.add(stream);
     return stream;
+  }
+
+  /**
+   * Names what the program is about to do: apps called from here on belong to this stage, in the progress line and in the
+   * monitoring database.
+   *
+   * @example
+   * run.stage('align');
+   */
+  stage(name: string): void {
+    this.#stage = name;
+    this.#parts.monitor?.stage(name);
+  }
+
+  /** The stage that was named last. */
+  get currentStage(): string | undefined {
+    return this.#stage;
+  }
+
+  /** Process id of what writes the monitoring database, if the run has one. */
+  get monitorPid(): number | undefined {
+    return this.#parts.monitor?.writerPid;
   }
 
   /** Calls `body` with this run as the one that apps are called on, also in everything asynchronous that it starts. */
@@ -154,6 +179,7 @@ export class Run implements AsyncDisposable {
         for (const stream of [...this.#streams]) stream.end();
       },
       ...undo.splice(0).reverse(),
+      () => this.#parts.monitor?.close(),
       () => {
         if (ambientKernel() === kernel) setAmbient(undefined);
       },

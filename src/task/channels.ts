@@ -2,7 +2,8 @@
 // dashboard are listeners. Nothing is built for a channel that nobody listens to.
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { TaskError } from './errors.ts';
-import type { Place } from './ports.ts';
+import type { Outcome } from './outcome.ts';
+import type { Body, CommandFiles, Place } from './ports.ts';
 import type { TaskState } from './state.ts';
 
 /** A task changed its state. */
@@ -31,6 +32,19 @@ export interface TaskEvent {
   readonly memoKey: string | undefined;
   /** Where it runs; only for `running` and `running_ended`. */
   readonly place: Place | undefined;
+}
+
+/** What a listener inside the run may see of the task beside the event; only during the call. */
+export interface TaskView {
+  readonly args: readonly unknown[];
+  /** What it goes back up with; with a final state its outcome. */
+  readonly result: Outcome | undefined;
+  readonly body: Body;
+  /** Whether its app asks for memoization. */
+  readonly isMemoizable: boolean;
+  /** Local files among the arguments, as paths. */
+  readonly inputs: readonly string[] | undefined;
+  readonly files: CommandFiles | undefined;
 }
 
 /** Text that the body of a task printed. */

@@ -1,0 +1,302 @@
+// What many records come to in rows: a task that began and ended among them is one row. Pure; writer.ts gives it the
+// records of one transaction, and rows.ts writes what comes out.
+import { type TaskState, taskStates } from '../task/state.ts';
+import type { FeedRecord, MovedTask, NewTask } from './records.ts';
+import { stateNames } from './schema.ts';
+
+export type Value = string | number | null;
+export type Row = Readonly<Record<string, Value>>;
+
+/** Columns of a task that may be told about it, in the order of `tasks`. */
+export const taskColumns = [
+  'app',
+  'state',
+  'try',
+  'place',
+  'pid',
+  'invoked',
+  'launched',
+  'running',
+  'running_ended',
+  'joining',
+  'returned',
+  'parent',
+  'stage',
+  'memo_key',
+  'arguments',
+  'result',
+  'inputs',
+  'outputs',
+  'stdout',
+  'stderr',
+] as const;
+export type TaskColumn = (typeof taskColumns)[number];
+/** What belongs to one try alone, and begins anew with the next. */
+export const tryColumns: readonly TaskColumn[] = [
+  'place',
+  'pid',
+  'launched',
+  'running',
+  'running_ended',
+  'joining',
+  'returned',
+];
+
+/** What is known of a task from this batch; what is null was not told. */
+export type TaskRow = { task: number; isNew: boolean; isReset: boolean } & { [Column in TaskColumn]: Value };
+
+/** Tasks with the try that they were in, and then those whose try was followed by another. */
+export interface Round {
+  readonly tasks: Map<number, TaskRow>;
+  /** Tasks of this round whose try was not the last, and when it ended. */
+  readonly retried: Map<number, number>;
+}
+
+export type Level = Record<TaskState, number>;
+
+export class Batch {
+  readonly rounds: Round[] = [{ tasks: new Map(), retried: new Map() }];
+  /** Rows of other tables, by table. */
+  readonly rows = new Map<string, Row[]>();
+  readonly failures = new Map<string, Row>();
+  readonly outputs = new Map<string, { task: number; stream: string; bytes: number; text: string }>();
+  /** Change of the number of tasks, by app and state. */
+  readonly appStates = new Map<number, number>();
+  readonly levels: Row[] = [];
+  readonly totals = { tasks: 0, completed: 0, memoized: 0, failed: 0, lost: 0 };
+  end: { readonly at: number; readonly reason: string } | undefined;
+  records = 0;
+  /** Time of the newest record that has one. */
+  newest = 0;
+  readonly level: Level;
+  #second = 0;
+  readonly #roundOf = new Map<number, number>();
+
+  /** @param level how many tasks were in each state before */
+  constructor(level: Level) {
+    this.level = { ...level };
+  }
+
+  add(record: FeedRecord): void {
+    this.records++;
+    switch (record.kind) {
+      case 'new':
+        this.#onNew(record);
+        return;
+      case 'moved':
+        this.#onMoved(record);
+        return;
+      case 'details': {
+        const row = this.#row(record.task);
+        for (const column of taskColumns) if (column in record.columns) row[column] = record.columns[column] ?? null;
+        return;
+      }
+      case 'joins':
+        for (const needs of record.needs) this.#add('edges', { task: record.task, needs, kind: 'join' });
+        return;
+      case 'failure':
+        this.failures.set(`${record.task} ${record.try}`, {
+          task: record.task,
+          try: record.try,
+          at: record.at,
+          app: record.app,
+          final: record.final ? 1 : 0,
+          code: record.code,
+          class: record.class,
+          message: record.message,
+          stack: record.stack,
+          root_task: record.root,
+        });
+        return;
+      case 'app':
+        this.#add('apps', { app: record.app, name: record.name, kind: record.body, memoize: record.memoize ? 1 : 0 });
+        return;
+      case 'stage':
+        this.#add('stages', { stage: record.stage, name: record.name, began: record.at });
+        return;
+      case 'place': {
+        const { place, executor, host, block, manager, worker } = record;
+        this.#add('places', { place, executor, host, block, manager, worker });
+        return;
+      }
+      case 'output': {
+        const key = `${record.task} ${record.stream}`;
+        const known = this.outputs.get(key);
+        const bytes = Buffer.byteLength(record.text);
+        if (known === undefined)
+          this.outputs.set(key, { task: record.task, stream: record.stream, bytes, text: tail(record.text) });
+        else {
+          known.bytes += bytes;
+          known.text = tail(known.text + record.text);
+        }
+        return;
+      }
+      case 'notice':
+        this.#add('notices', { at: record.at, level: record.level, text: record.text });
+        return;
+      case 'lost':
+        this.totals.lost += record.events;
+        this.#add('notices', {
+          at: record.at,
+          level: 'error',
+          text: `${record.events} events of this run were dropped: what is shown of it is not complete`,
+        });
+        return;
+      case 'row':
+        this.#add(record.table, record.row);
+        return;
+      case 'end':
+        this.end = record;
+        return;
+      case 'run':
+        return; // The writer made its row from what it was started with.
+      default:
+        record satisfies never;
+    }
+  }
+
+  /** To be called after the last record. */
+  close(): void {
+    this.#closeSecond();
+  }
+
+  #onNew(record: NewTask): void {
+    const { task, app, at } = record;
+    const row = blankRow(task);
+    row.isNew = true;
+    row.app = app;
+    row.state = taskStates.pending;
+    row.try = 0;
+    row.invoked = Math.round(at);
+    row.parent = record.parent;
+    row.stage = record.stage;
+    row.arguments = record.arguments;
+    this.rounds[0]?.tasks.set(task, row);
+    for (const needs of record.needs) if (needs !== task) this.#add('edges', { task, needs, kind: 'argument' });
+    this.totals.tasks++;
+    this.#count(at, app, undefined, taskStates.pending);
+  }
+
+  #onMoved(record: MovedTask): void {
+    const { task, app, state, from } = record;
+    const at = Math.round(record.at);
+    this.#count(at, app, from, state);
+    if (state === taskStates.pending) {
+      this.#nextRound(task);
+    }
+    const row = this.#row(task);
+    row.app ??= app;
+    row.state = state;
+    row.try = record.try;
+    if (record.place !== null) row.place = record.place;
+    switch (state) {
+      case taskStates.launched:
+        row.launched = at;
+        return;
+      case taskStates.running:
+        row.running = at;
+        return;
+      case taskStates.running_ended:
+        row.running_ended = at;
+        return;
+      case taskStates.joining:
+        row.joining = at;
+        return;
+      case taskStates.fail_retryable:
+        this.rounds[this.#roundOf.get(task) ?? 0]?.retried.set(task, at);
+        return;
+      case taskStates.exec_done:
+      case taskStates.memo_done:
+        row.returned = at;
+        row.result = record.text;
+        this.totals[state === taskStates.exec_done ? 'completed' : 'memoized']++;
+        return;
+      case taskStates.failed:
+      case taskStates.dep_fail:
+        row.returned = at;
+        this.totals.failed++;
+        return;
+    }
+  }
+
+  /** Another try: its columns begin anew, after those of the try before were put away. */
+  #nextRound(task: number): void {
+    const next = (this.#roundOf.get(task) ?? 0) + 1;
+    this.#roundOf.set(task, next);
+    this.rounds[next] ??= { tasks: new Map(), retried: new Map() };
+    const row = blankRow(task);
+    row.isReset = true;
+    this.rounds[next].tasks.set(task, row);
+  }
+
+  #row(task: number): TaskRow {
+    const tasks = (this.rounds[this.#roundOf.size === 0 ? 0 : (this.#roundOf.get(task) ?? 0)] as Round).tasks;
+    let row = tasks.get(task);
+    if (row === undefined) {
+      row = blankRow(task);
+      tasks.set(task, row);
+    }
+    return row;
+  }
+
+  #add(table: string, row: Row): void {
+    const rows = this.rows.get(table);
+    if (rows === undefined) this.rows.set(table, [row]);
+    else rows.push(row);
+  }
+
+  #count(at: number, app: number, from: number | undefined, to: number): void {
+    const second = at - (at % 1_000);
+    if (second > this.#second) {
+      this.#closeSecond();
+      this.#second = second;
+    }
+    if (at > this.newest) this.newest = at;
+    if (from !== undefined) this.#shift(app, from, -1);
+    this.#shift(app, to, 1);
+  }
+
+  #shift(app: number, state: number, by: number): void {
+    const key = app * 16 + state;
+    this.appStates.set(key, (this.appStates.get(key) ?? 0) + by);
+    this.level[stateNames.get(state) as TaskState] += by;
+  }
+
+  #closeSecond(): void {
+    if (this.#second > 0) this.levels.push({ at: this.#second, ...this.level });
+  }
+}
+
+/** The end of a text that is kept. */
+export const tailLength = 4_000;
+function tail(text: string): string {
+  return text.length <= tailLength ? text : text.slice(-tailLength);
+}
+
+function blankRow(task: number): TaskRow {
+  return {
+    task,
+    isNew: false,
+    isReset: false,
+    app: null,
+    state: null,
+    try: null,
+    place: null,
+    pid: null,
+    invoked: null,
+    launched: null,
+    running: null,
+    running_ended: null,
+    joining: null,
+    returned: null,
+    parent: null,
+    stage: null,
+    memo_key: null,
+    arguments: null,
+    result: null,
+    inputs: null,
+    outputs: null,
+    stdout: null,
+    stderr: null,
+  };
+}

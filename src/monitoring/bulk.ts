@@ -1,0 +1,134 @@
+// Many rows at once, in SQLite and PostgreSQL, from one description: SQLite takes them one by one with a statement that is
+// prepared once, PostgreSQL as one array for each column. rows.ts says what is written.
+import { CompiledQuery, type Kysely } from 'kysely';
+import type { Value } from './batch.ts';
+import type { MonitoringDatabase } from './database.ts';
+import { type Schema, tables } from './schema.ts';
+import type { SqliteStatement } from './sqlite.ts';
+
+type TableName = keyof typeof tables;
+export type Rows = readonly (readonly Value[])[];
+
+/** One transaction at a time: every call until its end belongs to it. */
+export class Bulk {
+  readonly #database: MonitoringDatabase;
+  readonly #prepared = new Map<string, SqliteStatement>();
+  #one: Kysely<Schema>;
+
+  constructor(database: MonitoringDatabase) {
+    this.#database = database;
+    this.#one = database.db;
+  }
+
+  /** Runs `body` in a transaction: all of it is written, or nothing. */
+  async transaction(body: () => Promise<void>): Promise<void> {
+    const { db, dialect } = this.#database;
+    await db.connection().execute(async (one) => {
+      this.#one = one;
+      await this.run(dialect === 'sqlite' ? 'begin immediate' : 'begin');
+      try {
+        await body();
+        await this.run('commit');
+      } catch (error) {
+        await this.run('rollback').catch(() => {}); // The first error says why; a full disk has rolled back already.
+        throw error;
+      } finally {
+        this.#one = db;
+      }
+    });
+  }
+
+  /** Inserts rows. `conflict` is what stands behind `on conflict`. */
+  async insert(table: TableName, columns: readonly string[], rows: Rows, conflict?: string): Promise<void> {
+    if (rows.length === 0) return;
+    const names = columns.map(quoted).join(', ');
+    const end = conflict === undefined ? '' : ` on conflict ${conflict}`;
+    if (this.#database.sqlite !== undefined) {
+      const marks = columns.map(() => '?').join(', ');
+      this.#each(`insert into ${quoted(table)} (${names}) values (${marks})${end}`, rows);
+    } else {
+      await this.run(
+        `insert into ${quoted(table)} (${names}) select * from unnest(${this.#arrays(table, columns)})${end}`,
+        transposed(columns.length, rows),
+      );
+    }
+  }
+
+  /**
+   * Updates rows by the columns of `key`, which stand last in each of `rows`. `set` gives the new value of a column, from
+   * the old one and the given one, both as SQL.
+   */
+  async update(
+    table: TableName,
+    columns: readonly string[],
+    key: readonly string[],
+    rows: Rows,
+    set: (old: string, given: string, column: string) => string,
+  ): Promise<void> {
+    if (rows.length === 0) return;
+    if (this.#database.sqlite !== undefined) {
+      const sets = columns.map((column) => `${quoted(column)} = ${set(quoted(column), '?', column)}`).join(', ');
+      const where = key.map((column) => `${quoted(column)} = ?`).join(' and ');
+      this.#each(`update ${quoted(table)} set ${sets} where ${where}`, rows);
+      return;
+    }
+    const all = [...columns, ...key];
+    const sets = columns
+      .map((column) => `${quoted(column)} = ${set(`t.${quoted(column)}`, `g.${quoted(column)}`, column)}`)
+      .join(', ');
+    const where = key.map((column) => `t.${quoted(column)} = g.${quoted(column)}`).join(' and ');
+    await this.run(
+      `update ${quoted(table)} t set ${sets} from unnest(${this.#arrays(table, all)}) as g(${all.map(quoted).join(', ')}) where ${where}`,
+      transposed(all.length, rows),
+    );
+  }
+
+  /** One statement; `?` stand for the parameters. */
+  async run(text: string, parameters: readonly unknown[] = []): Promise<void> {
+    const { sqlite } = this.#database;
+    if (sqlite !== undefined) {
+      if (parameters.length === 0) sqlite.exec(text);
+      else this.#prepare(text).run(parameters);
+      return;
+    }
+    let number = 0;
+    await this.#one.executeQuery(
+      CompiledQuery.raw(
+        text.replaceAll('?', () => `$${++number}`),
+        [...parameters],
+      ),
+    );
+  }
+
+  #each(text: string, rows: Rows): void {
+    const statement = this.#prepare(text);
+    for (const row of rows) statement.run(row);
+  }
+
+  #prepare(text: string): SqliteStatement {
+    let statement = this.#prepared.get(text);
+    if (statement === undefined) {
+      statement = (this.#database.sqlite as NonNullable<MonitoringDatabase['sqlite']>).prepare(text);
+      this.#prepared.set(text, statement);
+    }
+    return statement;
+  }
+
+  #arrays(table: TableName, columns: readonly string[]): string {
+    const types: Readonly<Record<string, string>> = tables[table].columns;
+    return columns
+      .map((column) => {
+        const type = types[column] ?? 'text';
+        return `?::${type.startsWith('text') ? 'text' : type.startsWith('real') ? 'double precision' : 'bigint'}[]`;
+      })
+      .join(', ');
+  }
+}
+
+function quoted(name: string): string {
+  return `"${name}"`;
+}
+
+function transposed(width: number, rows: Rows): Value[][] {
+  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column] ?? null));
+}

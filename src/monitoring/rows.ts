@@ -1,0 +1,164 @@
+// Writes a batch into the tables, in one transaction together with how far it goes in the feed: so each record is written
+// once, whatever dies in between. Called by writer.ts.
+import {
+  type Batch,
+  type Round,
+  type Row,
+  type TaskColumn,
+  type TaskRow,
+  tailLength,
+  taskColumns,
+  tryColumns,
+} from './batch.ts';
+import type { Bulk } from './bulk.ts';
+import type { Dialect } from './schema.ts';
+
+/** How far the writer has come in the feed. */
+export interface FeedPosition {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+export async function writeBatch(
+  bulk: Bulk,
+  dialect: Dialect,
+  run: number,
+  batch: Batch,
+  position: FeedPosition,
+): Promise<void> {
+  await bulk.transaction(async () => {
+    for (const [table, rows] of batch.rows) await writeRows(bulk, run, table as never, rows);
+    for (const round of batch.rounds) await writeRound(bulk, run, round);
+    await bulk.insert(
+      'failures',
+      ['run', ...failureColumns],
+      [...batch.failures.values()].map((row) => [run, ...failureColumns.map((column) => row[column] ?? null)]),
+      '(run, task, try) do nothing',
+    );
+    await bulk.insert(
+      'output_tails',
+      ['run', 'task', 'stream', 'bytes', 'text'],
+      [...batch.outputs.values()].map(({ task, stream, bytes, text }) => [run, task, stream, bytes, text]),
+      `(run, task, stream) do update set bytes = output_tails.bytes + excluded.bytes,
+        text = ${dialect === 'sqlite' ? `substr(output_tails.text || excluded.text, -${tailLength})` : `right(output_tails.text || excluded.text, ${tailLength})`}`,
+    );
+    await bulk.insert(
+      'app_states',
+      ['run', 'app', 'state', 'tasks'],
+      [...batch.appStates].filter(([, by]) => by !== 0).map(([key, by]) => [run, key >> 4, key & 15, by]),
+      '(run, app, state) do update set tasks = app_states.tasks + excluded.tasks',
+    );
+    await writeLevels(bulk, run, batch.levels);
+    await writeRun(bulk, run, batch, position);
+  });
+}
+
+const failureColumns = ['task', 'try', 'at', 'app', 'final', 'code', 'class', 'message', 'stack', 'root_task'] as const;
+
+async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): Promise<void> {
+  const inserts: (string | number | null)[][] = [];
+  const updates: (string | number | null)[][] = [];
+  const moves: (string | number | null)[][] = [];
+  const resets: (string | number | null)[][] = [];
+  for (const row of tasks.values()) {
+    if (row.isNew) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
+    else if (row.isReset) resets.push([...resetColumns.map((column) => row[column]), run, row.task]);
+    else if (isPlain(row)) moves.push([...moveColumns.map((column) => row[column]), run, row.task]);
+    else updates.push([...taskColumns.map((column) => row[column]), run, row.task]);
+  }
+  const key = ['run', 'task'];
+  const keep = (old: string, given: string): string => `coalesce(${given}, ${old})`;
+  await bulk.insert('tasks', ['run', 'task', ...taskColumns], inserts);
+  await bulk.update('tasks', moveColumns, key, moves, keep);
+  await bulk.update('tasks', taskColumns, key, updates, keep);
+  await bulk.update('tasks', resetColumns, key, resets, (old, given, column) =>
+    tryColumns.includes(column as TaskColumn) ? given : keep(old, given),
+  );
+  for (const [task, at] of retried) {
+    await bulk.run(
+      `insert into tries (run, task, try, place, pid, launched, running, running_ended, returned)
+       select run, task, try, place, pid, launched, running, running_ended, ${Math.round(at)} from tasks where run = ? and task = ?
+       on conflict (run, task, try) do nothing`,
+      [run, task],
+    );
+  }
+}
+
+/** Most tasks are only moved on after their first row: these columns, and no other index than that of the states. */
+const moveColumns = ['state', 'try', 'place', 'launched', 'running', 'running_ended', 'returned', 'result'] as const;
+const otherColumns = taskColumns.filter(
+  (column) => column !== 'app' && !(moveColumns as readonly string[]).includes(column),
+);
+const resetColumns: readonly TaskColumn[] = ['state', 'try', 'result', ...tryColumns];
+
+function isPlain(row: TaskRow): boolean {
+  return otherColumns.every((column) => row[column] === null);
+}
+
+/** How rows of a table that are there already are met. */
+const conflicts: Readonly<Record<string, string>> = {
+  apps: '(run, app) do nothing',
+  stages: '(run, stage) do nothing',
+  places: '(run, place) do nothing',
+  edges: '(run, task, needs) do nothing',
+  executors: '(run, executor) do update set facts = excluded.facts, kind = excluded.kind',
+  executor_samples: '(run, executor, at) do nothing',
+  samples: '(run, task, try, at) do nothing',
+};
+
+async function writeRows(
+  bulk: Bulk,
+  run: number,
+  table: Parameters<Bulk['insert']>[0],
+  rows: readonly Row[],
+): Promise<void> {
+  // Rows with other columns go apart; there are few kinds.
+  const kinds = new Map<string, Row[]>();
+  for (const row of table === 'executors' ? newest(rows) : rows) {
+    const key = Object.keys(row).join();
+    const others = kinds.get(key);
+    if (others === undefined) kinds.set(key, [row]);
+    else others.push(row);
+  }
+  for (const alike of kinds.values()) {
+    const columns = Object.keys(alike[0] as Row);
+    await bulk.insert(
+      table,
+      ['run', ...columns],
+      alike.map((row) => [run, ...columns.map((column) => row[column] ?? null)]),
+      conflicts[table],
+    );
+  }
+}
+
+/** The last of each executor: one statement may not write a row twice. */
+function newest(rows: readonly Row[]): Row[] {
+  return [...new Map(rows.map((row) => [row['executor'], row])).values()];
+}
+
+async function writeLevels(bulk: Bulk, run: number, levels: readonly Row[]): Promise<void> {
+  const [first] = levels;
+  if (first === undefined) return;
+  const columns = Object.keys(first).filter((column) => column !== 'at');
+  const unique = [...new Map(levels.map((row) => [row['at'], row])).values()];
+  await bulk.insert(
+    'levels',
+    ['run', 'at', ...columns],
+    unique.map((row) => [run, row['at'] ?? null, ...columns.map((column) => row[column] ?? 0)]),
+    `(run, at) do update set ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`,
+  );
+}
+
+async function writeRun(bulk: Bulk, run: number, batch: Batch, { segment, offset }: FeedPosition): Promise<void> {
+  const { tasks, completed, memoized, failed, lost } = batch.totals;
+  const now = Date.now();
+  const lag = batch.newest === 0 ? 0 : Math.max(0, Math.round(now - batch.newest));
+  const { end } = batch;
+  await bulk.run(
+    `update runs set tasks = tasks + ?, completed = completed + ?, memoized = memoized + ?, failed = failed + ?,
+      lost_events = lost_events + ?, written = ?, lag_ms = ?, feed_segment = ?, feed_offset = ?
+      ${end === undefined ? '' : `, ended = ${Math.round(end.at)}, end_reason = '${end.reason === 'closed' ? 'closed' : 'lost'}'`}
+      where run = ?`,
+    [tasks, completed, memoized, failed, lost, now, lag, segment, offset, run],
+  );
+}

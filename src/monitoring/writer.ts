@@ -1,0 +1,277 @@
+// The writer: takes what the run tells through its feed into the database, batch by batch, and goes on through locked
+// databases and full disks. It is a process of its own; monitor.ts starts it, writer-main.ts is its beginning.
+//
+//   feed files ──> batch (at most every half second) ──> one transaction ──> files deleted
+
+import { noCounts } from '../task/state.ts';
+import type { Value } from './batch.ts';
+import { Batch, type Level } from './batch.ts';
+import { Bulk } from './bulk.ts';
+import { type MonitoringDatabase, openDatabase } from './database.ts';
+import { FeedReader } from './feed-reader.ts';
+import { writeBatch } from './rows.ts';
+import { stateNames } from './schema.ts';
+
+/** What the writer is told when it is started: one line of JSON. */
+export interface WriterStart {
+  readonly database: string;
+  /** Directory of the feed. */
+  readonly feed: string;
+  /** Columns of `runs`. */
+  readonly run: Readonly<Record<string, Value>> & { readonly run_id: string };
+  readonly batchMs: number;
+  readonly batchRecords: number;
+  readonly busyMs: number;
+  /** How long it goes on trying when the run is gone and the database cannot be written, in milliseconds. */
+  readonly patienceMs: number;
+  readonly network?: string | false;
+}
+
+/** What it tells the run, one line of JSON each. */
+export type WriterWord =
+  | { readonly say: 'ready'; readonly notes: readonly string[] }
+  | { readonly say: 'refused'; readonly reason: string }
+  | { readonly say: 'problem'; readonly text: string }
+  | { readonly say: 'well again' };
+
+export interface WriterPorts {
+  readonly tell: (word: WriterWord) => void;
+  /** Resolves when there is something to do, or after so many milliseconds. */
+  readonly wait: (ms: number) => Promise<void>;
+  /** The run has ended, well or not: nothing more will come. */
+  readonly isSourceGone: () => boolean;
+}
+
+/** Runs until the run is gone and everything is written. */
+export async function runWriter(start: WriterStart, ports: WriterPorts): Promise<void> {
+  const troubles = new Troubles(start, ports);
+  const database = await openPatiently(start, ports, troubles);
+  if (database === undefined) return;
+  try {
+    await new Writer(start, ports, troubles, database).run();
+  } finally {
+    await database.close();
+  }
+}
+
+class Writer {
+  readonly #start: WriterStart;
+  readonly #ports: WriterPorts;
+  readonly #troubles: Troubles;
+  readonly #database: MonitoringDatabase;
+  readonly #bulk: Bulk;
+  #level: Level = noCounts();
+  #run = 0;
+  #hasEnd = false;
+
+  constructor(start: WriterStart, ports: WriterPorts, troubles: Troubles, database: MonitoringDatabase) {
+    this.#start = start;
+    this.#ports = ports;
+    this.#troubles = troubles;
+    this.#database = database;
+    this.#bulk = new Bulk(database);
+  }
+
+  async run(): Promise<void> {
+    const { feed, batchMs, batchRecords } = this.#start;
+    const from = await this.#troubles.patiently(() => this.#beginRun());
+    if (from === undefined) return;
+    if (from === 'unwritable') {
+      this.#ports.tell({ say: 'refused', reason: `the row of the run cannot be written to ${this.#database.name}` });
+      return;
+    }
+    const reader = new FeedReader(feed, from, (text) => this.#ports.tell({ say: 'problem', text }));
+    let last = 0;
+    for (;;) {
+      const isLast = this.#ports.isSourceGone();
+      const before = reader.position;
+      const batch = new Batch(this.#level);
+      const isMore = reader.read(batchRecords, (record) => batch.add(record));
+      if (batch.records > 0) {
+        batch.close();
+        last = performance.now();
+        const isWritten = await this.#troubles.patiently(async () => {
+          await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position);
+          return true;
+        });
+        if (isWritten === undefined) return;
+        if (isWritten === 'unwritable') await this.#passOver(batch, reader);
+        this.#level = batch.level;
+        this.#hasEnd ||= batch.end !== undefined;
+        reader.tidy();
+      } else if (reader.position.segment > before.segment) reader.tidy();
+      if (isMore) continue;
+      if (isLast) break;
+      await this.#ports.wait(1_000);
+      // Tasks that come and go within one batch are written once.
+      const early = last + batchMs - performance.now();
+      if (early > 0 && !this.#ports.isSourceGone()) await pause(early, this.#ports);
+    }
+    await this.#troubles.patiently(() => this.#endRun());
+    reader.remove();
+  }
+
+  /** Finds or makes the row of the run, and where it was left. */
+  async #beginRun(): Promise<{ segment: number; offset: number }> {
+    const { run } = this.#start;
+    const columns = Object.keys(run);
+    await this.#bulk.transaction(() =>
+      this.#bulk.insert('runs', columns, [columns.map((column) => run[column] ?? null)], '(run_id) do nothing'),
+    );
+    const { db } = this.#database;
+    const row = await db
+      .selectFrom('runs')
+      .select(['run', 'feed_segment', 'feed_offset', 'end_reason'])
+      .where('run_id', '=', run.run_id)
+      .executeTakeFirstOrThrow();
+    this.#run = row.run;
+    this.#hasEnd = row.end_reason === 'closed';
+    const counts = await db
+      .selectFrom('app_states')
+      .select(['state', (of) => of.fn.sum<number>('tasks').as('tasks')])
+      .where('run', '=', row.run)
+      .groupBy('state')
+      .execute();
+    for (const { state, tasks } of counts) {
+      const name = stateNames.get(state);
+      if (name !== undefined) this.#level[name] = Number(tasks);
+    }
+    return { segment: row.feed_segment, offset: row.feed_offset };
+  }
+
+  /** A run that did not say that it ends was killed. */
+  async #endRun(): Promise<true> {
+    if (!this.#hasEnd)
+      await this.#bulk.run('update runs set ended = ?, end_reason = ? where run = ? and ended is null', [
+        Date.now(),
+        'lost',
+        this.#run,
+      ]);
+    const { sqlite } = this.#database;
+    // Readers find one file. Others may be reading: then it stays.
+    if (sqlite !== undefined && this.#database.notes.length === 0) sqlite.exec('pragma wal_checkpoint(passive)');
+    return true;
+  }
+
+  /** The database does not want these rows, now or ever: their number is noted, and the writer goes on behind them. */
+  async #passOver(batch: Batch, reader: FeedReader): Promise<void> {
+    const empty = new Batch(this.#level);
+    empty.add({ kind: 'lost', events: batch.records, at: Date.now() });
+    await this.#troubles.patiently(async () => {
+      await writeBatch(this.#bulk, this.#database.dialect, this.#run, empty, reader.position);
+      return true;
+    });
+  }
+}
+
+/** What goes wrong with the database, told at once and then now and again; and the patience with it. */
+class Troubles {
+  readonly #start: WriterStart;
+  readonly #ports: WriterPorts;
+  #since: number | undefined;
+  #toldAt = Number.NEGATIVE_INFINITY;
+  #toldTimes = 0;
+  #goneSince: number | undefined;
+
+  constructor(start: WriterStart, ports: WriterPorts) {
+    this.#start = start;
+    this.#ports = ports;
+  }
+
+  /** Does it, again and again. `undefined`: the run is gone, and patience at its end. `unwritable`: it will never do. */
+  async patiently<Value>(body: () => Promise<Value>): Promise<Value | 'unwritable' | undefined> {
+    for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, 2_000)) {
+      try {
+        const value = await body();
+        if (this.#since !== undefined) this.#ports.tell({ say: 'well again' });
+        this.#since = undefined;
+        this.#goneSince = undefined;
+        this.#toldTimes = 0;
+        return value;
+      } catch (error) {
+        this.#tell(error);
+        if (isAboutRows(error)) return 'unwritable';
+        if (this.isAtEnd()) {
+          this.#ports.tell({
+            say: 'problem',
+            text: `what is left is in ${this.#start.feed}; take it in later with: chervil monitor load ${this.#start.feed}`,
+          });
+          return undefined;
+        }
+        await pause(pauseMs, this.#ports);
+      }
+    }
+  }
+
+  isAtEnd(): boolean {
+    if (!this.#ports.isSourceGone()) return false;
+    this.#goneSince ??= performance.now();
+    return performance.now() - this.#goneSince > this.#start.patienceMs;
+  }
+
+  #tell(error: unknown): void {
+    const now = performance.now();
+    this.#since ??= now;
+    if (now - this.#toldAt < Math.min(10_000 * 2 ** this.#toldTimes, 300_000)) return;
+    this.#toldAt = now;
+    this.#toldTimes++;
+    this.#ports.tell({
+      say: 'problem',
+      text: `the database cannot be written (${messageOf(error)}); events wait in ${this.#start.feed}`,
+    });
+  }
+}
+
+async function openPatiently(
+  start: WriterStart,
+  ports: WriterPorts,
+  troubles: Troubles,
+): Promise<MonitoringDatabase | undefined> {
+  let refusal: unknown;
+  const opened = await troubles.patiently(async () => {
+    try {
+      return await openDatabase(start.database, {
+        mode: 'write',
+        busyMs: start.busyMs,
+        ...(start.network === undefined ? {} : { network: start.network }),
+      });
+    } catch (error) {
+      if (!isHopeless(error)) throw error;
+      refusal = error;
+      return undefined;
+    }
+  });
+  if (refusal !== undefined) ports.tell({ say: 'refused', reason: messageOf(refusal) });
+  if (opened === undefined || opened === 'unwritable') return undefined;
+  ports.tell({ say: 'ready', notes: opened.notes });
+  return opened;
+}
+
+/** Waiting would not help: wrong database, no driver, no such host, no such directory, wrong password. */
+function isHopeless(error: unknown): boolean {
+  const { name, code, message = '' } = error as { name?: string; code?: string; message?: string };
+  if (name === 'DatabaseError' || code === 'ENOTFOUND' || code === 'EACCES' || code === 'EROFS' || code === 'ENOTDIR')
+    return true;
+  if (code?.startsWith('28') || code === '3D000') return true;
+  return /libsql\)|not a database|unable to open|readonly/i.test(message);
+}
+
+/** The rows themselves are refused: what breaks a rule, or cannot be understood. */
+function isAboutRows(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: number; code?: string };
+  if (errcode !== undefined) return [1, 19, 20, 25].includes(errcode & 0xff);
+  if (code === undefined) return error instanceof TypeError || error instanceof RangeError;
+  return /^SQLITE_(?:ERROR|CONSTRAINT|MISMATCH|RANGE)/.test(code) || /^(?:22|23|42)\w{3}$/.test(code);
+}
+
+function messageOf(error: unknown): string {
+  const { message, code, errors } = error as { message?: string; code?: string; errors?: readonly Error[] };
+  // Several addresses of one host: the message of the whole is empty.
+  return message || errors?.map((one) => one.message).join('; ') || code || String(error);
+}
+
+async function pause(ms: number, ports: WriterPorts): Promise<void> {
+  const until = performance.now() + ms;
+  for (let left = ms; left > 0 && !(ports.isSourceGone() && ms > 1_000); left = until - performance.now())
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, 250)));
+}
