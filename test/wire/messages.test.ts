@@ -28,6 +28,7 @@ import {
   writeTaskBatch,
 } from '#src/wire/messages.js';
 import { decode, encode, field, type PickleValue, PyByteArray, PyGlobal, PyObject, PyTuple } from '#src/wire/pickle.js';
+import { toBytes } from '#src/wire/values.js';
 import { registration, seeded, sure, withSeed } from '../interchange/builders.ts';
 import { captured, malformed, releases } from './vectors.ts';
 
@@ -336,6 +337,9 @@ describe('items', () => {
     const good = [
       { type: 'result', task_id: 7, result: packed },
       { type: 'result', task_id: 7, exception: packed },
+      // Values of Node functions have forms of their own, short and long.
+      { type: 'result', task_id: 7, result: Buffer.from(toBytes(1)) },
+      { type: 'result', task_id: 7, exception: Buffer.from(toBytes(new Map([['a', new Date(0)]]))) },
       { type: 'result', task_id: 7, result: packed, exception: 'said twice' },
       { type: 'result', task_id: 7, result: Buffer.from('some.module Serializer\nx') },
     ];

@@ -83,6 +83,8 @@ export function readItem(frame: Uint8Array): Item {
 /** Longer names of serializers than this are none. */
 const longestSerializer = 256;
 const lineFeed = 0x0a;
+/** No name of a serializer begins with such a byte, nor with another that is no ASCII. */
+const firstOwnForm = 0xe0;
 
 /**
  * Whether bytes begin as a packed value does: a serializer's name, a line feed. Without one Parsl's submitter ends its
@@ -90,6 +92,8 @@ const lineFeed = 0x0a;
  */
 function isPacked(bytes: Uint8Array): boolean {
   if (bytes[2] === lineFeed) return true;
+  // Our own forms (wire/values): only a submitter of ours has asked for such a value.
+  if ((bytes[0] ?? 0) >= firstOwnForm) return true;
   const at = bytes.indexOf(lineFeed);
   return at > 0 && at <= longestSerializer;
 }
