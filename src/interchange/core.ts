@@ -175,6 +175,13 @@ function onResults(
           log(state, effects, 'warning', text);
           break;
         }
+        if (item.isBare === true && !state.isChervilSubmitter) {
+          counters.malformed++;
+          const reason = 'its bytes do not begin with the name of a serializer';
+          log(state, effects, 'error', `Unreadable result of ${manager.name} for task ${item.taskId}: ${reason}`);
+          fail(state, effects, task, { kind: 'unreadable result', manager: manager.name, reason }, now);
+          break;
+        }
         settle(state, task, now);
         counters.results++;
         frames.push(item.frame);

@@ -127,6 +127,20 @@ describe('results', () => {
     ]);
   });
 
+  it("that begin with no serializer's name fail their task, unless the submitter is Chervil", () => {
+    const bare = { ...outcome(1), isBare: true } as const;
+    const python = new Bench();
+    python.take(python.register('m'), python.task(1), python.task(2));
+    const items = [bare, outcome(2)];
+    assert.deepEqual(python.tell({ type: 'results', peer: 'm', items }), [
+      '1 fails: unreadable result',
+      'forward result 2',
+    ]);
+    const chervil = new Bench();
+    chervil.take(chervil.register('m'), chervil.task(1, { runtime: 'python' }));
+    assert.deepEqual(chervil.tell({ type: 'results', peer: 'm', items: [bare] }), ['forward result 1']);
+  });
+
   it('with monitoring are relayed only if somebody listens', () => {
     const items = [{ kind: 'monitoring', frame: new Uint8Array(1) }] as const;
     const deaf = new Bench();

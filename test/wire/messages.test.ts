@@ -332,7 +332,7 @@ describe('items', () => {
     sure(item.kind === 'unreadable' && item.taskId === 7);
   });
 
-  it("that would end the result thread of Parsl's submitter are unreadable", () => {
+  it("that would end the result thread of Parsl's submitter are unreadable, or marked as bare", () => {
     const packed = Buffer.from('02\nN.');
     const good = [
       { type: 'result', task_id: 7, result: packed },
@@ -348,16 +348,16 @@ describe('items', () => {
       { type: 'result', task_id: 7, result: 'text', exception: packed },
       { type: 'result', task_id: 7, exception: packed, result: null },
       { type: 'result', task_id: 7, result: new PyByteArray(packed) },
-      { type: 'result', task_id: 7, result: Buffer.from('no line feed') },
-      { type: 'result', task_id: 7, result: new Uint8Array(0) },
-      { type: 'result', task_id: 7, result: Buffer.from('\nx') },
-      { type: 'result', task_id: 7, result: Buffer.from(`${'x'.repeat(1_000)}\nx`) },
       { type: 'result', task_id: 7, exception: 5 },
     ];
     for (const fields of good) assert.equal(readItem(encode(dictOf(fields))).kind, 'outcome');
     for (const fields of bad) {
       const item = readItem(encode(dictOf(fields)));
       sure(item.kind === 'unreadable' && item.taskId === 7, JSON.stringify(fields));
+    }
+    for (const bare of ['no line feed', '', '\nx', `${'x'.repeat(1_000)}\nx`]) {
+      const item = readItem(encode(dictOf({ type: 'result', task_id: 7, result: Buffer.from(bare) })));
+      sure(item.kind === 'outcome' && item.isBare === true, bare);
     }
     // Of two equal keys the last one counts; a pickle may have them.
     const twice = Buffer.concat([encode(dictOf(good[0] as Record<string, PickleValue>)).subarray(0, -1)]);

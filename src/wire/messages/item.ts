@@ -8,7 +8,13 @@ import { kind, Skim } from './skim.ts';
 /** One frame of a result message, as far as an interchange looks into it. */
 export type Item =
   /** A task's result or exception. `frame` is passed on byte for byte. */
-  | { readonly kind: 'outcome'; readonly taskId: number; readonly frame: Uint8Array }
+  | {
+      readonly kind: 'outcome';
+      readonly taskId: number;
+      readonly frame: Uint8Array;
+      /** Its bytes do not begin with a serializer's name, which would end the result thread of Parsl's submitter. */
+      readonly isBare?: boolean;
+    }
   /** A monitoring message; `frame` is the pickle of its payload alone. */
   | { readonly kind: 'monitoring'; readonly frame: Uint8Array }
   /** Something about a task that goes on, of a Chervil pool: passed on byte for byte. */
@@ -64,8 +70,7 @@ export function readItem(frame: Uint8Array): Item {
   }
   const outcomeAt = resultAt >= 0 ? resultAt : exceptionAt;
   if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && outcomeAt >= 0) {
-    if (skim.valueKind(outcomeAt) === kind.bytes && isPacked(skim.valueBytes(outcomeAt)))
-      return { kind: 'outcome', taskId, frame };
+    if (skim.valueKind(outcomeAt) === kind.bytes) return outcomeItem(taskId, frame, skim.valueBytes(outcomeAt));
   }
   if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
@@ -83,19 +88,12 @@ export function readItem(frame: Uint8Array): Item {
 /** Longer names of serializers than this are none. */
 const longestSerializer = 256;
 const lineFeed = 0x0a;
-/** No name of a serializer begins with such a byte, nor with another that is no ASCII. */
-const firstOwnForm = 0xe0;
 
-/**
- * Whether bytes begin as a packed value does: a serializer's name, a line feed. Without one Parsl's submitter ends its
- * result thread, and with it every task of the run. What stands behind is nobody's business here.
- */
-function isPacked(bytes: Uint8Array): boolean {
-  if (bytes[2] === lineFeed) return true;
-  // Our own forms (wire/values): only a submitter of ours has asked for such a value.
-  if ((bytes[0] ?? 0) >= firstOwnForm) return true;
-  const at = bytes.indexOf(lineFeed);
-  return at > 0 && at <= longestSerializer;
+/** Looks whether `packed` begins with a serializer's name and a line feed; what follows is nobody's business here. */
+function outcomeItem(taskId: number, frame: Uint8Array, packed: Uint8Array): Item {
+  if (packed[2] === lineFeed) return { kind: 'outcome', taskId, frame };
+  const at = packed.subarray(0, longestSerializer + 1).indexOf(lineFeed);
+  return at > 0 ? { kind: 'outcome', taskId, frame } : { kind: 'outcome', taskId, frame, isBare: true };
 }
 
 function wholeNumber(value: number): number | undefined {
@@ -136,10 +134,8 @@ function readUnusual(frame: Uint8Array, isMonitoring: boolean, seenId: number | 
   const packed = value.get(key);
   if (packed === undefined) return { kind: 'unreadable', taskId, reason: 'it has neither result nor exception' };
   // A bytearray is no bytes for Parsl's submitter either.
-  if (!(packed instanceof Uint8Array) || !isPacked(packed)) {
-    return { kind: 'unreadable', taskId, reason: `its ${key} is no packed value` };
-  }
-  return { kind: 'outcome', taskId, frame };
+  if (!(packed instanceof Uint8Array)) return { kind: 'unreadable', taskId, reason: `its ${key} is no bytes` };
+  return outcomeItem(taskId, frame, packed);
 }
 
 /** What a task came to, as it travels: a packed value, or a packed exception. */
