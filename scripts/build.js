@@ -1,6 +1,6 @@
 // Builds dist/ from src/ with the TypeScript compiler. `npm run build`; npm start and npm test call it too.
 import { spawnSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,8 @@ const result = spawnSync(
     cwd: root,
   },
 );
+// Python workers run this as it is.
+cpSync(join(root, 'src', 'worker', 'worker.py'), join(root, 'dist', 'worker', 'worker.py'));
 process.exitCode = result.status ?? 1;
 // Tells that dist/ is whole, and as of when: a build with errors leaves files as well.
 if (result.status === 0) writeFileSync(join(root, 'dist', '.built'), '');

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { endProcesses } from '../base/processes.ts';
 import { PoolClaims } from '../wire/claims.ts';
 import { FrameCutter, FrameGatherer, fromWorker } from '../wire/link.ts';
@@ -17,8 +16,8 @@ export interface ChildOptions {
   readonly mark: string;
   readonly logDirectory: string;
   readonly environment: Readonly<Record<string, string>>;
-  /** Options of Node, such as `--import`, `tsx`. */
-  readonly nodeArguments: readonly string[];
+  /** The program and its arguments. */
+  readonly command: readonly string[];
   /** Cores that it may use; `undefined` for all. */
   readonly cores: readonly number[] | undefined;
   readonly onFrame: (what: number, ticket: number, bytes: Buffer) => void;
@@ -48,14 +47,14 @@ export class WorkerChild {
 
   constructor(options: ChildOptions) {
     this.#options = options;
-    const { rank, environment, nodeArguments, mark, cores } = options;
+    const { rank, environment, mark, cores } = options;
     this.#claims = new PoolClaims();
     this.#logFd = openSync(join(options.logDirectory, `worker_${rank}.log`), 'a+');
     this.#logFrom = fstatSync(this.#logFd).size;
     this.ended = new Promise((resolve) => {
       this.#onEnded = resolve;
     });
-    const program = [process.execPath, ...nodeArguments, workerProgram];
+    const program = options.command;
     // taskset becomes the program: the same process id, and all of its threads keep to the cores.
     const command = cores === undefined ? program : ['taskset', '-c', cores.join(','), ...program];
     this.#process = spawn(command[0] as string, command.slice(1), {
@@ -122,6 +121,8 @@ export class WorkerChild {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#link.destroy();
+    // A Python worker has a process that watches the other end.
+    (this.#process.stdio[4] as Socket | undefined)?.destroy();
     const stderrTail = problem === '' ? this.#tail() : problem;
     const begun = this.#claims.begun;
     this.#claims.close();
@@ -154,5 +155,3 @@ export class WorkerChild {
     }
   }
 }
-
-const workerProgram = fileURLToPath(new URL('../worker/main.js', import.meta.url));

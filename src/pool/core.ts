@@ -7,12 +7,15 @@
 //
 // A task is on the books from the event `tasks` to its one answer: `received = queued + held + answered`, always.
 import { assert, assertNever } from '../base/assert.ts';
+import type { Result } from '../base/result.ts';
 import { DeserializationError } from '../task/errors.ts';
-import { readCallHead } from '../wire/calls.ts';
+import type { Runtime } from '../task/ports.ts';
+import { isNodeCall, readCallHead } from '../wire/calls.ts';
+import { readPythonJob } from '../wire/python/job.ts';
 import { balance, balanceAt, dispatch } from './dispatch.ts';
 import type { PoolEffect, PoolEvent, TaskIn } from './events.ts';
 import { capacityFor } from './prefetch.ts';
-import { log, type PoolState, type WorkerRecord } from './state.ts';
+import { log, type PoolState, type TaskHead, type WorkerRecord } from './state.ts';
 import { limitOf, onBegan, onCancel, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
 
 export { createPool, type PoolState } from './state.ts';
@@ -109,23 +112,43 @@ function workerOf(state: PoolState, rank: number): WorkerRecord {
   return worker;
 }
 
-function onTask(state: PoolState, effects: PoolEffect[], { taskId, buffer }: TaskIn): void {
+function onTask(state: PoolState, effects: PoolEffect[], given: TaskIn): void {
+  const { taskId } = given;
   if (state.tasks.has(taskId)) {
     log(state, effects, 'error', `Task ${taskId} came again while it was not answered; dropped the second`);
     return;
   }
   state.counters.received++;
-  const head = readCallHead(buffer);
-  if (!head.ok) {
+  const read = readJob(state.settings.runtime, given);
+  if (!read.ok) {
     state.counters.answered++;
-    const error = new DeserializationError(`This pool runs Node functions only, and the task is none: ${head.error}.`);
-    effects.push({ do: 'fail', taskId, error, isPython: true });
+    const error = new DeserializationError(read.error);
+    effects.push({ do: 'fail', taskId, error, isPython: !isNodeCall(given.buffer) });
     return;
   }
-  const task = { taskId, buffer, head: head.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };
+  const task = { taskId, ...read.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };
   state.tasks.set(taskId, task);
   if (task.head.timeoutMs > 0) state.limited++;
   state.queue.push(task);
+}
+
+function readJob(
+  runtime: Runtime,
+  { buffer, context }: TaskIn,
+): Result<{ readonly buffer: Uint8Array; readonly head: TaskHead }> {
+  if (runtime === 'node') {
+    const head = readCallHead(buffer);
+    if (!head.ok)
+      return { ok: false, error: `This pool runs Node functions only, and the task is none: ${head.error}.` };
+    return { ok: true, value: { buffer, head: head.value } };
+  }
+  const job = readPythonJob(buffer, context);
+  if (!job.ok) return { ok: false, error: `This pool runs Python functions only, and the task is none: ${job.error}.` };
+  const { timeoutMs, functionKey, isChervil, bytes } = job.value;
+  return {
+    ok: true,
+    value: { buffer: bytes, head: { kind: 'function', timeoutMs, functionKey, isPython: !isChervil } },
+  };
 }
 
 function onConnected(state: PoolState, effects: PoolEffect[], now: number): void {

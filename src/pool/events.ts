@@ -1,5 +1,7 @@
 // What can happen to a pool's manager, and what it can want: the two unions between the pure core and its shell.
 import type { TaskError } from '../task/errors.ts';
+import type { Runtime } from '../task/ports.ts';
+import type { PickleValue } from '../wire/pickle.ts';
 
 /** How a worker process ended. */
 export interface Death {
@@ -16,6 +18,8 @@ export interface Death {
 export interface TaskIn {
   readonly taskId: number;
   readonly buffer: Uint8Array;
+  /** What its submitter says about it beside the buffer. */
+  readonly context: PickleValue;
 }
 
 /** How a job ended on its worker. */
@@ -82,6 +86,8 @@ export type PoolEffect =
 export interface PoolSettings {
   readonly uid: string;
   readonly hostname: string;
+  /** What its workers run. */
+  readonly runtime: Runtime;
   readonly workerCount: number;
   /** Tasks to hold beyond one for each worker; `auto`: as many as their length suggests. */
   readonly prefetch: number | 'auto';

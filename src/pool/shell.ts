@@ -7,6 +7,8 @@
 import { availableParallelism, hostname, type as osType, totalmem } from 'node:os';
 import type { LogFile } from '../base/log-file.ts';
 import { CancelledError, type TaskError, WorkerLostError } from '../task/errors.ts';
+import type { Runtime } from '../task/ports.ts';
+import { isNodeCall } from '../wire/calls.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
 import { packFailure } from '../wire/messages/failure.ts';
@@ -22,8 +24,9 @@ import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';
 import { WorkerChild } from './child.ts';
+import { pythonEnvironment, workerCommand } from './command.ts';
 import { createPool, type PoolState, step } from './core.ts';
-import type { JobEnd, PoolEffect, PoolEvent } from './events.ts';
+import type { JobEnd, PoolEffect, PoolEvent, TaskIn } from './events.ts';
 import { eraOf, type PythonFacts } from './python.ts';
 import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
 
@@ -31,6 +34,9 @@ import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
 export interface PoolParts {
   readonly arguments: PoolArguments;
   readonly directory: string;
+  readonly runtime: Runtime;
+  /** The pool of this process whose workers run the other language, if there is one. */
+  readonly sibling: () => Pool | undefined;
   readonly workerCount: number;
   readonly cores: readonly (readonly number[])[] | undefined;
   /** NVIDIA devices of this node; 0 when nobody needs to know. */
@@ -59,6 +65,8 @@ export class Pool {
   readonly #children: (WorkerChild | undefined)[] = [];
   #socket: DealerSocket | undefined;
   #home: Home = { isChervil: true };
+  /** Tasks that came to the other pool of this node. */
+  readonly #adopted = new Map<number, Pool>();
   #items: Uint8Array[] = [];
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
@@ -69,11 +77,12 @@ export class Pool {
 
   constructor(parts: PoolParts) {
     this.#parts = parts;
-    const { arguments: given, workerCount } = parts;
+    const { arguments: given, workerCount, runtime } = parts;
     this.#state = createPool(
       {
         uid: given.uid,
         hostname: hostname(),
+        runtime,
         workerCount,
         prefetch: given.prefetch,
         heartbeatPeriodMs: given.heartbeatPeriodMs,
@@ -115,10 +124,11 @@ export class Pool {
           this.feed({ type: 'malformed', reason: batch.error });
           return;
         }
-        const tasks = batch.value.flatMap(({ taskId, buffer }) =>
-          typeof taskId === 'number' ? [{ taskId, buffer }] : [],
+        this.#take(
+          batch.value.flatMap(({ taskId, buffer, context }) =>
+            typeof taskId === 'number' ? [{ taskId, buffer, context }] : [],
+          ),
         );
-        this.feed({ type: 'tasks', tasks });
         return;
       }
       case 'probe':
@@ -140,9 +150,43 @@ export class Pool {
     if (this.#hasEnded) return;
     step(this.#state, event, now(), this.#effects);
     this.#carryOut();
+    this.#endTurn();
+  }
+
+  #endTurn(): void {
     if (this.#hasTurn) return;
     this.#hasTurn = true;
     setImmediate(this.#onTurn);
+  }
+
+  /** Takes tasks. An interchange that does not know what we run may send any: what the other pool of this node runs is for that one. */
+  #take(tasks: readonly TaskIn[]): void {
+    const { runtime, sibling } = this.#parts;
+    const other = sibling();
+    const isOwn = ({ buffer }: TaskIn): boolean => isNodeCall(buffer) === (runtime === 'node');
+    if (other === undefined || tasks.every(isOwn)) {
+      this.feed({ type: 'tasks', tasks });
+      return;
+    }
+    this.feed({ type: 'tasks', tasks: tasks.filter(isOwn) });
+    other.adopt(
+      tasks.filter((task) => !isOwn(task)),
+      this,
+    );
+  }
+
+  /** Runs tasks that came to the other pool of this node, which sends what comes of them. */
+  adopt(tasks: readonly TaskIn[], from: Pool): void {
+    for (const { taskId } of tasks) this.#adopted.set(taskId, from);
+    this.feed({ type: 'tasks', tasks });
+  }
+
+  #push(taskId: number, item: Uint8Array, isLast: boolean): void {
+    const from = this.#adopted.get(taskId);
+    if (isLast && from !== undefined) this.#adopted.delete(taskId);
+    const sender = from ?? this;
+    sender.#items.push(item);
+    if (sender !== this) sender.#endTurn();
   }
 
   readonly #onTurn = (): void => {
@@ -176,19 +220,21 @@ export class Pool {
         this.#children[effect.rank]?.add(toWorker.job, effect.ticket, effect.buffer);
         return;
       case 'result':
-        this.#items.push(writeOutcome(effect));
+        this.#push(effect.taskId, writeOutcome(effect), true);
         return;
       case 'fail':
-        this.#items.push(
+        this.#push(
+          effect.taskId,
           writeOutcome({
             taskId: effect.taskId,
             isException: true,
             bytes: effect.isPython ? pythonFailureBytes(effect.error) : failureBytes(effect.error),
           }),
+          true,
         );
         return;
       case 'note':
-        this.#items.push(writeNoteItem(effect));
+        this.#push(effect.taskId, writeNoteItem(effect), false);
         return;
       case 'stop job': {
         const child = this.#children[effect.rank];
@@ -231,7 +277,7 @@ export class Pool {
   }
 
   #startWorker(rank: number): void {
-    const { arguments: given, workerCount, cores, directory } = this.#parts;
+    const { arguments: given, workerCount, cores, directory, runtime } = this.#parts;
     this.#children[rank] = new WorkerChild({
       rank,
       mark: `${given.uid}.${process.pid}.${rank}.${this.#starts++}`,
@@ -241,10 +287,11 @@ export class Pool {
         PARSL_WORKER_COUNT: String(workerCount),
         PARSL_WORKER_POOL_ID: given.uid,
         PARSL_WORKER_BLOCK_ID: given.blockId,
+        ...(runtime === 'python' ? pythonEnvironment(given.python?.path ?? []) : {}),
         ...affinityEnvironment(cores?.[rank]),
         ...acceleratorEnvironment(given.accelerators, rank, workerCount, this.#parts.devices),
       },
-      nodeArguments: given.nodeArguments,
+      command: workerCommand(given, runtime),
       cores: cores?.[rank],
       onFrame: (what, ticket, bytes) => this.#onFrame(rank, what, ticket, bytes),
       onTurn: () => {},
@@ -279,6 +326,11 @@ export class Pool {
         return;
       case fromWorker.note:
         this.feed({ type: 'note', rank, ticket, bytes });
+        return;
+      case fromWorker.item:
+        // A copy: the bytes are a part of all that came with them.
+        this.#items.push(Buffer.from(bytes));
+        this.#endTurn();
         return;
       case fromWorker.stopping:
         this.feed({ type: 'job stopping', rank, ticket });
@@ -334,7 +386,7 @@ export class Pool {
       totalMemory: totalmem(),
       // Python's interchange begins to drain by itself since it knows this key; before, the message of that name tells.
       ...(isChervil || settings.drainAfterMs === undefined ? {} : { drainTime }),
-      runtimes: given.python === undefined ? ['node'] : ['node', 'python'],
+      runtimes: [this.#parts.runtime],
       extensions: knownExtensions,
     };
   }

@@ -1,14 +1,24 @@
 // The whole state of a pool's manager, in one place. Only the core's own files change it; the shell and tests read it.
 import type { TaskError } from '../task/errors.ts';
-import type { CallHead } from '../wire/calls.ts';
 import type { PoolEffect, PoolSettings } from './events.ts';
 import { Durations } from './prefetch.ts';
+
+/** What must be known of a task, in whatever language it is. */
+export interface TaskHead {
+  readonly kind: 'function' | 'bash';
+  /** 0 is without limit. */
+  readonly timeoutMs: number;
+  readonly functionKey: number;
+  /** Its submitter reads Python's exceptions. */
+  readonly isPython?: boolean;
+}
 
 /** A task that the pool answers for, until it did. */
 export interface PoolTask {
   readonly taskId: number;
+  /** What a worker gets of it. */
   readonly buffer: Uint8Array;
-  readonly head: CallHead;
+  readonly head: TaskHead;
   /** Where it is: a worker's rank and its ticket there. */
   worker: WorkerRecord | undefined;
   ticket: number;
@@ -127,7 +137,7 @@ export function settle(state: PoolState, task: PoolTask): void {
 /** Settles a task with a failure made here. */
 export function fail(state: PoolState, effects: PoolEffect[], task: PoolTask, error: TaskError): void {
   settle(state, task);
-  effects.push({ do: 'fail', taskId: task.taskId, error, isPython: false });
+  effects.push({ do: 'fail', taskId: task.taskId, error, isPython: task.head.isPython === true });
 }
 
 /** Puts tasks before all others, as they were. */

@@ -190,7 +190,9 @@ function lostError(state: PoolState, worker: WorkerRecord, death: Death, wasKill
     : reason === 'memory'
       ? 'Give the task less to hold, or the worker more memory.'
       : reason === 'exit'
-        ? 'The body called process.exit().'
+        ? state.settings.runtime === 'python'
+          ? 'The body called sys.exit(), or ended its process.'
+          : 'The body called process.exit().'
         : '';
   return new WorkerLostError({
     worker: `${state.settings.uid}/${worker.rank}`,

@@ -110,6 +110,11 @@ export function writeCall(
 
 const none = new Uint8Array(0);
 
+/** Whether the bytes of a task are a call of a Node function, and not of a Python one. */
+export function isNodeCall(bytes: Uint8Array): boolean {
+  return bytes[0] === form;
+}
+
 /** The head of a call, or why the bytes are none. Never throws. */
 export function readCallHead(bytes: Uint8Array): Result<CallHead> {
   if (bytes.length < headBytes || bytes[0] !== form)

@@ -25,6 +25,8 @@ export const fromWorker = {
   stopping: 8,
   /** The process ends by itself; the ticket is its exit code. */
   exiting: 9,
+  /** Something for the interchange, as it is: what Parsl's monitoring sends. Of Python workers. */
+  item: 10,
 } as const;
 
 const headBytes = 9;

@@ -1,10 +1,24 @@
 // Python functions on htex: on workers of our own, and on pools of real Parsl.
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type AppError, htex, keywords, pythonApp } from '#src/index.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  type AppError,
+  app,
+  channels,
+  type FunctionNotFoundError,
+  htex,
+  keywords,
+  type OutputEvent,
+  pythonApp,
+  type WorkerLostError,
+} from '#src/index.js';
 import { newestRelease, parslOrSkip } from '../support/parsl.ts';
+import { pythonOrSkip } from '../support/python.ts';
 import { HandStartedPool, poolCommandOf } from '../support/python-pool.ts';
-import { inRun } from '../support/run.ts';
+import { freshDirectory, inRun } from '../support/run.ts';
 
 const halves = pythonApp.source<(x: number) => number>(`
     count = 0
@@ -45,3 +59,193 @@ describe("a pool of real Parsl, under Chervil's interchange", () => {
     });
   }
 });
+
+describe('workers of our own', () => {
+  const both = () => htex({ python: true, maxWorkersPerNode: 1, coresPerWorker: 0.5 });
+  const only = (more: object = {}) =>
+    htex({ python: true, nodeWorkers: 0, maxWorkersPerNode: 1, coresPerWorker: 0.5, ...more });
+
+  it('run Python and TypeScript functions on one executor, and results go from one to the other', async () => {
+    const double = app((x: number) => x * 2);
+    await inRun({ executors: [both()] }, async () => {
+      assert.equal(await double(halves(double(3))), 6);
+      assert.deepEqual(await Promise.all([halves(1), double(1), hypot(3, 4)]), [0.5, 2, 5]);
+    });
+  });
+
+  it('tell what was raised: class, message, arguments, attributes, causes, and a traceback with its lines', async () => {
+    const raises = pythonApp.source(`
+      class Odd(Exception):
+          pass
+
+      def raises(x):
+          error = Odd(f'{x} is odd', x)
+          error.code = 'E_ODD'
+          raise error from KeyError('k')
+    `);
+    await inRun({ executors: [only()] }, async () => {
+      await assert.rejects(raises(3), (error: AppError) => {
+        const { name, message, fields, cause, stack } = error.remote;
+        assert.deepEqual([name, message], ['Odd', "('3 is odd', 3)"]);
+        assert.deepEqual(fields, { args: ['3 is odd', 3], code: 'E_ODD' });
+        assert.equal((cause as AppError['remote']).name, 'KeyError');
+        assert.match(stack, /KeyError: 'k'.*direct cause.*line 7, in raises\n {4}raise error from KeyError.*\nOdd: /s);
+        assert.doesNotMatch(stack, /worker\.py/);
+        return true;
+      });
+    });
+  });
+
+  it('survive the death of one: its task is told how it ended and its last words, others run', async () => {
+    const dies = pythonApp.source<(how: string) => number>(`
+      import os, sys
+
+      def dies(how):
+          if how == 'exit':
+              sys.exit(7)
+          if how == 'kill':
+              os.kill(os.getpid(), 9)
+          if how == 'crash':
+              os.kill(os.getpid(), 11)
+          return os.getpid()
+    `);
+    await inRun({ executors: [only()] }, async () => {
+      const before = await dies('no');
+      await assert.rejects(dies('exit'), { code: 'WORKER_LOST', exitCode: 7 });
+      await assert.rejects(dies('kill'), { code: 'WORKER_LOST', signal: 'SIGKILL' });
+      await assert.rejects(dies('crash'), (error: WorkerLostError) => {
+        assert.equal(error.signal, 'SIGSEGV');
+        assert.match(error.stderrTail, /Segmentation fault.*line \d+ in dies/s);
+        return true;
+      });
+      assert.notEqual(await dies('no'), before);
+    });
+  });
+
+  it('are killed with all that they started when a try runs over its timeout or is cancelled', async () => {
+    const waits = pythonApp.source<(path: string) => number>(`
+      import os, subprocess, time
+
+      def waits(path):
+          child = subprocess.Popen(['sleep', '1000'])
+          with open(path + '.new', 'w') as file:
+              file.write(f'{os.getpid()} {child.pid}')
+          os.rename(path + '.new', path)
+          time.sleep(1000)
+    `);
+    const directory = freshDirectory();
+    mkdirSync(directory, { recursive: true });
+    await inRun({ executors: [only()] }, async () => {
+      const one = join(directory, 'one');
+      await assert.rejects(waits.with({ timeout: '1s' })(one), { code: 'TIMEOUT' });
+      await isGone(await pidsIn(one));
+      const two = join(directory, 'two');
+      const future = waits(two);
+      const pids = await pidsIn(two);
+      future.cancel('enough');
+      await assert.rejects(future, { code: 'CANCELLED' });
+      await isGone(pids);
+    });
+  });
+
+  it('look for modules in the directories that were named, and say where they looked', async () => {
+    const directory = freshDirectory();
+    mkdirSync(join(directory, 'signals'), { recursive: true });
+    writeFileSync(join(directory, 'signals', '__init__.py'), '');
+    writeFileSync(
+      join(directory, 'signals', 'fft.py'),
+      'class Box:\n    @staticmethod\n    def peak(xs):\n        return max(xs)\n',
+    );
+    await inRun({ executors: [only({ python: { path: [directory] } })] }, async () => {
+      assert.equal(await pythonApp<(xs: number[]) => number>('signals.fft:Box.peak')([1, 3, 2]), 3);
+      for (const [reference, what] of [
+        ['nosuch.module:run', /No module named 'nosuch'/],
+        ['signals.fft:nosuch', /nosuch/],
+      ] as const)
+        await assert.rejects(pythonApp(reference)(), (error: FunctionNotFoundError) => {
+          assert.equal(error.code, 'FUNCTION_NOT_FOUND');
+          assert.match(error.message, what);
+          assert.ok(error.message.includes(directory), error.message);
+          assert.match(error.message, /python: \{ path/);
+          return true;
+        });
+    });
+  });
+
+  it('give typed arrays and get numpy arrays where numpy is', async (t) => {
+    const numpy = await pythonOrSkip(t, { name: 'numpy', packages: ['numpy'] });
+    if (numpy === undefined) return;
+    const scale = pythonApp.source<(xs: Float64Array, by: number) => Float64Array>(
+      'def scale(xs, by):\n    return xs * by',
+    );
+    await inRun({ executors: [only({ python: numpy })] }, async () => {
+      assert.deepEqual(await scale(new Float64Array([1, 2.5]), 2), new Float64Array([2, 5]));
+      const large = new Float64Array(200_000).map((_, index) => index);
+      assert.equal((await scale(large, 3))[199_999], 599_997);
+    });
+  });
+
+  it('run coroutine functions to their end', async () => {
+    const later = pythonApp.source<(x: number) => number>(`
+      import asyncio
+
+      async def later(x):
+          await asyncio.sleep(0.01)
+          return x + 1
+    `);
+    await inRun({ executors: [only()] }, async () => assert.equal(await later(1), 2));
+  });
+
+  it('pass on what bodies print, with the task that it is of', async () => {
+    const says = pythonApp.source<(x: string) => null>(`
+      import sys
+
+      def says(x):
+          print('out', x)
+          print('err', x, file=sys.stderr)
+    `);
+    const texts: string[] = [];
+    const listen = (message: unknown): void => {
+      const event = message as OutputEvent;
+      texts.push(`${event.stream} ${event.id} ${event.text}`);
+    };
+    channels.output.subscribe(listen);
+    try {
+      await inRun({ executors: [only()] }, () => Promise.all([says('a'), says('b')]));
+    } finally {
+      channels.output.unsubscribe(listen);
+    }
+    assert.deepEqual(texts.sort(), ['stderr 0 err a\n', 'stderr 1 err b\n', 'stdout 0 out a\n', 'stdout 1 out b\n']);
+  });
+
+  it('an interpreter that is not there fails the executor, with what was tried', async () => {
+    await inRun({ executors: [only({ python: '/nowhere/python3' })] }, async () => {
+      await assert.rejects(hypot(3, 4), {
+        code: 'EXECUTOR_FAILED',
+        message: /No Python was found; tried \/nowhere\/python3/,
+      });
+    });
+  });
+});
+
+/** The ids that a body wrote, once the file is there. */
+async function pidsIn(path: string): Promise<number[]> {
+  for (;;) {
+    if (existsSync(path)) return readFileSync(path, 'utf8').split(' ').map(Number);
+    await pause(20);
+  }
+}
+
+/** Waits until none of these processes runs any more. */
+async function isGone(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) while (isAlive(pid)) await pause(20);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    // Killed, and not yet taken note of by its parent.
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

@@ -16,6 +16,7 @@ export class PoolBench {
     const complete: PoolSettings = {
       uid: 'pool',
       hostname: 'here',
+      runtime: 'node',
       workerCount: 2,
       prefetch: 'auto',
       heartbeatPeriodMs: 30_000,
@@ -52,7 +53,10 @@ export class PoolBench {
   }
 
   tasks(ids: readonly number[], options: { timeoutMs?: number; key?: string } = {}): this {
-    return this.on({ type: 'tasks', tasks: ids.map((taskId) => ({ taskId, buffer: callBytes(options) })) });
+    return this.on({
+      type: 'tasks',
+      tasks: ids.map((taskId) => ({ taskId, buffer: callBytes(options), context: new Map() })),
+    });
   }
 
   /** A worker ends the job with this ticket. */

@@ -132,7 +132,9 @@ test('capacity grows when bodies are short, but only after a welcome: Python int
 
 test('a task of another runtime is answered, and never lost', () => {
   const pool = new PoolBench().up();
-  pool.on({ type: 'tasks', tasks: [{ taskId: 5, buffer: Buffer.from('33\nC2\n') }] }).wants('fail 5 DESERIALIZATION');
+  pool
+    .on({ type: 'tasks', tasks: [{ taskId: 5, buffer: Buffer.from('33\nC2\n'), context: new Map() }] })
+    .wants('fail 5 DESERIALIZATION');
 });
 
 test('whatever happens in whatever order, every task is answered once', () => {

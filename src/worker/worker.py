@@ -1,0 +1,575 @@
+# The program of a Python worker process: takes jobs from its pool, runs one at a time, and sends results back in batches. The Python
+# twin of main.ts; src/wire/link.ts has the frames, src/wire/claims.ts the claims, src/wire/python/job.ts the form of a job.
+#
+#   pool --fd 3: frames both ways--> worker     fd 4: ends when the pool is gone, watched by a process of its own
+#        --fd 5: who has which job--            fd 1, 2: the worker's log
+#
+# Python 3.8 or later, its standard library only. Parsl, dill and numpy are used where a task brings them along: a task that Parsl's
+# own submitter made is read and answered by Parsl, if it can be imported here.
+import os
+import pickle
+import signal
+import struct
+import sys
+import time
+import types
+
+LINK, WATCH, CLAIMS = 3, 4, 5
+
+# Kinds of frames, as in link.ts.
+JOB = 1
+READY, VALUE, FAILURE, PASSED_OVER, BEGAN, NOTE, EXITING, ITEM = 1, 2, 3, 5, 6, 7, 9, 10
+# Bits of a job, as in job.ts.
+TOLD, OUTPUT, TIMED, CHERVIL = 1, 2, 4, 8
+
+QUICK_MS = 0.2
+BATCH = 64
+TRUSTED_RUNS = 3
+KEPT_FUNCTIONS = 256
+
+
+def watch_pool():
+    """Ends this worker with all that it started when the pool is gone, whatever the worker is doing: a process of its own can do so
+    while an extension holds the interpreter, or this process is stopped."""
+    if os.fork() != 0:
+        os.close(WATCH)
+        return
+    for fd in (0, 1, 2, LINK, CLAIMS):
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    while True:
+        try:
+            if os.read(WATCH, 1) == b"":
+                break
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:
+            break
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class Link:
+    """Frames to and from the pool. What is added leaves with the next flush."""
+
+    def __init__(self):
+        from _thread import RLock
+
+        self.lock = RLock()
+        self.out = []
+        self.buffer = bytearray()
+        self.start = 0
+        self.answers = 0
+
+    def add(self, what, ticket, *parts):
+        size = 5 + sum(len(part) for part in parts)
+        with self.lock:
+            self.out.append(struct.pack("<IBI", size, what, ticket))
+            self.out.extend(parts)
+
+    def answer(self, what, ticket, took_ms, payload):
+        self.answers += 1
+        self.add(what, ticket, struct.pack("<f", took_ms), payload)
+
+    def flush(self):
+        with self.lock:
+            if not self.out:
+                return
+            data = memoryview(b"".join(self.out))
+            self.out = []
+            self.answers = 0
+            while len(data) > 0:
+                data = data[os.write(LINK, data):]
+
+    def take(self):
+        """The next frame, when it is here. Ends the process when the pool has closed the link."""
+        while True:
+            at, have = self.start, len(self.buffer)
+            if have - at >= 4:
+                (size,) = struct.unpack_from("<I", self.buffer, at)
+                end = at + 4 + size
+                if have >= end:
+                    what, ticket = struct.unpack_from("<BI", self.buffer, at + 4)
+                    frame = bytes(self.buffer[at + 9:end])
+                    self.start = end
+                    return what, ticket, frame
+                wanted = max(65536, end - have)
+            else:
+                wanted = 65536
+            if at > 0:
+                del self.buffer[:at]
+                self.start = 0
+            self.flush()
+            piece = os.read(LINK, min(wanted, 1 << 24))
+            if piece == b"":
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+            self.buffer += piece
+
+
+def claim(ticket):
+    """Takes a job to run it. False when the pool took it back."""
+    os.pwrite(CLAIMS, struct.pack("<I", ticket), 0)
+    first, last = struct.unpack("<II", os.pread(CLAIMS, 8, 8))
+    return first == 0 or ticket < first or ticket > last
+
+
+class Output:
+    """What bodies print: as notes to whoever wants to see it, else to this worker's log."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    closed = False
+    mode = "w"
+
+    def __init__(self, worker, kind, original):
+        self.worker = worker
+        self.kind = kind
+        self.original = original
+        self.buffer = original.buffer
+        self.name = original.name
+        self.waiting = []
+        self.waits = False
+        self.sent_at = 0.0
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError("write() argument must be str, not " + type(text).__name__)
+        ticket = self.worker.output_ticket
+        if ticket is None:
+            self.original.write(text)
+            self.original.flush()
+            return len(text)
+        with self.worker.link.lock:
+            self.waiting.append(text)
+            if time.monotonic() - self.sent_at > 0.05 and text.endswith("\n"):
+                self.send()
+            elif not self.waits:
+                self.waits = True
+                self.later()
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def later(self):
+        from threading import Timer
+
+        timer = Timer(0.05, self.send)
+        timer.daemon = True
+        timer.start()
+
+    def send(self):
+        """Sends what waits, for the task that runs."""
+        with self.worker.link.lock:
+            self.waits = False
+            ticket = self.worker.output_ticket
+            if not self.waiting or ticket is None:
+                return
+            text, self.waiting = "".join(self.waiting), []
+            self.sent_at = time.monotonic()
+            self.worker.link.add(NOTE, ticket, self.kind + text.encode("utf-8", "backslashreplace"))
+            self.worker.link.flush()
+
+    def flush(self):
+        self.send()
+
+    def isatty(self):
+        return False
+
+    def fileno(self):
+        return self.original.fileno()
+
+    def readable(self):
+        return False
+
+    def seekable(self):
+        return False
+
+    def writable(self):
+        return True
+
+
+class Worker:
+    def __init__(self):
+        self.link = Link()
+        # The job whose prints are wanted.
+        self.output_ticket = None
+        self.streams = []
+        # Functions by the bytes that they came as: the function, its runs, and how long the slowest took lately.
+        self.functions = {}
+        self.place = self.place_note()
+
+    @staticmethod
+    def place_note():
+        import json
+        import socket
+
+        pool = os.environ.get("PARSL_WORKER_POOL_ID", "pool")
+        place = {"host": socket.gethostname(), "worker": pool + "/" + os.environ.get("PARSL_WORKER_RANK", "0")}
+        block = os.environ.get("PARSL_WORKER_BLOCK_ID", "None")
+        if block != "None":
+            place["block"] = block
+        return b"r" + json.dumps(place).encode()
+
+    def run(self):
+        self.link.add(READY, 0)
+        self.link.flush()
+        while True:
+            what, ticket, frame = self.link.take()
+            # A stop is answered by ending this process: Python cannot end a body that goes on.
+            if what == JOB:
+                self.job(ticket, frame)
+
+    def job(self, ticket, frame):
+        link = self.link
+        if not claim(ticket):
+            link.add(PASSED_OVER, ticket)
+            return
+        started = time.perf_counter()
+        flags, context_length = struct.unpack_from("<BI", frame, 0)
+        context = frame[5:5 + context_length]
+        buffer = frame[5 + context_length:]
+        is_chervil = bool(flags & CHERVIL)
+        parts = split(buffer) if is_chervil else None
+        known = self.functions.get(parts[0]) if parts else None
+        is_quick = known is not None and known[1] >= TRUSTED_RUNS and known[2] < QUICK_MS
+        if not is_quick or link.answers >= BATCH:
+            link.flush()
+        if flags & (TOLD | TIMED):
+            if flags & TOLD:
+                link.add(NOTE, ticket, self.place)
+            link.add(BEGAN, ticket)
+            link.flush()
+        if flags & OUTPUT:
+            self.output_ticket = ticket
+        leave = enter_context(context)
+        try:
+            what, payload = self.outcome(is_chervil, parts, buffer, leave[0])
+        except SystemExit as thrown:
+            self.exit(thrown)
+        finally:
+            leave[1]()
+            if flags & OUTPUT:
+                for stream in self.streams:
+                    stream.send()
+                self.output_ticket = None
+        took_ms = (time.perf_counter() - started) * 1000
+        if parts is not None:
+            known = self.functions.get(parts[0])
+            if known is not None:
+                known[1] += 1
+                known[2] = max(took_ms, known[2] * 0.8)
+        link.answer(what, ticket, took_ms, payload)
+        if took_ms > QUICK_MS or link.answers >= BATCH:
+            link.flush()
+
+    def outcome(self, is_chervil, parts, buffer, context):
+        try:
+            if is_chervil:
+                return VALUE, self.chervil_value(parts)
+            return VALUE, parsl_value(buffer, context)
+        except SystemExit:
+            raise
+        except BaseException:
+            return FAILURE, (chervil_failure() if is_chervil else parsl_failure())
+
+    def chervil_value(self, parts):
+        known = self.functions.get(parts[0])
+        if known is None:
+            try:
+                known = [load_value(parts[0]), 0, 0.0]
+            except Exception as thrown:
+                raise LoadError() from thrown
+            if len(self.functions) >= KEPT_FUNCTIONS:
+                self.functions.clear()
+            self.functions[parts[0]] = known
+        args, named = load_value(parts[1]), load_value(parts[2])
+        result = known[0](*args, **named)
+        if isinstance(result, types.CoroutineType):
+            import asyncio
+
+            result = asyncio.run(result)
+        try:
+            return b"02\n" + pickle.dumps(result, 4)
+        except Exception as thrown:
+            raise ResultError(thrown) from thrown
+
+    def exit(self, thrown):
+        """The body called sys.exit(): the pool tells that as a lost worker, as Parsl does."""
+        code = thrown.code
+        if code is None:
+            code = 0
+        elif not isinstance(code, int):
+            print(code, file=sys.__stderr__)
+            code = 1
+        sys.__stdout__.flush()
+        sys.__stderr__.flush()
+        for stream in self.streams:
+            stream.send()
+        self.link.add(EXITING, code & 0xFF)
+        self.link.flush()
+        os._exit(code & 0xFF)
+
+
+class LoadError(Exception):
+    """The function of a task cannot be had."""
+
+
+class ResultError(Exception):
+    """The result of a body cannot be pickled."""
+
+
+def split(buffer):
+    """The parts of a payload: function, arguments, keyword arguments, each with its serializer's name before it."""
+    parts = []
+    at = 0
+    while at < len(buffer):
+        end = buffer.index(b"\n", at)
+        size = int(buffer[at:end])
+        parts.append(buffer[end + 1:end + 1 + size])
+        at = end + 1 + size
+    if len(parts) != 3:
+        raise ValueError("a task has three parts, and this one %d" % len(parts))
+    return parts
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads what dill writes of functions of a program: it calls the program's namespace by a name of its own."""
+
+    def find_class(self, module, name):
+        if (module, name) == ("__builtin__", "__main__"):
+            return sys.modules["__main__"].__dict__
+        return super().find_class(module, name)
+
+
+def load_value(part):
+    import io
+
+    kind, body = part.split(b"\n", 1)
+    if kind not in (b"01", b"02", b"C2"):
+        module, name = kind.decode().split(" ", 1)
+        return getattr(__import__("importlib").import_module(module), name)().deserialize(body)
+    return Unpickler(io.BytesIO(body)).load()
+
+
+def enter_context(data):
+    """Sets PARSL_<KEY> of the task's resource specification. Gives the context, and what takes them away again."""
+    if data == b"":
+        return {}, lambda: None
+    context = pickle.loads(data)
+    before = {}
+    for key, value in (context.get("resource_spec") or {}).items():
+        name = "PARSL_" + str(key).upper()
+        before[name] = os.environ.get(name)
+        os.environ[name] = str(value)
+
+    def leave():
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    return context, leave
+
+
+# Tasks of TypeScript: values as pickle, failures as plain data.
+
+
+def chervil_failure():
+    import traceback
+
+    kind, value, trace = sys.exc_info()
+    if isinstance(value, ResultError):
+        told = {"unsendable": str(value)}
+    elif isinstance(value, LoadError):
+        value = value.__cause__
+        told = describe(value, traceback, own_frames(value.__traceback__), 20)
+        told["loading"] = {"python": sys.executable, "host": os.uname().nodename, "path": [one or os.getcwd() for one in sys.path]}
+    else:
+        told = describe(value, traceback, own_frames(trace), 20)
+    return b"02\n" + pickle.dumps({"chervil_failure": told}, 4)
+
+
+def own_frames(trace):
+    """A traceback without the frames of this file at its beginning."""
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+def describe(value, traceback, trace, chain_left):
+    kind = type(value)
+    try:
+        message = str(value)
+    except Exception:
+        message = "(its text cannot be made)"
+    try:
+        text = "".join(traceback.format_exception(kind, value, trace)).rstrip("\n")
+    except Exception:
+        text = kind.__name__ + ": " + message
+    told = {"type": class_name(kind), "message": message[:50000], "text": text[:200000]}
+    told["args"] = [plain(one) for one in value.args]
+    told["attributes"] = {str(key): plain(one) for key, one in getattr(value, "__dict__", {}).items()}
+    cause = value.__cause__
+    if cause is not None and chain_left > 0:
+        told["cause"] = describe(cause, traceback, cause.__traceback__, chain_left - 1)
+    return told
+
+
+def class_name(kind):
+    module = kind.__module__
+    if module == "builtins" or module.startswith("pythonApp_"):
+        return kind.__qualname__
+    return module + "." + kind.__qualname__
+
+
+def plain(value, depth=4):
+    """Data that can be sent; what is none becomes its repr."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return value
+    if depth > 0 and type(value) in (list, tuple):
+        return [plain(one, depth - 1) for one in value]
+    if depth > 0 and type(value) is dict:
+        return {str(key): plain(one, depth - 1) for key, one in value.items()}
+    try:
+        return repr(value)[:1000]
+    except Exception:
+        return "(its repr cannot be made)"
+
+
+# Tasks of Parsl's own submitter: read and answered by Parsl where it is, and by pickle as far as that goes where it is not.
+
+has_parsl = None
+
+
+def parsl():
+    """Whether Parsl can be imported. Imported only for a task that needs it: that takes a second."""
+    global has_parsl
+    if has_parsl is None:
+        try:
+            import parsl.serialize  # noqa: F401
+
+            has_parsl = True
+        except ImportError:
+            has_parsl = False
+        if has_parsl:
+            offer_monitoring()
+    return has_parsl
+
+
+def offer_monitoring():
+    """Parsl's monitoring puts its messages into a queue of the worker's: here they go out as items."""
+
+    class Queue:
+        def put(self, message):
+            worker.link.add(ITEM, 0, message)
+            worker.link.flush()
+
+    try:
+        import parsl.executors.high_throughput.monitoring_info as place
+
+        place.result_queue = Queue()
+    except ImportError:
+        pass  # Of before there was such a queue.
+
+
+def parsl_value(buffer, context):
+    executor = context.get("task_executor")
+    if executor:
+        import importlib
+
+        module, _, name = executor["f"].rpartition(".")
+        run = getattr(importlib.import_module(module), name)
+        result = run(buffer, *executor.get("a", ()), **executor.get("k", {}))
+    else:
+        if parsl():
+            from parsl.serialize import unpack_apply_message
+
+            run, args, named = unpack_apply_message(buffer)
+        else:
+            run, args, named = [load_value(part) for part in split(buffer)]
+        if isinstance(named, tuple):
+            named = named[0]  # Before 2025.09.22 the resources stand beside it.
+        result = run(*args, **named)
+    return dump(result)
+
+
+def dump(value):
+    if parsl():
+        from parsl.serialize import serialize
+
+        return serialize(value, buffer_threshold=1 << 30)
+    try:
+        from dill import dumps
+    except ImportError:
+        from pickle import dumps
+    return b"02\n" + dumps(value)
+
+
+def parsl_failure():
+    kind, value, trace = sys.exc_info()
+    if parsl():
+        from parsl.app.errors import RemoteExceptionWrapper
+
+        try:
+            return dump(RemoteExceptionWrapper(kind, value, own_frames(trace)))
+        except Exception:
+            text = "%s: %s (the exception itself cannot be pickled)" % (class_name(kind), value)
+            return dump(RemoteExceptionWrapper(RuntimeError, RuntimeError(text), trace))
+    return wrapper_by_hand(kind, value)
+
+
+def wrapper_by_hand(kind, value):
+    """Parsl's wrapper of an exception, without Parsl: as the opcodes of its pickle."""
+    args = value.args
+    is_simple = kind.__module__ == "builtins" and all(isinstance(one, (str, int, float, type(None))) for one in args)
+    if not is_simple:
+        kind, args = RuntimeError, ("%s: %s" % (class_name(kind), value),)
+    name = b"cbuiltins\n" + kind.__name__.encode() + b"\n"
+    # Pickles of plain values have no references in them when they are written on their own, one for each.
+    parts = b"".join(strip(pickle.dumps(one, 2)) for one in args)
+    made = name + b"(" + parts + b"tR"
+    state = word(b"e_type") + name + word(b"e_value") + made + word(b"e_traceback") + b"N" + word(b"cause") + b"N"
+    return b"02\n\x80\x04cparsl.app.errors\nRemoteExceptionWrapper\n)\x81}(" + state + b"ub."
+
+
+def word(ascii_bytes):
+    return b"X" + struct.pack("<I", len(ascii_bytes)) + ascii_bytes
+
+
+def strip(data):
+    """A pickle of protocol 2 without its beginning and end."""
+    return data[2:-1]
+
+
+def main():
+    global worker
+    watch_pool()
+    for fd in (LINK, CLAIMS):
+        os.set_inheritable(fd, False)
+    os.set_blocking(LINK, True)
+    here = os.path.dirname(os.path.abspath(__file__))
+    if sys.path and os.path.abspath(sys.path[0]) == here:
+        del sys.path[0]
+    # Functions of a program's own namespace are made in `__main__`: that must not be this one.
+    sys.modules["chervil_worker"] = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    import faulthandler
+
+    faulthandler.enable(sys.__stderr__)
+    worker = Worker()
+    sys.stdout = Output(worker, b"o", sys.__stdout__)
+    sys.stderr = Output(worker, b"e", sys.__stderr__)
+    worker.streams = [sys.stdout, sys.stderr]
+    worker.run()
+
+
+worker = None
+
+if __name__ == "__main__":
+    main()
