@@ -23,7 +23,8 @@ export function ensureInstalled() {
 export function ensureBuilt() {
   const stamp = join(root, 'dist', '.built');
   const builtMs = existsSync(stamp) ? statSync(stamp).mtimeMs : 0;
-  if (builtMs > youngest(join(root, 'src')) && builtMs > statSync(join(root, 'tsconfig.build.json')).mtimeMs) return;
+  const sourceMs = Math.max(youngest(join(root, 'src')), youngest(join(root, 'web')));
+  if (builtMs > sourceMs && builtMs > statSync(join(root, 'tsconfig.build.json')).mtimeMs) return;
   process.stderr.write('building dist/ …\n');
   run([process.execPath, join(root, 'scripts', 'build.js')], 'the build');
 }

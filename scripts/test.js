@@ -51,12 +51,13 @@ if (files.length === 0) {
 } else {
   if (patterns.length === 0) {
     await check('lint', [join(root, 'node_modules', '.bin', 'biome'), 'check', '.']);
-    await check('types', [
-      process.execPath,
-      join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
-      '-p',
-      join(root, 'tsconfig.json'),
-    ]);
+    for (const [name, project] of [
+      ['types', 'tsconfig.json'],
+      ['types of the page', 'web/tsconfig.json'],
+    ]) {
+      const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+      await check(name, [process.execPath, compiler, '-p', join(root, project)]);
+    }
   }
   if (majorOf(process.version) < 24) ensureNode24();
   const here = { program: process.execPath, version: process.version };
