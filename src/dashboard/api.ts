@@ -33,7 +33,9 @@ export interface About {
   /** File name, or address without the password. */
   readonly database: string;
   /** Who made the tables. */
-  readonly madeBy: 'chervil' | 'parsl' | 'nobody yet';
+  readonly madeBy: 'chervil' | 'parsl';
+  /** What is unusual about it, as sentences. */
+  readonly notes: readonly string[];
   readonly now: number;
 }
 
@@ -126,7 +128,7 @@ export interface TaskRow {
 export const taskSorts = ['id', 'ended', 'duration', 'tries'] as const;
 export type TaskSort = (typeof taskSorts)[number];
 
-/** `GET api/runs/RUN/tasks/count`: with the same filters. `isExact` is false when counting was cut short. */
+/** `GET api/runs/RUN/count`: with the same filters. `isExact` is false when counting was cut short. */
 export interface TaskCount {
   readonly count: number;
   readonly isExact: boolean;

@@ -4,6 +4,8 @@ import type { Schema } from '../monitoring/schema.ts';
 import type { BlockRow, ExecutorRow, Executors, NodeRow } from './api.ts';
 import type { RunRecord } from './run-list.ts';
 
+/** A manager whose last heartbeat is older may be gone. */
+export const managersSilentMs = 90_000;
 const mostBlockEvents = 5_000;
 
 export async function executors(db: Kysely<Schema>, run: RunRecord): Promise<Executors> {

@@ -1,0 +1,157 @@
+// The JSON API: which question goes to which query, and what of a request is understood. Put together by server.ts.
+import { readFileSync } from 'node:fs';
+import { type Context, Hono } from 'hono';
+import { type About, type Problem, type State, states, type TaskSort, taskSorts } from './api.ts';
+import { attention } from './attention.ts';
+import { executors } from './executors.ts';
+import { graphOfApps, graphOfTasks } from './graph.ts';
+import type { LiveFeeds } from './live.ts';
+import { outputOf } from './output.ts';
+import { runDetail } from './run-detail.ts';
+import { findRun, listRuns, type RunRecord } from './run-list.ts';
+import { series } from './series.ts';
+import type { Source } from './source.ts';
+import { taskDetail } from './task-detail.ts';
+import { countTasks, facets, listTasks, type TaskFilter } from './task-list.ts';
+import { timeline } from './timeline.ts';
+
+/** What was asked cannot be answered, and why. */
+class AskedWrongly extends Error {
+  readonly status: 400 | 404;
+  constructor(message: string, status: 400 | 404 = 400) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export function routes(source: Source, feeds: LiveFeeds): Hono {
+  const api = new Hono();
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+
+  api.get('/about', (context) => {
+    const about: About = { version, database: source.name, madeBy: source.madeBy, notes: source.notes, now: Date.now() };
+    return context.json(about);
+  });
+  api.get('/runs', async (context) => {
+    await source.refresh();
+    return context.json(await listRuns(source.db, context.req.query('cursor'), limit(context, 50)));
+  });
+  api.get('/live', (context) => {
+    const run = context.req.query('run') ?? '';
+    const stream = feeds.open(run, context.req.header('last-event-id'), context.req.raw.signal);
+    return context.body(stream, 200, { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
+  });
+
+  /** A question about one run. */
+  const ofRun = (path: string, answer: (run: RunRecord, context: Context) => Promise<unknown>): void => {
+    api.get(`/runs/:run${path}`, async (context) => {
+      const id = context.req.param('run') ?? '';
+      const run = await findRun(source.db, id);
+      if (run === undefined) throw new AskedWrongly(`there is no run ${id} in this database`, 404);
+      return context.json((await answer(run, context)) as object);
+    });
+  };
+  const { db } = source;
+  ofRun('', (run) => runDetail(db, run));
+  ofRun('/series', (run, context) => series(db, run, whole(context, 'points', 30, 2_000) ?? 240));
+  ofRun('/facets', (run) => facets(db, run));
+  ofRun('/tasks', (run, context) => {
+    const order = { sort: sortOf(context), isDescending: context.req.query('order') === 'desc' };
+    return listTasks(db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
+  });
+  ofRun('/count', (run, context) => countTasks(db, run, filterOf(context)));
+  ofRun('/tasks/:task', (run, context) => found(run, context));
+  ofRun('/tasks/:task/output/:stream', async (run, context) => {
+    const stream = context.req.param('stream');
+    if (stream !== 'stdout' && stream !== 'stderr') throw new AskedWrongly(`there is no stream ${stream}`, 404);
+    return outputOf(await found(run, context), stream, run.directory);
+  });
+  ofRun('/graph', (run, context) => {
+    const around = whole(context, 'around', 0, Number.MAX_SAFE_INTEGER);
+    if (context.req.query('by') === 'app') return graphOfApps(db, run);
+    return graphOfTasks(db, run, {
+      app: context.req.query('app') || undefined,
+      around,
+      depth: whole(context, 'depth', 1, 10) ?? 2,
+    });
+  });
+  ofRun('/timeline', (run, context) =>
+    timeline(db, run, {
+      from: number(context, 'from'),
+      to: number(context, 'to'),
+      buckets: whole(context, 'buckets', 20, 2_000) ?? 400,
+    }),
+  );
+  ofRun('/executors', (run) => executors(db, run));
+  ofRun('/attention', (run) => attention(db, run));
+
+  async function found(run: RunRecord, context: Context) {
+    const text = context.req.param('task') ?? '';
+    const detail = /^\d{1,15}$/.test(text) ? await taskDetail(db, run, Number(text)) : undefined;
+    if (detail === undefined) throw new AskedWrongly(`the run has no task ${text}`, 404);
+    return detail;
+  }
+
+  api.notFound((context) => context.json({ error: 'there is no such question', advice: null } satisfies Problem, 404));
+  api.onError((error, context) => {
+    if (error instanceof AskedWrongly) return context.json({ error: error.message, advice: null }, error.status);
+    if (error instanceof RangeError) return context.json({ error: error.message, advice: null }, 400);
+    const { message } = error;
+    const isLocked = /locked|busy/i.test(message);
+    const problem: Problem = {
+      error: isLocked ? 'The database is locked by another program.' : `The database could not answer: ${message}`,
+      advice: isLocked ? 'It is asked again in a moment.' : 'Is it still there, and not being moved or copied over?',
+    };
+    return context.json(problem, isLocked ? 503 : 500);
+  });
+  return api;
+}
+
+function limit(context: Context, usual: number): number {
+  return whole(context, 'limit', 1, 1_000) ?? usual;
+}
+
+function number(context: Context, name: string): number | undefined {
+  const text = context.req.query(name);
+  if (text === undefined || text === '') return undefined;
+  const value = Number(text);
+  if (!Number.isFinite(value)) throw new AskedWrongly(`${name} must be a number, and is '${text.slice(0, 40)}'`);
+  return value;
+}
+
+function whole(context: Context, name: string, least: number, most: number): number | undefined {
+  const value = number(context, name);
+  if (value === undefined) return undefined;
+  if (!Number.isInteger(value)) throw new AskedWrongly(`${name} must be a whole number, and is ${value}`);
+  return Math.min(most, Math.max(least, value));
+}
+
+function sortOf(context: Context): TaskSort {
+  const sort = context.req.query('sort') ?? 'id';
+  if (!(taskSorts as readonly string[]).includes(sort))
+    throw new AskedWrongly(`tasks are sorted by ${taskSorts.join(', ')}, not by '${sort.slice(0, 40)}'`);
+  return sort as TaskSort;
+}
+
+function filterOf(context: Context): TaskFilter {
+  const text = (name: string): string | undefined => context.req.query(name) || undefined;
+  const asked = (text('state') ?? '').split(',').filter(Boolean);
+  const unknown = asked.find((state) => !(states as readonly string[]).includes(state));
+  if (unknown !== undefined)
+    throw new AskedWrongly(`there is no state '${unknown.slice(0, 40)}'; there are ${states.join(', ')}`);
+  return {
+    states: asked as State[],
+    app: text('app'),
+    executor: text('executor'),
+    worker: text('worker'),
+    from: number(context, 'from'),
+    to: number(context, 'to'),
+    idFrom: number(context, 'idFrom'),
+    idTo: number(context, 'idTo'),
+    name: text('name'),
+    error: text('error'),
+    isRetried: text('retried') === '1',
+  };
+}
