@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   executors: ['blocks', 'worker', 'wire', 'task', 'base'],
   staging: ['wire', 'task', 'base'],
   monitoring: ['wire', 'task', 'base'],
+  dashboard: ['monitoring', 'task', 'base'],
   // The kernel sees the world only through the ports in task/.
   kernel: ['task', 'base'],
   app: ['kernel', 'wire', 'task', 'base'],
@@ -29,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   testing: ['load', 'app', 'kernel', 'executors', 'staging', 'monitoring', 'blocks', 'worker', 'wire', 'task', 'base'],
   cli: [
     'testing',
+    'dashboard',
     'load',
     'app',
     'kernel',

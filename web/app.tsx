@@ -34,7 +34,6 @@ export function App(): JSX.Element {
   const place = route.path.join('/');
   const isFirst = useRef(true);
   // A reader of screens is told that the page is another one; the title says which.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: for each page
   useEffect(() => {
     if (!isFirst.current) main.current?.focus({ preventScroll: true });
     isFirst.current = false;
@@ -42,9 +41,9 @@ export function App(): JSX.Element {
   }, [place]);
   return (
     <LiveContext.Provider value={live}>
-      <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
         To the content
-      </a>
+      </button>
       <div class="frame">
         <Side run={run} route={route} live={live.state} />
         <main id="main" tabIndex={-1} ref={main}>
@@ -182,8 +181,8 @@ function ThemeButton(): JSX.Element {
   return (
     <button type="button" class="quiet" onClick={() => setTheme(next)} title={`Colours: ${theme}. Change to ${next}.`}>
       <Icon name={theme === 'auto' ? 'auto' : theme} />
-      <span>{{ auto: 'As the system', light: 'Light', dark: 'Dark' }[theme]}</span>
-      <span class="unseen">: colours of the page</span>
+      <span>{{ auto: 'System colours', light: 'Light', dark: 'Dark' }[theme]}</span>
+      <span class="unseen">: change the colours of the page</span>
     </button>
   );
 }

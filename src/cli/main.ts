@@ -97,6 +97,29 @@ function commands(rest: readonly string[]): Command {
       await perf(options);
     });
 
+  program
+    .command('monitor')
+    .description('serve a web page that shows runs, live or over, until Ctrl-C')
+    .argument(
+      '[where]',
+      'a directory of runs, a monitoring database (also of Python Parsl), or postgres://…',
+      'runinfo',
+    )
+    .option('--address <address>', 'where to listen; beyond this machine a token is needed', '127.0.0.1')
+    .addOption(new Option('--port <port>', 'default: 8080, or one that is free').argParser(count))
+    .option('--token', 'ask for a token on this machine, too: others may be logged in here')
+    .option('--allow-host <name>', 'a further name by which the page may be opened (repeatable)', collected, [])
+    .action(
+      async (where: string, options: { address: string; port?: number; token?: boolean; allowHost: string[] }) => {
+        if (rest.length > 0)
+          throw new CommandError(`monitor takes one argument, and was given ${rest.join(' ')} besides`);
+        // Loaded only when it is asked for: no other command needs it.
+        const { monitor } = await import('./monitor.ts');
+        const { address, port, token = false, allowHost } = options;
+        await monitor(where, { address, port, token, allowHost });
+      },
+    );
+
   // Only to be listed: it reads its arguments itself.
   program
     .command('interchange')
@@ -110,6 +133,10 @@ function commands(rest: readonly string[]): Command {
     .allowUnknownOption();
 
   return program;
+}
+
+function collected(text: string, before: string[]): string[] {
+  return [...before, text];
 }
 
 function count(text: string): number {

@@ -75,7 +75,9 @@ async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promis
     const waiting = Number(sample.outstanding);
     if (sample.workers === null || Number(sample.workers) > 0 || waiting === 0) continue;
     const last = await sql<Schema['block_events']>`
-      select * from block_events where run = ${run.run} and executor = ${sample.executor} order by at desc, id desc limit 1`.execute(db);
+      select * from block_events where run = ${run.run} and executor = ${sample.executor} order by at desc, id desc limit 1`.execute(
+      db,
+    );
     const block = last.rows[0];
     const why =
       block === undefined
@@ -112,7 +114,9 @@ async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promis
 
 async function blockTroubles(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
   const failed = await sql<Schema['block_events']>`
-    select * from block_events where run = ${run.run} and status in ('FAILED', 'TIMEOUT', 'MISSING', 'LOST') order by at desc limit 200`.execute(db);
+    select * from block_events where run = ${run.run} and status in ('FAILED', 'TIMEOUT', 'MISSING', 'LOST') order by at desc limit 200`.execute(
+    db,
+  );
   const found: Concern[] = [];
   const newest = failed.rows[0];
   if (newest !== undefined) {
@@ -173,7 +177,7 @@ async function failures(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> 
       if (row.root_task !== null) roots.set(Number(row.root_task), (roots.get(Number(row.root_task)) ?? 0) + 1);
       continue;
     }
-    const shape = `${row.app}\n${row.class}\n${(row.message.split('\n', 1)[0] as string)
+    const shape = `${row.class}\n${(row.message.split('\n', 1)[0] as string)
       .replaceAll(/(['"`]).*?\1/g, '…')
       .replaceAll(/\/\S+/g, '/…')
       .replaceAll(/\S*\d\S*/g, '#')}`;
@@ -186,21 +190,31 @@ async function failures(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> 
     const first = group[0] as FailureRow;
     const caused = group.reduce((sum, { task }) => sum + (roots.get(Number(task)) ?? 0), 0);
     const line = (first.message.split('\n', 1)[0] as string).slice(0, 200);
+    const apps = [...new Set(group.map(({ app }) => app ?? '?'))];
+    const of = apps.length === 1 ? apps[0] : `${apps.length} apps`;
     found.push({
       kind: 'failures',
       severity: 'serious',
-      title: `${group.length === 1 ? `A task of ${first.app}` : `${group.length} tasks of ${first.app}`} failed: ${
+      title: `${group.length === 1 ? `A task of ${of}` : `${group.length} tasks of ${of}`} failed: ${
         line.startsWith(first.class) ? line : `${first.class}: ${line}`
       }`,
       advice: adviceFor(first.code, first.class),
-      detail: caused > 0 ? `${caused} more tasks never ran because of it` : null,
+      detail:
+        [
+          apps.length > 1 ? `in ${apps.slice(0, 12).join(', ')}${apps.length > 12 ? ', …' : ''}` : '',
+          caused > 0 ? `${caused} more ${caused === 1 ? 'task' : 'tasks'} never ran because of it` : '',
+        ]
+          .filter(Boolean)
+          .join('\n') || null,
       count: group.length,
       tasks: await byNumber(
         db,
         run.run,
         group.slice(0, shownTasks).map(({ task }) => Number(task)),
       ),
-      filter: `state=failed&app=${encodeURIComponent(first.app ?? '')}`,
+      filter: `state=failed&error=${encodeURIComponent(first.class)}${
+        apps.length === 1 ? `&app=${encodeURIComponent(apps[0] ?? '')}` : ''
+      }`,
     });
   }
   if (consequences > 0)
@@ -242,7 +256,9 @@ async function hosts(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
       join tasks t on t.run = f.run and t.task = f.task join places p on p.run = t.run and p.place = t.place
     where f.run = ${run.run} and f.code <> 'DEPENDENCY' group by p.host`.execute(db);
   const known = rows.filter(({ host }) => host !== null).map((row) => ({ host: row.host, failed: Number(row.failed) }));
-  const all = await sql<{ n: number }>`select count(distinct host) as n from places where run = ${run.run} and host is not null`.execute(db);
+  const all = await sql<{
+    n: number;
+  }>`select count(distinct host) as n from places where run = ${run.run} and host is not null`.execute(db);
   const count = Number(all.rows[0]?.n ?? 0);
   const total = known.reduce((sum, { failed }) => sum + failed, 0);
   return known
@@ -306,7 +322,9 @@ async function retries(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
   if (first === undefined) return [];
   const tries = rows.reduce((sum, { n }) => sum + Number(n), 0);
   const most = await sql<{ task: number }>`
-    select task from tries where run = ${run.run} group by task order by count(*) desc, task limit ${shownTasks}`.execute(db);
+    select task from tries where run = ${run.run} group by task order by count(*) desc, task limit ${shownTasks}`.execute(
+    db,
+  );
   return [
     {
       kind: 'retries',
@@ -333,7 +351,8 @@ function monitoringItself(run: RunRecord): Concern[] {
       kind: 'silent',
       severity: 'warning',
       title: `Monitoring had to drop ${run.lost_events} events`,
-      advice: 'Nothing could be written for too long: is the disk full, or the database locked? Some tasks are shown in a state that they have left.',
+      advice:
+        'Nothing could be written for too long: is the disk full, or the database locked? Some tasks are shown in a state that they have left.',
       count: Number(run.lost_events),
     },
   ];

@@ -51,7 +51,10 @@ function factsOf(json: string | null): (readonly [string, string])[] {
   try {
     const facts: unknown = JSON.parse(json ?? '{}');
     if (typeof facts !== 'object' || facts === null) return [];
-    return Object.entries(facts).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]);
+    return Object.entries(facts).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]);
   } catch {
     return [];
   }
@@ -83,7 +86,9 @@ async function managers(db: Kysely<Schema>, run: number): Promise<NodeRow[]> {
 
 async function blocks(db: Kysely<Schema>, run: number): Promise<BlockRow[]> {
   const { rows } = await sql<Schema['block_events']>`
-    select * from block_events where run = ${run} order by executor, block, at, id limit ${mostBlockEvents}`.execute(db);
+    select * from block_events where run = ${run} order by executor, block, at, id limit ${mostBlockEvents}`.execute(
+    db,
+  );
   const found = new Map<string, { -readonly [Key in keyof BlockRow]: BlockRow[Key] }>();
   for (const row of rows) {
     const key = `${row.executor}\n${row.block}`;

@@ -54,7 +54,12 @@ function refusalOf(context: Context, rules: GuardRules, names: ReadonlySet<strin
   const host = hostOf(context.req.header('host'));
   // A name that somebody else owns can be made to point here; a plain address cannot.
   if (host === undefined || !(names.has(host) || isIP(host) !== 0))
-    return refuse(context, 421, `this server does not answer to the name ${host ?? '(none)'}`, '--allow-host NAME adds a name');
+    return refuse(
+      context,
+      421,
+      `this server does not answer to the name ${host ?? '(none)'}`,
+      '--allow-host NAME adds a name',
+    );
   if (context.req.method !== 'GET' && context.req.method !== 'HEAD')
     return refuse(context, 405, `${context.req.method} is not understood: everything here is only read`, null);
   const site = context.req.header('sec-fetch-site');
@@ -75,7 +80,12 @@ function refusalOf(context: Context, rules: GuardRules, names: ReadonlySet<strin
   }
   const known = [bearer(context.req.header('authorization')), cookie(context.req.header('cookie'))];
   if (known.some((one) => one !== undefined && isSame(one, rules.token as string))) return undefined;
-  return refuse(context, 401, 'a token is needed', 'open the address that chervil monitor printed, with ?token=… at its end');
+  return refuse(
+    context,
+    401,
+    'a token is needed',
+    'open the address that chervil monitor printed, with ?token=… at its end',
+  );
 }
 
 function refuse(context: Context, status: 401 | 403 | 405 | 421, error: string, advice: string | null): Response {

@@ -12,13 +12,22 @@ export async function outputOf(task: TaskDetail, stream: 'stdout' | 'stderr', di
   const path = task[stream];
   if (path === null || path === '') {
     if (tail === undefined) return { path: '', text: '', size: 0, offset: 0, problem: 'nothing was captured' };
-    return { path: '', text: tail.text, size: tail.bytes, offset: tail.bytes - Buffer.byteLength(tail.text), problem: null };
+    return {
+      path: '',
+      text: tail.text,
+      size: tail.bytes,
+      offset: tail.bytes - Buffer.byteLength(tail.text),
+      problem: null,
+    };
   }
   const nothing = { path, text: '', size: 0, offset: 0 };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) return { ...nothing, problem: 'it was staged elsewhere' };
   try {
     // A named pipe would be waited for.
-    const file = await open(isAbsolute(path) ? path : resolve(directory, path), constants.O_RDONLY | constants.O_NONBLOCK);
+    const file = await open(
+      isAbsolute(path) ? path : resolve(directory, path),
+      constants.O_RDONLY | constants.O_NONBLOCK,
+    );
     try {
       const facts = await file.stat();
       if (!facts.isFile()) return { ...nothing, problem: 'it is no plain file' };
@@ -29,9 +38,21 @@ export async function outputOf(task: TaskDetail, stream: 'stdout' | 'stderr', di
       await file.close();
     }
   } catch (error) {
-    if (tail !== undefined) return { path, text: tail.text, size: tail.bytes, offset: tail.bytes - Buffer.byteLength(tail.text), problem: null };
+    if (tail !== undefined)
+      return {
+        path,
+        text: tail.text,
+        size: tail.bytes,
+        offset: tail.bytes - Buffer.byteLength(tail.text),
+        problem: null,
+      };
     const { code, message } = error as NodeJS.ErrnoException;
-    const problem = code === 'ENOENT' ? 'there is no such file on the machine of this dashboard' : code === 'EACCES' ? 'this user may not read it' : message;
+    const problem =
+      code === 'ENOENT'
+        ? 'there is no such file on the machine of this dashboard'
+        : code === 'EACCES'
+          ? 'this user may not read it'
+          : message;
     return { ...nothing, problem };
   }
 }

@@ -89,8 +89,7 @@ class Copier {
 
   /** Another text when something was written. */
   async #versionNow(): Promise<string> {
-    if (this.#dialect === 'sqlite')
-      return JSON.stringify((await sql`pragma data_version`.execute(this.#from)).rows);
+    if (this.#dialect === 'sqlite') return JSON.stringify((await sql`pragma data_version`.execute(this.#from)).rows);
     const found = await sql`select count(*) as n, max(timestamp) as at from status`.execute(this.#from);
     const runs = await sql`select count(*) as n, max(time_completed) as at from workflow`.execute(this.#from);
     return JSON.stringify([found.rows, runs.rows]);
@@ -99,9 +98,13 @@ class Copier {
   async #tableNames(): Promise<ReadonlySet<string>> {
     const { rows } =
       this.#dialect === 'sqlite'
-        ? await sql<{ name: string }>`select name from sqlite_master where type in ('table', 'view')`.execute(this.#from)
+        ? await sql<{ name: string }>`select name from sqlite_master where type in ('table', 'view')`.execute(
+            this.#from,
+          )
         : await sql<{ name: string }>`
-            select table_name as name from information_schema.tables where table_schema = current_schema()`.execute(this.#from);
+            select table_name as name from information_schema.tables where table_schema = current_schema()`.execute(
+            this.#from,
+          );
     return new Set(rows.map(({ name }) => name));
   }
 
@@ -236,8 +239,14 @@ class RunCopy {
       }))
       .filter(({ state }) => state !== undefined)
       .sort((a, b) => a.at - b.at);
-    const finals: readonly number[] = [taskStates.exec_done, taskStates.memo_done, taskStates.failed, taskStates.dep_fail];
-    const state = (history.findLast((one) => finals.includes(one.state)) ?? history.at(-1))?.state ?? taskStates.pending;
+    const finals: readonly number[] = [
+      taskStates.exec_done,
+      taskStates.memo_done,
+      taskStates.failed,
+      taskStates.dep_fail,
+    ];
+    const state =
+      (history.findLast((one) => finals.includes(one.state)) ?? history.at(-1))?.state ?? taskStates.pending;
     const isFinal = finals.includes(state);
     const ordered = [...tries].sort((a, b) => Number(a['try_id']) - Number(b['try_id']));
     const last = ordered.at(-1);
@@ -487,9 +496,7 @@ class Writer {
     let statement = this.#statements.get(key);
     if (statement === undefined) {
       const columns = names.map((name) => `"${name}"`).join();
-      statement = this.#sqlite.prepare(
-        `${how} into "${table}" (${columns}) values (${names.map(() => '?').join()})`,
-      );
+      statement = this.#sqlite.prepare(`${how} into "${table}" (${columns}) values (${names.map(() => '?').join()})`);
       this.#statements.set(key, statement);
     }
     return Number(statement.run(Object.values(row)).lastInsertRowid);
@@ -536,7 +543,11 @@ function time(value: unknown): number | null {
   if (value === null || value === undefined || value === '') return null;
   if (value instanceof Date) return value.getTime();
   if (typeof value === 'number') return value * 1_000;
-  const parsed = Date.parse(String(value).replace(' ', 'T').replace(/(\.\d{3})\d+/, '$1'));
+  const parsed = Date.parse(
+    String(value)
+      .replace(' ', 'T')
+      .replace(/(\.\d{3})\d+/, '$1'),
+  );
   return Number.isNaN(parsed) ? null : parsed;
 }
 

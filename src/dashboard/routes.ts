@@ -31,7 +31,13 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
   };
 
   api.get('/about', (context) => {
-    const about: About = { version, database: source.name, madeBy: source.madeBy, notes: source.notes, now: Date.now() };
+    const about: About = {
+      version,
+      database: source.name,
+      madeBy: source.madeBy,
+      notes: source.notes,
+      now: Date.now(),
+    };
     return context.json(about);
   });
   api.get('/runs', async (context) => {

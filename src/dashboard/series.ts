@@ -13,7 +13,7 @@ type Lines = { -readonly [Key in keyof Series]: Series[Key] extends readonly (in
 export async function series(db: Kysely<Schema>, run: RunRecord, points: number): Promise<Series> {
   const began = Number(run.began);
   const isOpen = statusOf(run) === 'running';
-  const ended = Number(run.ended ?? (isOpen ? Date.now() : (run.written ?? began)));
+  const ended = isOpen ? Date.now() : await lastMoment(db, run);
   const isSmall = Number(run.tasks) <= smallRun;
   const spanMs = Math.max(1_000, ended - began);
   const bucketMs = niceBucket(spanMs / points, isSmall ? 10 : 1_000);
@@ -36,6 +36,13 @@ export async function series(db: Kysely<Schema>, run: RunRecord, points: number)
   else await fromLevels(db, run, lines, bucketOf);
   await addWorkers(db, run, lines, bucketOf);
   return lines;
+}
+
+/** The last thing that is known of a run that is over: answers may be noted after its end. */
+export async function lastMoment(db: Kysely<Schema>, run: RunRecord): Promise<number> {
+  const { rows } = await sql<{ at: number | null }>`
+    select max(returned) as at from tasks where run = ${run.run} and returned is not null`.execute(db);
+  return Math.max(Number(run.began) + 1, Number(run.ended ?? run.written ?? 0), Number(rows[0]?.at ?? 0));
 }
 
 interface Times {
@@ -131,7 +138,8 @@ async function addWorkers(db: Kysely<Schema>, run: RunRecord, lines: Lines, buck
     let next = 0;
     let last: { workers: number | null; busy: number | null } | undefined;
     for (let bucket = 0; bucket < lines.times.length; bucket++) {
-      while (next < own.length && bucketOf(Number((own[next] as (typeof own)[0]).bucket_at)) <= bucket) last = own[next++];
+      while (next < own.length && bucketOf(Number((own[next] as (typeof own)[0]).bucket_at)) <= bucket)
+        last = own[next++];
       if (last === undefined) continue;
       busy[bucket] = (busy[bucket] as number) + Number(last.busy ?? 0);
       if (last.workers !== null) workers[bucket] = (workers[bucket] ?? 0) + Number(last.workers);

@@ -65,15 +65,25 @@ export async function taskDetail(db: Kysely<Schema>, run: RunRecord, task: numbe
   if (row === undefined) return undefined;
   const failures = await failuresOf(db, run.run, task);
   const earlier = await earlierTries(db, run.run, task);
-  const dependsOn = await neighbours(db, run.run, sql`select needs, kind from edges where run = ${run.run} and task = ${task} order by needs limit ${neighboursShown * 4}`);
+  const dependsOn = await neighbours(
+    db,
+    run.run,
+    sql`select needs, kind from edges where run = ${run.run} and task = ${task} order by needs limit ${neighboursShown * 4}`,
+  );
   const neededBy = await neighbours(
     db,
     run.run,
     sql`select task as needs, kind from edges where run = ${run.run} and needs = ${task} order by task limit ${neighboursShown}`,
   );
-  const needed = await sql<{ n: number }>`select count(*) as n from edges where run = ${run.run} and needs = ${task}`.execute(db);
+  const needed = await sql<{
+    n: number;
+  }>`select count(*) as n from edges where run = ${run.run} and needs = ${task}`.execute(db);
   const rootTask = failures.find((failure) => failure.root_task !== null)?.root_task;
-  const parents = await byNumber(db, run.run, [row.parent, rootTask].filter((one) => one !== null && one !== undefined));
+  const parents = await byNumber(
+    db,
+    run.run,
+    [row.parent, rootTask].filter((one) => one !== null && one !== undefined),
+  );
   const last = failures.find((failure) => Number(failure.try) === Number(row.try));
   const tryRows = [...earlier, row].map((one) => tryRow(one, failures));
   const summary = taskRow(row);
@@ -92,7 +102,10 @@ export async function taskDetail(db: Kysely<Schema>, run: RunRecord, task: numbe
     errorCode: last?.code ?? null,
     rootTask: parents.find((one) => one.id === Number(rootTask ?? -1)) ?? null,
     // A task that never was handed to an executor had no try.
-    tryRows: summary.tries === 0 ? [] : tryRows.filter((one) => one.launched !== null || one.started !== null || one.error !== null),
+    tryRows:
+      summary.tries === 0
+        ? []
+        : tryRows.filter((one) => one.launched !== null || one.started !== null || one.error !== null),
     history: historyOf(row, earlier),
     dependsOn: dependsOn.filter(({ kind }) => kind !== 'join').map(({ task: one }) => one),
     joins: dependsOn.filter(({ kind }) => kind === 'join').map(({ task: one }) => one),

@@ -93,11 +93,15 @@ export async function countTasks(db: Kysely<Schema>, run: RunRecord, filter: Tas
       sql` and `,
     );
     const { rows } = await sql<{ n: number | null }>`
-      select sum(s.tasks) as n from app_states s join apps a on a.run = s.run and a.app = s.app where ${known}`.execute(db);
+      select sum(s.tasks) as n from app_states s join apps a on a.run = s.run and a.app = s.app where ${known}`.execute(
+      db,
+    );
     return { count: Number(rows[0]?.n ?? 0), isExact: true };
   }
   const { rows } = await sql<{ n: number }>`
-    select count(*) as n from (select 1 from tasks t where ${sql.join(conditions, sql` and `)} limit ${countedUpTo + 1}) x`.execute(db);
+    select count(*) as n from (select 1 from tasks t where ${sql.join(conditions, sql` and `)} limit ${countedUpTo + 1}) x`.execute(
+    db,
+  );
   const count = Number(rows[0]?.n ?? 0);
   return { count: Math.min(count, countedUpTo), isExact: count <= countedUpTo };
 }
@@ -107,7 +111,9 @@ export async function facets(db: Kysely<Schema>, run: RunRecord): Promise<Facets
   const apps = await sql<{ name: string }>`
     select distinct name from apps where run = ${run.run} order by name limit 1000`.execute(db);
   const places = await sql<{ executor: string; worker: string | null; host: string | null }>`
-    select distinct executor, worker, host from places where run = ${run.run} order by host, worker limit 5000`.execute(db);
+    select distinct executor, worker, host from places where run = ${run.run} order by host, worker limit 5000`.execute(
+    db,
+  );
   const workers = places.rows.filter(({ worker }) => worker !== null);
   return {
     apps: apps.rows.map(({ name }) => name),
@@ -204,7 +210,8 @@ async function conditionsOf(
   const isStateRarer = asksState && (await stateIsRarer(db, run.run, filter.states, apps));
   const asksPlace = filter.worker !== undefined || filter.executor !== undefined;
   // A plus keeps SQLite from looking in that column's index.
-  const plain = (column: string, isLookedUp: boolean): RawBuilder<unknown> => sql.raw(isLookedUp || isPostgres(db) ? `t.${column}` : `+t.${column}`);
+  const plain = (column: string, isLookedUp: boolean): RawBuilder<unknown> =>
+    sql.raw(isLookedUp || isPostgres(db) ? `t.${column}` : `+t.${column}`);
   if (asksState)
     conditions.push(sql`${plain('state', isStateRarer && !asksPlace)} in (${sql.join(numbersOf(filter.states))})`);
   if (apps !== undefined)
@@ -284,7 +291,9 @@ async function stateIsRarer(
 
 /** The number of the first task that was called at `at` or later: numbers grow with time, so it is found by halving. */
 async function firstInvoked(db: Kysely<Schema>, run: RunRecord, at: number): Promise<number> {
-  const { rows } = await sql<{ last: number | null }>`select max(task) as last from tasks where run = ${run.run}`.execute(db);
+  const { rows } = await sql<{
+    last: number | null;
+  }>`select max(task) as last from tasks where run = ${run.run}`.execute(db);
   let low = 0;
   let high = Number(rows[0]?.last ?? -1) + 1;
   while (low < high) {

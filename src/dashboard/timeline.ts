@@ -7,6 +7,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { Timeline, TimelineBar, TimelineRow } from './api.ts';
 import { type RunRecord, statusOf } from './run-list.ts';
+import { lastMoment } from './series.ts';
 import { workerName } from './task-list.ts';
 
 const mostBars = 3_000;
@@ -37,13 +38,18 @@ export async function timeline(db: Kysely<Schema>, run: RunRecord, window: Timel
   const now = Date.now();
   const isOpen = statusOf(run, now) === 'running';
   const began = Number(run.began);
-  const ended = Math.max(began + 1, Number(run.ended ?? (isOpen ? now : (run.written ?? began + 1))));
+  const ended = isOpen ? Math.max(began + 1, now) : await lastMoment(db, run);
   const from = window.from ?? began;
   const to = Math.max(from + 1, window.to ?? ended);
   const places = await sql<Place>`
-    select place, executor, host, worker from places where run = ${run.run} order by executor, host, worker, place`.execute(db);
+    select place, executor, host, worker from places where run = ${run.run} order by executor, host, worker, place`.execute(
+    db,
+  );
   const lanes = lanesOf(places.rows);
-  const apps = await sql<{ app: number; name: string }>`select app, name from apps where run = ${run.run} order by app`.execute(db);
+  const apps = await sql<{
+    app: number;
+    name: string;
+  }>`select app, name from apps where run = ${run.run} order by app`.execute(db);
   const names = [...new Set(apps.rows.map(({ name }) => name))];
   const appIndex = new Map(apps.rows.map(({ app, name }) => [Number(app), names.indexOf(name)]));
   const shown = lanes.slice(0, mostRows);
@@ -52,7 +58,9 @@ export async function timeline(db: Kysely<Schema>, run: RunRecord, window: Timel
     ? sql`t.running is not null`
     : sql`t.running < ${to} and coalesce(t.running_ended, t.returned, ${to}) >= ${from}`;
   const counted = await sql<{ n: number }>`
-    select count(*) as n from (select 1 from tasks t where t.run = ${run.run} and ${inWindow} limit ${mostBars + 1}) x`.execute(db);
+    select count(*) as n from (select 1 from tasks t where t.run = ${run.run} and ${inWindow} limit ${mostBars + 1}) x`.execute(
+    db,
+  );
   const isAggregated = Number(counted.rows[0]?.n ?? 0) > mostBars;
   const rows = isAggregated
     ? await aggregated(db, run.run, shown, { from, to, buckets: window.buckets, now: isOpen ? now : ended, isWhole })

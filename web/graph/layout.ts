@@ -26,7 +26,13 @@ export function layout(input: LayoutInput): LayoutOutput {
 
 function byDagre({ count, width, height, edges }: LayoutInput): LayoutOutput {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
-  graph.setGraph({ rankdir: 'LR', nodesep: Math.round(height * 0.4), ranksep: Math.round(width * 0.45), marginx: 24, marginy: 24 });
+  graph.setGraph({
+    rankdir: 'LR',
+    nodesep: Math.round(height * 0.4),
+    ranksep: Math.round(width * 0.45),
+    marginx: 24,
+    marginy: 24,
+  });
   graph.setDefaultEdgeLabel(() => ({}));
   for (let node = 0; node < count; node++) graph.setNode(String(node), { width, height });
   // An app may need itself; that line is drawn without dagre.

@@ -49,12 +49,14 @@ export class CanvasView {
     return { width: this.#canvas.clientWidth, height: this.#canvas.clientHeight };
   }
 
-  /** All of it in sight, though never larger than it is. */
-  fit(width: number, height: number): void {
+  /** All of it in sight, though never larger than it is, nor smaller than `least`: then its beginning. */
+  fit(width: number, height: number, least = leastScale): void {
     const { port, camera } = this;
-    camera.scale = Math.max(leastScale, Math.min(1.25, port.width / width, port.height / height));
-    camera.x = width / 2 - port.width / 2 / camera.scale;
-    camera.y = height / 2 - port.height / 2 / camera.scale;
+    camera.scale = Math.max(least, Math.min(1.25, port.width / width, port.height / height));
+    camera.x = Math.min(width / 2, port.width / 2 / camera.scale) - port.width / 2 / camera.scale;
+    camera.y = Math.min(height / 2, port.height / 2 / camera.scale) - port.height / 2 / camera.scale;
+    if (width * camera.scale <= port.width) camera.x = width / 2 - port.width / 2 / camera.scale;
+    if (height * camera.scale <= port.height) camera.y = height / 2 - port.height / 2 / camera.scale;
     this.#handlers.onChange();
   }
 

@@ -51,12 +51,11 @@ function ExecutorTile({ run, executor }: { run: string; executor: ExecutorRow })
       </div>
       {workers !== null && (
         <p class="meter-line">
-          <span
-            class="meter"
-            role="img"
-            aria-label={`${busy ?? 0} of ${workers} workers busy`}
-          >
-            <span class="state-running" style={{ width: `${workers === 0 ? 0 : Math.min(100, ((busy ?? 0) / workers) * 100)}%` }} />
+          <span class="meter" role="img" aria-label={`${busy ?? 0} of ${workers} workers busy`}>
+            <span
+              class="state-running"
+              style={{ width: `${workers === 0 ? 0 : Math.min(100, ((busy ?? 0) / workers) * 100)}%` }}
+            />
           </span>
           <span>
             <strong>{number(busy ?? 0)}</strong> of {counted(workers, 'worker')} busy
@@ -91,17 +90,31 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
   if (nodes.length === 0) return null;
   const active = nodes.filter(({ isActive }) => isActive);
   return (
-    <Card title="Managers" aside={<span class="muted">{active.length} of {nodes.length} active</span>} kind="flush">
+    <Card
+      title="Managers"
+      aside={
+        <span class="muted">
+          {active.length} of {nodes.length} active
+        </span>
+      }
+      kind="flush"
+    >
       <div class="scroll">
         <table class="table">
           <thead>
             <tr>
               <th scope="col">Host</th>
               <th scope="col">State</th>
-              <th scope="col" class="number">Workers</th>
+              <th scope="col" class="number">
+                Workers
+              </th>
               <th scope="col">Block</th>
-              <th scope="col" class="number">Cores</th>
-              <th scope="col" class="number">Memory</th>
+              <th scope="col" class="number">
+                Cores
+              </th>
+              <th scope="col" class="number">
+                Memory
+              </th>
               <th scope="col">Heartbeat</th>
               <th scope="col">Runtime</th>
             </tr>
@@ -111,7 +124,9 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
               <tr key={`${node.executor} ${node.manager}`} class={node.isActive ? '' : 'faded'}>
                 <td>
                   <strong>{node.host}</strong>
-                  <span class="sub" title={node.manager}>{node.manager}</span>
+                  <span class="sub" title={node.manager}>
+                    {node.manager}
+                  </span>
                 </td>
                 <td>
                   <span class="mark">
@@ -124,7 +139,10 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
                   {node.workers === null ? '–' : number(node.workers)}
                   {node.isActive && node.busy !== null && <span class="sub">{number(node.busy)} busy</span>}
                 </td>
-                <td>{node.block ?? '–'}<span class="sub">{node.executor}</span></td>
+                <td>
+                  {node.block ?? '–'}
+                  <span class="sub">{node.executor}</span>
+                </td>
                 <td class="number">{node.cpus ?? '–'}</td>
                 <td class="number">{bytes(node.memory)}</td>
                 <td title={moment(node.lastHeartbeat)}>
@@ -152,7 +170,9 @@ function Blocks({ blocks }: { blocks: readonly BlockRow[] }): JSX.Element | null
           <li key={`${block.executor} ${block.block}`}>
             <h3>
               {block.executor} {block.block}{' '}
-              <span class={`word status-${block.status.toLowerCase()}`}>{block.status.toLowerCase().replace('_', ' ')}</span>
+              <span class={`word status-${block.status.toLowerCase()}`}>
+                {block.status.toLowerCase().replace('_', ' ')}
+              </span>
               {block.job !== null && <span class="muted"> job {block.job}</span>}
             </h3>
             <ol class="events">

@@ -93,11 +93,13 @@ function Drawing({ run, graph, around }: { run: string; graph: Graph; around: st
     <>
       {graph.omitted > 0 && (
         <p class="notice">
-          The first {number(graph.nodes.length)} of {number(graph.totalTasks)} tasks are drawn. By app all are; or open a
-          task, and see what is around it.
+          The first {number(graph.nodes.length)} of {number(graph.totalTasks)} tasks are drawn. By app all are; or open
+          a task, and see what is around it.
         </p>
       )}
-      {graph.isEstimated && <p class="notice">There are very many dependencies: how thick a line is comes from a sample.</p>}
+      {graph.isEstimated && (
+        <p class="notice">There are very many dependencies: how thick a line is comes from a sample.</p>
+      )}
       {placed === undefined ? (
         <Loading what="the layout" lines={8} />
       ) : (
@@ -116,7 +118,6 @@ function useLayout(graph: Graph): LayoutOutput | undefined {
     [graph],
   );
   const [placed, setPlaced] = useState<{ shape: string; output: LayoutOutput } | undefined>();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the shape is all that matters of the graph
   useEffect(() => {
     const worker = new Worker(new URL('layout.js', document.baseURI), { type: 'module' });
     const { width, height } = boxes[graph.by];
@@ -205,7 +206,13 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
       made.close();
     };
   }, []);
-  useEffect(() => view.current?.fit(layout.width, layout.height), [layout]);
+  // What can be read is better than what is complete; "All" shows the rest.
+  const least = graph.by === 'app' ? 0.6 : graph.nodes.length <= 400 ? 0.5 : undefined;
+  useEffect(() => {
+    view.current?.fit(layout.width, layout.height, least);
+    const place = chosen === undefined || chosen < 0 ? undefined : chosen;
+    if (place !== undefined) view.current?.show(layout.x[place] as number, layout.y[place] as number);
+  }, [layout]);
   useEffect(() => draw.current());
 
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -222,10 +229,10 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
   };
   return (
     <div class="canvas-box">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it is worked with by keys */}
       <canvas
         class="graph-canvas"
         ref={canvas}
+        style={{ '--tall': `${Math.ceil(layout.height * 1.1) + 90}px` }}
         tabIndex={0}
         role="application"
         aria-label={`Graph of ${counted(graph.nodes.length, graph.by)}. Arrow keys go from one to the next, Enter opens, plus and minus zoom. The table below says the same.`}

@@ -66,7 +66,15 @@ function Overview({ run, path, detail }: { run: string; path: string; detail: Ru
   );
 }
 
-function Figures({ detail, counts, run }: { detail: RunDetail; counts: RunDetail['counts']; run: string }): JSX.Element {
+function Figures({
+  detail,
+  counts,
+  run,
+}: {
+  detail: RunDetail;
+  counts: RunDetail['counts'];
+  run: string;
+}): JSX.Element {
   const all = total(counts);
   const succeeded = sum(counts, 'exec_done', 'memo_done');
   const failed = sum(counts, 'failed', 'dep_fail');
@@ -110,7 +118,11 @@ function Figures({ detail, counts, run }: { detail: RunDetail; counts: RunDetail
           <Figure
             label="Took"
             value={duration(tookMs)}
-            note={detail.completed === null ? `last word ${detail.lastActivity === null ? 'never' : ago(detail.lastActivity)}` : undefined}
+            note={
+              detail.completed === null
+                ? `last word ${detail.lastActivity === null ? 'never' : ago(detail.lastActivity)}`
+                : undefined
+            }
           />
           <Figure
             label="Rate"
@@ -134,7 +146,8 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
   const hasWorkers = series.workers.some((value) => value !== null);
   const doneRate = perSecond(series.doneIn);
   const showCount = (value: number): string => shortNumber(Math.round(value));
-  const showRate = (value: number): string => (value < 10 ? String(Math.round(value * 10) / 10) : shortNumber(Math.round(value)));
+  const showRate = (value: number): string =>
+    value < 10 ? String(Math.round(value * 10) / 10) : shortNumber(Math.round(value));
   return (
     <>
       <Card title="Tasks over time">
@@ -299,7 +312,9 @@ function Blocks({ run, path }: { run: string; path: string }): JSX.Element | nul
               <strong>
                 {block.executor} {block.block}
               </strong>{' '}
-              <span class={`word status-${event.status.toLowerCase()}`}>{event.status.toLowerCase().replace('_', ' ')}</span>
+              <span class={`word status-${event.status.toLowerCase()}`}>
+                {event.status.toLowerCase().replace('_', ' ')}
+              </span>
               {event.reason !== null && <span class="muted"> {event.reason}</span>}
             </span>
           </li>

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { About, Page, RunRow } from '../../src/dashboard/api.ts';
-import { ask, type AskError, useAsk } from '../data.ts';
+import { type AskError, ask, useAsk } from '../data.ts';
 import { ago, counted, duration, moment, number } from '../format.ts';
 import { Answered, Empty, Trouble } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
@@ -42,7 +42,6 @@ function RunList({ first }: { first: Page<RunRow> }): JSX.Element {
   const [more, setMore] = useState<{ rows: readonly RunRow[]; next: string | null } | undefined>();
   const [error, setError] = useState<AskError | undefined>();
   const start = first.next;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what was fetched begins where the first part ended then
   useEffect(() => setMore(undefined), [start]);
   const next = more === undefined ? first.next : more.next;
   const fetchMore = async (): Promise<void> => {
@@ -131,7 +130,9 @@ function RunLine({ run }: { run: RunRow }): JSX.Element {
         {run.failed > 0 ? <a href={href(['run', run.id, 'attention'])}>{number(run.failed)}</a> : '0'}
       </td>
       <td class="number">
-        {run.began === null ? '–' : duration((run.completed ?? (run.status === 'running' ? Date.now() : Number.NaN)) - run.began)}
+        {run.began === null
+          ? '–'
+          : duration((run.completed ?? (run.status === 'running' ? Date.now() : Number.NaN)) - run.began)}
       </td>
       <td title={moment(run.began)}>
         {run.began === null ? '–' : ago(run.began)}

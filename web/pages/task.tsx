@@ -48,17 +48,28 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
         </nav>
       </PageHead>
       <dl class="figures">
-        <Figure label="Ran" value={duration(task.durationMs)} note={last?.started ? `from ${clock(last.started)}` : 'not started'} />
+        <Figure
+          label="Ran"
+          value={duration(task.durationMs)}
+          note={last?.started ? `from ${clock(last.started)}` : 'not started'}
+        />
         <Figure
           label="Waited"
           value={waited(task)}
           note={task.dependsOn.length > 0 ? `for ${counted(task.dependsOn.length, 'task')}` : 'from call to start'}
         />
-        <Figure label="Tries" value={number(task.tries)} note={task.tries > 1 ? `${task.tries - 1} failed before` : undefined} tone={task.tries > 1 ? 'warn' : ''} />
+        <Figure
+          label="Tries"
+          value={number(task.tries)}
+          note={task.tries > 1 ? `${task.tries - 1} failed before` : undefined}
+          tone={task.tries > 1 ? 'warn' : ''}
+        />
         <Figure
           label="Where"
           value={<span class="figure-text">{task.worker ?? task.host ?? task.executor ?? '–'}</span>}
-          note={[task.executor, last?.block ? `block ${last.block}` : null, last?.pid ? `process ${last.pid}` : null].filter(Boolean).join(' · ')}
+          note={[task.executor, last?.block ? `block ${last.block}` : null, last?.pid ? `process ${last.pid}` : null]
+            .filter(Boolean)
+            .join(' · ')}
         />
       </dl>
       {task.errorText !== null && <ErrorCard run={run} task={task} />}
@@ -128,7 +139,6 @@ function Code({ text, label }: { text: string; label: string }): JSX.Element {
   };
   return (
     <div class="code-box">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it */}
       <pre class="code" tabIndex={0} role="region" aria-label={label}>
         {text}
       </pre>
@@ -164,7 +174,13 @@ function Times({ task }: { task: TaskDetail }): JSX.Element {
     add(spans, 'Waiting', 'pending', since, one.launched ?? one.started ?? over);
     add(spans, 'Queued', 'launched', one.launched, one.started ?? over);
     add(spans, 'Running', one.error === null ? 'running' : 'failed', one.started, one.ended ?? over);
-    add(spans, task.state === 'joining' || task.joins.length > 0 ? 'Joining' : 'Answer on its way', task.joins.length > 0 ? 'joining' : 'running_ended', one.ended, over);
+    add(
+      spans,
+      task.state === 'joining' || task.joins.length > 0 ? 'Joining' : 'Answer on its way',
+      task.joins.length > 0 ? 'joining' : 'running_ended',
+      one.ended,
+      over,
+    );
     lines.push({ name: task.tryRows.length > 1 ? `Try ${one.number + 1}` : '', spans });
     since = over;
   }
@@ -186,7 +202,10 @@ function Times({ task }: { task: TaskDetail }): JSX.Element {
                 <span
                   key={`${label}${start}`}
                   class={`lane-bar state-${tone}`}
-                  style={{ left: `${((start - from) / all) * 100}%`, width: `${Math.max(0.3, ((to - start) / all) * 100)}%` }}
+                  style={{
+                    left: `${((start - from) / all) * 100}%`,
+                    width: `${Math.max(0.3, ((to - start) / all) * 100)}%`,
+                  }}
                   title={`${label}: ${duration(to - start)}`}
                 />
               ))}
@@ -240,7 +259,9 @@ function Tries({ tries }: { tries: readonly TryRow[] }): JSX.Element {
                 <td>{one.number + 1}</td>
                 <td>
                   {one.worker ?? one.host ?? one.executor ?? '–'}
-                  <span class="sub">{[one.executor, one.block && `block ${one.block}`].filter(Boolean).join(' · ')}</span>
+                  <span class="sub">
+                    {[one.executor, one.block && `block ${one.block}`].filter(Boolean).join(' · ')}
+                  </span>
                 </td>
                 <td class="number">
                   {one.launched !== null && one.started !== null ? duration(one.started - one.launched) : '–'}
@@ -342,7 +363,11 @@ function Stream({ path, stream }: { path: string; stream: 'stdout' | 'stderr' })
       <Answered asked={asked} what={stream} lines={3}>
         {({ path: file, text, offset, problem }) => (
           <>
-            {file !== '' && <p class="path-line"><code class="path">{file}</code></p>}
+            {file !== '' && (
+              <p class="path-line">
+                <code class="path">{file}</code>
+              </p>
+            )}
             {problem !== null ? (
               <p class="muted">It cannot be shown: {problem}.</p>
             ) : text === '' ? (
@@ -366,7 +391,8 @@ function Resources({ rows }: { rows: readonly ResourceRow[] }): JSX.Element {
   const times = shown.map(({ at }) => at);
   const cores = shown.map((row, index) => {
     const before = shown[index - 1];
-    if (before === undefined || row.cpuSeconds === null || before.cpuSeconds === null || row.at <= before.at) return null;
+    if (before === undefined || row.cpuSeconds === null || before.cpuSeconds === null || row.at <= before.at)
+      return null;
     return Math.max(0, (row.cpuSeconds - before.cpuSeconds) / ((row.at - before.at) / 1_000));
   });
   const most = (values: readonly (number | null)[]): number => values.reduce<number>((a, b) => Math.max(a, b ?? 0), 0);
@@ -377,8 +403,8 @@ function Resources({ rows }: { rows: readonly ResourceRow[] }): JSX.Element {
       title="Resources"
       aside={
         <span class="muted">
-          peak {bytes(most(memory))} · CPU {duration((end?.cpuSeconds ?? 0) * 1_000)} · read {bytes(end?.read)} · written{' '}
-          {bytes(end?.written)}
+          peak {bytes(most(memory))} · CPU {duration((end?.cpuSeconds ?? 0) * 1_000)} · read {bytes(end?.read)} ·
+          written {bytes(end?.written)}
         </span>
       }
     >

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { type Facets, type Page, states, type TaskCount, type TaskRow } from '../../src/dashboard/api.ts';
-import { ask, type AskError, LiveContext, query as queryText, useAsk } from '../data.ts';
+import { type AskError, ask, LiveContext, query as queryText, useAsk } from '../data.ts';
 import { clock, duration, moment, number } from '../format.ts';
 import { Icon } from '../parts/icon.tsx';
 import { Empty, Loading, Trouble } from '../parts/messages.tsx';
@@ -13,7 +13,19 @@ import { type Column, VirtualTable } from '../parts/virtual-table.tsx';
 import { goTo, href, replaceQuery } from '../router.ts';
 import { looks } from '../states.ts';
 
-const names = ['state', 'app', 'executor', 'worker', 'name', 'error', 'from', 'to', 'idFrom', 'idTo', 'retried'] as const;
+const names = [
+  'state',
+  'app',
+  'executor',
+  'worker',
+  'name',
+  'error',
+  'from',
+  'to',
+  'idFrom',
+  'idTo',
+  'retried',
+] as const;
 type Filters = Readonly<Partial<Record<(typeof names)[number] | 'sort' | 'order', string>>>;
 
 const pageSize = 200;
@@ -32,7 +44,9 @@ export function TasksPage({ run, query }: { run: string; query: URLSearchParams 
     <div class="tasks-page">
       <PageHead title="Tasks" tab="Tasks">
         <p class="muted" role="status">
-          {count === undefined ? '' : `${count.isExact ? '' : 'more than '}${number(count.count)} ${isFiltered ? 'fit' : 'in all'}`}
+          {count === undefined
+            ? ''
+            : `${count.isExact ? '' : 'more than '}${number(count.count)} ${isFiltered ? 'fit' : 'in all'}`}
         </p>
       </PageHead>
       <FilterBar run={run} path={path} filters={filters} change={change} isFiltered={isFiltered} />
@@ -303,7 +317,11 @@ function TaskTable({ run, asked, wanted, count, sort, onSort, isFiltered }: Tabl
   if (rows.length === 0)
     return (
       <Empty title={isFiltered ? 'No task fits' : 'No task yet'} icon="tasks">
-        {isFiltered ? <a href={href(['run', run, 'tasks'])}>Show all tasks</a> : <p>They appear as soon as one is called.</p>}
+        {isFiltered ? (
+          <a href={href(['run', run, 'tasks'])}>Show all tasks</a>
+        ) : (
+          <p>They appear as soon as one is called.</p>
+        )}
       </Empty>
     );
   return (

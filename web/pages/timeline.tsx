@@ -192,7 +192,9 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
         <p class="muted">
           {counted(all.length, timeline.by)}, {counted(timeline.tries, 'try', 'tries')} between {clock(shown.from)} and{' '}
           {clock(shown.to)} ({duration(shown.to - shown.from)}).{' '}
-          {timeline.isAggregated ? 'How busy each was; zoom in for single tasks.' : 'Each bar is a try; a click opens its task.'}
+          {timeline.isAggregated
+            ? 'How busy each was; zoom in for single tasks.'
+            : 'Each bar is a try; a click opens its task.'}
           {timeline.omitted > 0 && ` ${counted(timeline.omitted, 'more row', 'more rows')} not shown.`}
         </p>
         <div class="zoom" role="group" aria-label="Zoom">
@@ -207,7 +209,6 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
           </button>
         </div>
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it is worked with by keys */}
       <div
         class="timeline-box"
         ref={scroller}
@@ -252,7 +253,9 @@ function barAt(
   if (row === undefined || x < gutter || y < axisHeight) return undefined;
   const msPerPixel = (shown.to - shown.from) / (canvas.clientWidth - gutter);
   const at = shown.from + (x - gutter) * msPerPixel;
-  const near = row.bars.filter((bar) => bar.from - 2 * msPerPixel <= at && (bar.to ?? timeline.now) + 2 * msPerPixel >= at);
+  const near = row.bars.filter(
+    (bar) => bar.from - 2 * msPerPixel <= at && (bar.to ?? timeline.now) + 2 * msPerPixel >= at,
+  );
   const bar = near.at(-1);
   return bar === undefined ? undefined : { bar, row, x, y: y };
 }
@@ -282,6 +285,10 @@ function drawTimeline(context: CanvasRenderingContext2D, picture: Picture): void
   };
   context.font = '12px system-ui, sans-serif';
   context.textBaseline = 'middle';
+  const step = niceStep((shown.to - shown.from) / Math.max(2, (width - gutter) / 110));
+  const offset = new Date(shown.from).getTimezoneOffset() * 60_000;
+  const marks: number[] = [];
+  for (let at = Math.ceil((shown.from - offset) / step) * step + offset; at <= shown.to; at += step) marks.push(at);
   const first = Math.max(0, Math.floor(top / rowHeight));
   const last = Math.min(timeline.rows.length, Math.ceil((top + height) / rowHeight));
   for (let index = first; index < last; index++) {
@@ -293,6 +300,8 @@ function drawTimeline(context: CanvasRenderingContext2D, picture: Picture): void
     context.beginPath();
     context.rect(gutter, y, width - gutter - 8, rowHeight);
     context.clip();
+    context.strokeStyle = colours.line;
+    for (const at of marks) stroke(context, Math.round(xOf(at)) + 0.5, y, y + rowHeight);
     if (timeline.isAggregated) drawBusy(context, timeline, row, y, xOf, colours);
     else drawBars(context, timeline, row, y, xOf, colours.failed, picture.hovered, colours.text);
     context.restore();
@@ -303,22 +312,21 @@ function drawTimeline(context: CanvasRenderingContext2D, picture: Picture): void
   context.fillStyle = colours.surface;
   context.fillRect(0, 0, width, axisHeight);
   context.fillStyle = colours.muted;
-  context.strokeStyle = colours.line;
-  context.lineWidth = 1;
-  const step = niceStep((shown.to - shown.from) / Math.max(2, (width - gutter) / 110));
-  const offset = new Date(shown.from).getTimezoneOffset() * 60_000;
-  for (let at = Math.ceil((shown.from - offset) / step) * step + offset; at <= shown.to; at += step) {
+  for (const at of marks) {
     const x = Math.round(xOf(at)) + 0.5;
-    context.beginPath();
-    context.moveTo(x, axisHeight - 5);
-    context.lineTo(x, height);
-    context.globalAlpha = 0.6;
-    context.stroke();
-    context.globalAlpha = 1;
+    stroke(context, x, axisHeight - 5, axisHeight);
     const label = clock(at, step < 1_000);
     const half = context.measureText(label).width / 2;
     context.fillText(label, Math.min(width - 2 * half - 2, Math.max(gutter, x - half)), axisHeight / 2 - 1);
   }
+}
+
+function stroke(context: CanvasRenderingContext2D, x: number, from: number, to: number): void {
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(x, from);
+  context.lineTo(x, to);
+  context.stroke();
 }
 
 function drawBusy(
@@ -371,7 +379,11 @@ function drawBars(
     }
     if (wide > 60) {
       context.fillStyle = '#fff';
-      context.fillText(fitted(context, `${timeline.apps[bar.app]} #${bar.task}`, wide - 10), left + 5, y + rowHeight / 2 + 0.5);
+      context.fillText(
+        fitted(context, `${timeline.apps[bar.app]} #${bar.task}`, wide - 10),
+        left + 5,
+        y + rowHeight / 2 + 0.5,
+      );
     }
   }
 }
@@ -382,7 +394,10 @@ function colourOfApp(app: number): string {
 }
 
 function niceStep(ms: number): number {
-  const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5];
+  const steps = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5,
+    108e5, 216e5, 432e5, 864e5,
+  ];
   return steps.find((step) => step >= ms) ?? Math.ceil(ms / 864e5) * 864e5;
 }
 

@@ -41,7 +41,11 @@ export function Chart(props: ChartProps): JSX.Element {
     if (element === null) return;
     const make = (): void => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsFor(latest.current, element.clientWidth, height), dataOf(latest.current), element);
+      plot.current = new uPlot(
+        optionsFor(latest.current, element.clientWidth, height),
+        dataOf(latest.current),
+        element,
+      );
     };
     make();
     const watcher = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
@@ -73,14 +77,18 @@ function dataOf({ times, lines, isStacked }: ChartProps): uPlot.AlignedData {
   const seconds = times.map((at) => at / 1_000);
   if (!isStacked) return [seconds, ...lines.map(({ values }) => [...values])];
   const sums: number[] = new Array(times.length).fill(0);
-  const stacked = lines.map(({ values }) => values.map((value, at) => (sums[at] = (sums[at] as number) + (value ?? 0))));
+  const stacked = lines.map(({ values }) =>
+    values.map((value, at) => (sums[at] = (sums[at] as number) + (value ?? 0))),
+  );
   return [seconds, ...stacked.reverse()];
 }
 
 function optionsFor(props: ChartProps, width: number, height: number): uPlot.Options {
   const { lines, isStacked = false, isStepped = false, show = String } = props;
   const ordered = isStacked ? [...lines].reverse() : lines;
-  const paths = isStepped ? (uPlot.paths.stepped as (options: object) => uPlot.Series.PathBuilder)({ align: 1 }) : undefined;
+  const paths = isStepped
+    ? (uPlot.paths.stepped as (options: object) => uPlot.Series.PathBuilder)({ align: 1 })
+    : undefined;
   const axis = {
     stroke: css('--muted'),
     grid: { stroke: css('--line'), width: 1 },
@@ -92,10 +100,15 @@ function optionsFor(props: ChartProps, width: number, height: number): uPlot.Opt
     height,
     padding: [10, 8, 0, 0],
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
-    legend: { show: true, live: true, isolate: true },
+    legend: {
+      show: true,
+      live: true,
+      isolate: true,
+      markers: { width: 0, fill: (_plot, index) => css(index === 0 ? '--muted' : (ordered[index - 1] as Line).colour) },
+    },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, (max ?? 1) * 1.06)] } },
     axes: [
-      { ...axis, space: 70, values: timeTicks },
+      { ...axis, space: 70, size: 32, values: timeTicks },
       { ...axis, size: 54, values: (_plot, values) => values.map((value) => show(value)) },
     ],
     series: [

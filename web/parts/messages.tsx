@@ -1,6 +1,6 @@
 // What a page shows when it has nothing else to show: nothing there, not there yet, or something went wrong.
 import type { ComponentChildren, JSX } from 'preact';
-import type { Asked, AskError } from '../data.ts';
+import type { AskError, Asked } from '../data.ts';
 import { Icon, type IconName } from './icon.tsx';
 
 export function Empty({

@@ -28,7 +28,9 @@ export function RunMark({ status }: { status: RunStatus }): JSX.Element {
 export function StateBar({ counts, thin = false }: { counts: Counts; thin?: boolean }): JSX.Element {
   const all = total(counts);
   const parts = barOrder.filter((state) => (counts[state] ?? 0) > 0);
-  const text = parts.map((state) => `${number(counts[state] as number)} ${looks[state].label.toLowerCase()}`).join(', ');
+  const text = parts
+    .map((state) => `${number(counts[state] as number)} ${looks[state].label.toLowerCase()}`)
+    .join(', ');
   return (
     <span class={thin ? 'bar thin' : 'bar'} role="img" aria-label={text === '' ? 'no tasks' : text} title={text}>
       {parts.map((state) => (
@@ -39,13 +41,7 @@ export function StateBar({ counts, thin = false }: { counts: Counts; thin?: bool
 }
 
 /** What the colours of a bar mean, with numbers. */
-export function StateLegend({
-  counts,
-  link,
-}: {
-  counts: Counts;
-  link?: (state: State) => string;
-}): JSX.Element {
+export function StateLegend({ counts, link }: { counts: Counts; link?: (state: State) => string }): JSX.Element {
   const all = total(counts);
   return (
     <ul class="legend">

@@ -54,11 +54,9 @@ export function VirtualTable<Row>(props: Props<Row>): JSX.Element {
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / rowHeight) + spare);
   const isNearEnd = last + 30 >= rows.length;
   const isAtTop = view.top < rowHeight;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: when there are more rows it may still be near the end
   useEffect(() => {
     if (isNearEnd) props.onEnd();
   }, [isNearEnd, rows.length]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only when it changes
   useEffect(() => props.onTop?.(isAtTop), [isAtTop]);
 
   const template = { '--columns': columns.map(({ width }) => width).join(' ') };
@@ -74,7 +72,6 @@ export function VirtualTable<Row>(props: Props<Row>): JSX.Element {
   };
 
   return (
-    // biome-ignore lint/a11y/useSemanticElements: rows out of sight are not there, and a real table cannot leave them out
     <div
       class="vtable"
       role="table"
@@ -82,29 +79,21 @@ export function VirtualTable<Row>(props: Props<Row>): JSX.Element {
       aria-rowcount={total === undefined ? -1 : total + 1}
       ref={box}
       onKeyDown={onKeyDown}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it
       tabIndex={0}
       style={template}
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
       <div role="rowgroup" class="vhead">
-        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
-        {/* biome-ignore lint/a11y/useFocusableInteractive: rows are not interactive */}
         <div role="row" class="vrow" aria-rowindex={1}>
           {columns.map((column) => (
             <Head key={column.name} column={column} sort={sort} onSort={props.onSort} />
           ))}
         </div>
       </div>
-      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
       <div role="rowgroup" style={{ height: `${rows.length * rowHeight}px`, position: 'relative' }}>
         <div role="presentation" style={{ transform: `translateY(${first * rowHeight}px)` }}>
           {rows.slice(first, last).map((row, index) => (
-            // biome-ignore lint/a11y/useSemanticElements: see above
-            // biome-ignore lint/a11y/useFocusableInteractive: the link in it is
             <div key={props.keyOf(row)} role="row" class="vrow" aria-rowindex={first + index + 2}>
               {columns.map((column) => (
-                // biome-ignore lint/a11y/useSemanticElements: see above
                 <span
                   key={column.name}
                   role="cell"
@@ -134,8 +123,6 @@ function Head<Row>({
   const isSorted = column.sort !== undefined && sort?.by === column.sort;
   const direction = !isSorted ? undefined : sort?.isDescending ? 'descending' : 'ascending';
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see above
-    // biome-ignore lint/a11y/useFocusableInteractive: the button in it is
     <span
       role="columnheader"
       class={`${column.isNumber ? 'number' : ''} ${rankClass(column.rank)}`}
