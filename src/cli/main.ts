@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { CommandError } from './command-error.ts';
 import { printFailure } from './failure.ts';
 import { interchange } from './interchange.ts';
+import { addMonitoringCommands } from './monitoring.ts';
 import { perf } from './perf.ts';
 import { run } from './run.ts';
 
@@ -18,7 +19,8 @@ export async function chervil(args: readonly string[]): Promise<void> {
     else if (own[0] === 'worker-pool') await workerPoolCommand(args.slice(1));
     else await commands(rest).parseAsync(own, { from: 'user' });
   } catch (error) {
-    if (error instanceof CommandError) process.stderr.write(`chervil: ${error.message}\n`);
+    if (error instanceof CommandError || (error as Error | undefined)?.name === 'DatabaseError')
+      process.stderr.write(`chervil: ${(error as Error).message}\n`);
     else printFailure(error);
     process.exitCode = 1;
   }
@@ -119,6 +121,8 @@ function commands(rest: readonly string[]): Command {
         await monitor(where, { address, port, token, allowHost });
       },
     );
+
+  addMonitoringCommands(program);
 
   // Only to be listed: it reads its arguments itself.
   program

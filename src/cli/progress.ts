@@ -61,7 +61,7 @@ export class Progress {
     if (total === 0) return;
     const failed = byState.failed + byState.dep_fail;
     const parts = [`${number(byState.exec_done + memoized)} done`];
-    if (memoized > 0) parts.push(`${number(memoized)} of them remembered`);
+    if (memoized > 0) parts.push(`${number(memoized)} of them cached`);
     if (failed > 0) parts.push(`${number(failed)} failed`);
     const took = showDuration(performance.now() - this.#startedAt);
     process.stderr.write(
@@ -84,19 +84,22 @@ export class Progress {
     const { total, live, byState, memoized } = run.summary();
     const failed = byState.failed + byState.dep_fail;
     const done = byState.exec_done + memoized;
-    const running = byState.launched + byState.running + byState.running_ended;
-    const waiting = live - running;
+    const running = byState.running + byState.running_ended;
+    const queued = byState.launched;
+    const waiting = live - running - queued;
     const perSecond = this.#rate(done + failed);
     const parts = [`${number(done)} of ${number(total)} done`];
-    // `launched` is with its executor, which runs as many at a time as it can.
-    if (running > 0) parts.push(`${number(running)} with executors`);
+    // Who begins when is only told while somebody listens, as monitoring does; otherwise all that executors hold is `launched`.
+    if (running > 0) parts.push(`${number(running)} running`);
+    if (queued > 0) parts.push(`${number(queued)} ${running > 0 ? 'queued' : 'with executors'}`);
     if (waiting > 0) parts.push(`${number(waiting)} waiting`);
     if (failed > 0) parts.push(`${number(failed)} failed`);
-    if (memoized > 0) parts.push(`${number(memoized)} remembered`);
+    if (memoized > 0) parts.push(`${number(memoized)} cached`);
     if (perSecond > 0) parts.push(`${perSecond < 10 ? perSecond.toFixed(1) : number(Math.round(perSecond))}/s`);
     if (perSecond > 0 && live > 0)
       parts.push(`ETA ${showDuration(Math.ceil(live / perSecond) * 1_000).replace('.0', '')}`);
-    return parts.join(', ');
+    const stage = run.currentStage;
+    return `${stage === undefined ? '' : `${stage}: `}${parts.join(', ')}`;
   }
 
   #rate(done: number): number {

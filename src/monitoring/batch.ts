@@ -3,6 +3,7 @@
 import { type TaskState, taskStates } from '../task/state.ts';
 import type { FeedRecord, MovedTask, NewTask } from './records.ts';
 import { stateNames } from './schema.ts';
+import { tailLength } from './short.ts';
 
 export type Value = string | number | null;
 export type Row = Readonly<Record<string, Value>>;
@@ -267,8 +268,6 @@ export class Batch {
   }
 }
 
-/** The end of a text that is kept. */
-export const tailLength = 4_000;
 function tail(text: string): string {
   return text.length <= tailLength ? text : text.slice(-tailLength);
 }

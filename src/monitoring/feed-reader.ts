@@ -74,7 +74,7 @@ export class FeedReader {
   remove(): void {
     try {
       for (const name of readdirSync(this.#directory))
-        if (name.endsWith('.feed')) rmSync(join(this.#directory, name), { force: true });
+        if (name.endsWith('.feed') || name === 'start.json') rmSync(join(this.#directory, name), { force: true });
       rmdirSync(this.#directory);
     } catch {
       // Somebody keeps other things there.

@@ -1,5 +1,6 @@
 // Monitoring of one run, inside the run: hears what happens, tells it to the feed in few bytes, and sees to the writer. load()
 // makes one when the configuration asks for it. Whatever goes wrong here, the tasks go on.
+import { writeFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { milliseconds } from '../base/time.ts';
@@ -7,11 +8,11 @@ import { channels, type OutputEvent, type TaskEvent, type TaskView } from '../ta
 import { AppError, ConfigError, type TaskError } from '../task/errors.ts';
 import type { Place } from '../task/ports.ts';
 import { taskStates } from '../task/state.ts';
-import { tailLength } from './batch.ts';
 import { Feed } from './feed.ts';
 import type { MonitoringOptions } from './options.ts';
 import type { RareRecord } from './records.ts';
-import { short, shortArguments } from './short.ts';
+import { short, shortArguments, tailLength } from './short.ts';
+import type { WriterStart } from './writer.ts';
 import { WriterProcess } from './writer-process.ts';
 
 export interface MonitorFacts {
@@ -62,40 +63,42 @@ export class Monitor {
       onWritten: () => this.#writer.wake(),
       onProblem: (text) => this.#say('error', text),
     });
-    this.#writer = new WriterProcess({
-      start: {
-        database: options.database ?? join(facts.base, 'monitoring.db'),
-        feed: directory,
-        run: {
-          run_id: facts.run,
-          name: options.name ?? process.argv[1]?.split('/').at(-1) ?? 'node',
-          version: options.version ?? new Date(began).toISOString(),
-          began,
-          ended: null,
-          end_reason: null,
-          host: hostname(),
-          user: userName(),
-          directory: facts.directory,
-          pid: process.pid,
-          command: process.argv.slice(1).join(' ').slice(0, 1_000),
-          chervil_version: facts.chervilVersion,
-          node_version: process.version,
-          tasks: 0,
-          completed: 0,
-          memoized: 0,
-          failed: 0,
-          sample_ms: this.sampleMs,
-          written: null,
-          lag_ms: null,
-          lost_events: 0,
-          feed_segment: 0,
-          feed_offset: 0,
-        },
-        batchMs: 500,
-        batchRecords: 200_000,
-        busyMs: 2_000,
-        patienceMs: 60_000,
+    const start = {
+      database: options.database ?? join(facts.base, 'monitoring.db'),
+      feed: directory,
+      run: {
+        run_id: facts.run,
+        name: options.name ?? process.argv[1]?.split('/').at(-1) ?? 'node',
+        version: options.version ?? new Date(began).toISOString(),
+        began,
+        ended: null,
+        end_reason: null,
+        host: hostname(),
+        user: userName(),
+        directory: facts.directory,
+        pid: process.pid,
+        command: process.argv.slice(1).join(' ').slice(0, 1_000),
+        chervil_version: facts.chervilVersion,
+        node_version: process.version,
+        tasks: 0,
+        completed: 0,
+        memoized: 0,
+        failed: 0,
+        sample_ms: this.sampleMs,
+        written: null,
+        lag_ms: null,
+        lost_events: 0,
+        feed_segment: 0,
+        feed_offset: 0,
       },
+      batchMs: 500,
+      batchRecords: 200_000,
+      busyMs: 2_000,
+      patienceMs: 60_000,
+    };
+    keepStart(directory, start);
+    this.#writer = new WriterProcess({
+      start,
       log: (level, text) => this.#say(level, text),
       onRefused: (reason) => this.#onRefused(reason),
     });
@@ -294,6 +297,15 @@ export class Monitor {
     const line = text.startsWith('monitoring') ? text : `monitoring: ${text}`;
     this.#facts.log(level, line);
     if (level === 'error') process.stderr.write(`chervil: ${line}\n`);
+  }
+}
+
+/** For `chervil monitor load`, should the database never be written. Where it is may tell a password. */
+function keepStart(directory: string, start: WriterStart): void {
+  try {
+    writeFileSync(join(directory, 'start.json'), JSON.stringify({ ...start, database: '' }));
+  } catch {
+    // A full disk: the feed tells.
   }
 }
 

@@ -1,17 +1,9 @@
 // Writes a batch into the tables, in one transaction together with how far it goes in the feed: so each record is written
 // once, whatever dies in between. Called by writer.ts.
-import {
-  type Batch,
-  type Round,
-  type Row,
-  type TaskColumn,
-  type TaskRow,
-  tailLength,
-  taskColumns,
-  tryColumns,
-} from './batch.ts';
+import { type Batch, type Round, type Row, type TaskColumn, type TaskRow, taskColumns, tryColumns } from './batch.ts';
 import type { Bulk } from './bulk.ts';
 import type { Dialect } from './schema.ts';
+import { tailLength } from './short.ts';
 
 /** How far the writer has come in the feed. */
 export interface FeedPosition {

@@ -4,6 +4,9 @@ import { inspect } from 'node:util';
 /** The longest text that is kept of them. */
 export const shortLength = 200;
 
+/** How much of what a task prints is kept: the end of it. */
+export const tailLength = 4_000;
+
 /** A value as one would write it, cut to `most` characters. Never throws; getters are not called. */
 export function short(value: unknown, most = shortLength): string {
   switch (typeof value) {

@@ -1,0 +1,214 @@
+// What the commands about the monitoring database do. monitoring.ts has their options, monitoring-text.ts what they show.
+import { createWriteStream, readFileSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { isPostgres, type MonitoringDatabase, openDatabase } from '../monitoring/database.ts';
+import { type ExportFormat, exportRun } from '../monitoring/export.ts';
+import { prune } from '../monitoring/prune.ts';
+import {
+  appCounts,
+  executorsNow,
+  failedMost,
+  findRun,
+  lifeOf,
+  rate,
+  taskDetails,
+  tasksOf,
+} from '../monitoring/reading.ts';
+import { runWriter, type WriterStart } from '../monitoring/writer.ts';
+import type { TaskState } from '../task/state.ts';
+import { CommandError } from './command-error.ts';
+import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
+
+export async function showStatus(
+  wish: string | undefined,
+  options: { database: string; watch?: boolean; json?: boolean },
+): Promise<void> {
+  await using opened = await open(options.database);
+  await status(opened, wish, options);
+}
+
+export async function showTask(id: number, options: { run?: string; database: string; json?: boolean }): Promise<void> {
+  await using opened = await open(options.database);
+  const which = await findRun(opened, options.run);
+  const details = await taskDetails(opened, which.run, id);
+  if (details === undefined)
+    throw new CommandError(
+      `run ${which.run} (${which.name}) has no task ${id}; its tasks go from 0 to ${which.tasks - 1}`,
+    );
+  print(options.json ? `${JSON.stringify(details)}\n` : taskText(which, details, outputOf));
+}
+
+export async function showTasks(options: {
+  run?: string;
+  database: string;
+  failed?: boolean;
+  state?: TaskState;
+  app?: string;
+  limit: number;
+  after?: number;
+  json?: boolean;
+}): Promise<void> {
+  await using opened = await open(options.database);
+  const which = await findRun(opened, options.run);
+  const states: TaskState[] | undefined = options.failed
+    ? ['failed', 'dep_fail']
+    : options.state === undefined
+      ? undefined
+      : [options.state];
+  const tasks = await tasksOf(opened, which.run, {
+    app: options.app,
+    most: options.limit,
+    ...(states === undefined ? {} : { states }),
+    ...(options.after === undefined ? {} : { after: options.after }),
+  });
+  print(options.json ? tasks.map((task) => `${JSON.stringify(task)}\n`).join('') : taskLines(tasks, options.limit));
+}
+
+export async function writeExport(
+  wish: string | undefined,
+  options: { database: string; format: ExportFormat; output?: string },
+): Promise<void> {
+  await using opened = await open(options.database);
+  const which = await findRun(opened, wish);
+  await write(exportRun(opened, which, options.format), options.output);
+}
+
+export async function pruneRuns(options: {
+  database: string;
+  olderThan?: number;
+  keep?: number;
+  dryRun?: boolean;
+}): Promise<void> {
+  if (options.olderThan === undefined && options.keep === undefined)
+    throw new CommandError('prune wants --older-than or --keep, such as: chervil monitor prune --older-than 30d');
+  await using opened = await openDatabase(where(options.database), { mode: 'write' });
+  const old = await prune(opened, {
+    endedBefore: options.olderThan === undefined ? undefined : Date.now() - options.olderThan,
+    keep: options.keep,
+    isDryRun: options.dryRun ?? false,
+  });
+  for (const { run: number, name, tasks, directory } of old)
+    print(`run ${number}, ${name}, ${tasks} tasks, ${directory}\n`);
+  print(`${old.length} ${old.length === 1 ? 'run' : 'runs'} ${options.dryRun ? 'would be deleted' : 'deleted'}\n`);
+}
+
+export async function loadLeft(feed: string, options: { database: string }): Promise<void> {
+  await loadFeed(feed, where(options.database));
+}
+
+async function status(
+  database: MonitoringDatabase,
+  wish: string | undefined,
+  options: { watch?: boolean; json?: boolean },
+): Promise<void> {
+  for (;;) {
+    const run = await findRun(database, wish);
+    const now: Status = {
+      run,
+      life: lifeOf(run, hostname()),
+      apps: await appCounts(database, run.run),
+      perSecond: await rate(database, run.run),
+      executors: await executorsNow(database, run.run),
+      failures: await failedMost(database, run.run),
+      notices: await database.db
+        .selectFrom('notices')
+        .selectAll()
+        .where('run', '=', run.run)
+        .orderBy('id', 'desc')
+        .limit(3)
+        .execute(),
+      stage: (
+        await database.db
+          .selectFrom('stages')
+          .select('name')
+          .where('run', '=', run.run)
+          .orderBy('stage', 'desc')
+          .executeTakeFirst()
+      )?.name,
+    };
+    const text = options.json ? `${JSON.stringify(now)}\n` : statusText(now, Date.now());
+    if (options.watch && !options.json && process.stdout.isTTY) print('\x1b[H\x1b[2J');
+    print(text);
+    if (!options.watch || now.life !== 'running') return;
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+/** Puts what is left of a feed into the database that its run was to have. */
+async function loadFeed(feed: string, database: string): Promise<void> {
+  let start: WriterStart;
+  try {
+    start = JSON.parse(readFileSync(join(feed, 'start.json'), 'utf8')) as WriterStart;
+  } catch (error) {
+    throw new CommandError(`${resolve(feed)} is no feed of a run: ${(error as Error).message}`);
+  }
+  const problems: string[] = [];
+  await runWriter(
+    { ...start, database, feed: resolve(feed), patienceMs: 5_000 },
+    {
+      tell: (word) => {
+        if (word.say === 'problem') problems.push(word.text);
+        if (word.say === 'refused') problems.push(word.reason);
+      },
+      wait: async () => {},
+      isSourceGone: () => true,
+    },
+  );
+  if (problems.length > 0) throw new CommandError(problems.join('; '));
+  print(`run ${start.run.run_id} is in ${database} now\n`);
+}
+
+async function open(given: string): Promise<MonitoringDatabase> {
+  const opened = await openDatabase(where(given));
+  if (opened.kind === 'ours') return opened;
+  await opened.close();
+  throw new CommandError(`${opened.name} was written by Parsl itself; look at it with: chervil monitor ${given}`);
+}
+
+/** A directory stands for the database in it, or beside it. */
+function where(given: string): string {
+  if (isPostgres(given)) return given;
+  for (const path of [join(given, 'monitoring.db'), join(given, '..', 'monitoring.db')])
+    if (isDirectory(given) && isFile(path)) return path;
+  return given;
+}
+
+/** The end of a file of a task's output. */
+function outputOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').slice(-4_000);
+  } catch {
+    return undefined; // It was moved, or stands on another machine.
+  }
+}
+
+async function write(pieces: AsyncIterable<string>, output: string | undefined): Promise<void> {
+  const stream = output === undefined ? process.stdout : createWriteStream(output);
+  let problem: Error | undefined;
+  stream.on('error', (error) => {
+    problem = error;
+  });
+  for await (const piece of pieces) {
+    // Whoever reads may want no more: `chervil export | head`.
+    if (problem !== undefined) break;
+    if (!stream.write(piece))
+      await new Promise<void>((resolve) => stream.once('drain', resolve).once('error', () => resolve()));
+  }
+  if (output !== undefined) await new Promise<void>((resolve) => stream.end(resolve));
+  if (problem !== undefined && (problem as NodeJS.ErrnoException).code !== 'EPIPE')
+    throw new CommandError(`${output ?? 'stdout'} cannot be written: ${problem.message}`);
+  if (output !== undefined) process.stderr.write(`chervil: written to ${output} (${statSync(output).size} bytes)\n`);
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
