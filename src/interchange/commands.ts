@@ -49,6 +49,9 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
         name: 'cancelled',
         answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)),
       };
+    case 'extensions':
+      state.isChervilSubmitter = true;
+      return { name: 'texts', values: ['batch'] };
     case 'status':
       state.isChervilSubmitter = true;
       return { name: 'status', report: statusReport(state, now) };

@@ -7,13 +7,14 @@
 //
 // A task is on the books from the event `task` to its one answer: `received = queued + leased + answered`, always.
 import { assertNever } from '../base/assert.ts';
+import { entry, type ResultBatch, ResultGatherer } from '../wire/messages/batch.ts';
 import type { Item } from '../wire/messages/item.ts';
 import { fail, settle } from './answer.ts';
 import { onCommand, statusReport } from './commands.ts';
 import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import { mostCapacity, reconsider, register } from './joining.ts';
-import { showIdentity } from './managers.ts';
+import { type Manager, showIdentity } from './managers.ts';
 import { giveOut, mark, updateReady } from './schedule.ts';
 import { onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, isLogged, laneOf, log } from './state.ts';
@@ -44,6 +45,9 @@ export function step(
   switch (event.type) {
     case 'task':
       onTask(state, event.taskId, event.priority, event.runtime, event.body, effects);
+      return effects;
+    case 'task batch':
+      onTaskBatch(state, event, effects);
       return effects;
     case 'results':
       onResults(state, event.peer, event.items, now, effects);
@@ -131,6 +135,47 @@ function onTask(
   counters.queued++;
 }
 
+function onTaskBatch(
+  state: InterchangeState,
+  { priority, runtime, batch }: Extract<InterchangeEvent, { type: 'task batch' }>,
+  effects: InterchangeEffect[],
+): void {
+  const { counters, bytes, tasks } = state;
+  const { frame, ids, starts, ends } = batch;
+  state.isChervilSubmitter = true;
+  const lane = laneOf(state, runtime ?? 'python');
+  const context = knownContext(state, batch.context);
+  for (let index = 0; index < ids.length; index++) {
+    const taskId = ids[index] as number;
+    if (lane === undefined) {
+      onUnreadableTask(state, taskId, 'it names a runtime, and there are too many different ones', effects);
+      continue;
+    }
+    if (tasks.has(taskId)) {
+      counters.duplicates++;
+      log(state, effects, 'error', `Task ${taskId} came again while unanswered; dropped the second`);
+      continue;
+    }
+    const start = starts[index] as number;
+    const end = ends[index] as number;
+    bytes.store(frame, start, end);
+    const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, end - start, context);
+    tasks.set(taskId, task);
+    lane.queue.push(task);
+    counters.received++;
+    counters.queued++;
+  }
+}
+
+/** The copy of a context that the tasks share. Contexts hardly vary within a run. */
+function knownContext(state: InterchangeState, context: Uint8Array): Uint8Array {
+  const last = state.lastContext;
+  if (last.length === context.length && last.every((byte, at) => byte === context[at])) return last;
+  const copy = new Uint8Array(context);
+  state.lastContext = copy;
+  return copy;
+}
+
 function onUnreadableTask(
   state: InterchangeState,
   taskId: number | undefined,
@@ -187,6 +232,9 @@ function onResults(
         frames.push(item.frame);
         break;
       }
+      case 'batch':
+        onResultBatch(state, manager, item.batch, frames, now, effects);
+        break;
       case 'note': {
         const task = state.tasks.get(item.taskId);
         // A note that comes after its task's answer has nobody to hear it, and an item of a type that Parsl's submitter
@@ -222,6 +270,48 @@ function onResults(
   }
   if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
   else updateReady(manager);
+}
+
+/** Settles the tasks of a batch. It goes on as it came, or without what nobody asked for. */
+function onResultBatch(
+  state: InterchangeState,
+  manager: Manager,
+  batch: ResultBatch,
+  frames: Uint8Array[],
+  now: number,
+  effects: InterchangeEffect[],
+): void {
+  const { counters, tasks } = state;
+  const { frame, ids, whats, starts, ends } = batch;
+  let isWhole = true;
+  const isKept: boolean[] = [];
+  for (let index = 0; index < ids.length; index++) {
+    const taskId = ids[index] as number;
+    const task = tasks.get(taskId);
+    const isOurs = task?.manager === manager;
+    const isNote = whats[index] === entry.note;
+    const isWanted = isOurs && (!isNote || state.isChervilSubmitter);
+    isKept.push(isWanted);
+    if (!isWanted) isWhole = false;
+    if (isNote) continue;
+    if (isOurs) {
+      settle(state, task, now);
+      counters.results++;
+    } else {
+      counters.strayResults++;
+      const text = `Dropped a result of ${manager.name} for task ${taskId}, which it does not hold`;
+      log(state, effects, 'warning', text);
+    }
+  }
+  if (isWhole) {
+    if (ids.length > 0) frames.push(frame);
+    return;
+  }
+  const kept = new ResultGatherer();
+  for (let index = 0; index < ids.length; index++) {
+    if (isKept[index]) kept.add(ids[index] as number, whats[index] as number, frame, starts[index], ends[index]);
+  }
+  if (kept.length > 0) frames.push(kept.take());
 }
 
 function onHeartbeat(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {

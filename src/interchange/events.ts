@@ -1,4 +1,5 @@
 // What can happen to the interchange, and what it can want: the two unions between the pure core and its shell.
+import type { TaskBatch } from '../wire/messages/batch.ts';
 import type { Command, CommandReply, StatusReport } from '../wire/messages/command.ts';
 import type { Envelope, Era, PoolStyle } from '../wire/messages/era.ts';
 import type { Item } from '../wire/messages/item.ts';
@@ -18,6 +19,13 @@ export type InterchangeEvent =
       readonly priority: number | undefined;
       readonly runtime: string | undefined;
       readonly body: Uint8Array;
+    }
+  /** A Chervil submitter sent many tasks at once. */
+  | {
+      readonly type: 'task batch';
+      readonly priority: number | undefined;
+      readonly runtime: string | undefined;
+      readonly batch: TaskBatch;
     }
   /** The form of the submitter's tasks is known now. Comes once, before the first of them. */
   | { readonly type: 'envelope'; readonly envelope: Envelope }

@@ -7,13 +7,22 @@
 //                                           +---- DEALER monitoring
 
 import { networkInterfaces } from 'node:os';
+import { isResultBatch, isTaskBatch, readResults, readTasks, writeTasks } from '../wire/messages/batch.ts';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
 import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
+import { readItem, splitBatch } from '../wire/messages/item.ts';
 import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
-import { readTask, translation, writeTaskBatch } from '../wire/messages/task.ts';
+import {
+  bodyOfBuffer,
+  readContext,
+  readTask,
+  type StoredBody,
+  translation,
+  writeTaskBatch,
+} from '../wire/messages/task.ts';
 import { encode } from '../wire/pickle.ts';
 import {
   bindToRandomPort,
@@ -34,6 +43,7 @@ import { identityBytes, type Manager, showIdentity } from './managers.ts';
 import { MonitoringLink } from './monitoring.ts';
 import type { InterchangeState } from './state.ts';
 import { Looks, Strangers } from './strangers.ts';
+import type { TaskRecord } from './task.ts';
 
 /** What the submitter's configuration does not say. */
 export interface ShellOptions {
@@ -71,6 +81,7 @@ export class Interchange implements AsyncDisposable {
   readonly #looks: Looks | undefined;
   #hasMetSubmitter = false;
   #envelope: Envelope | undefined;
+  #submitterReadsBatches = false;
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
@@ -211,6 +222,10 @@ export class Interchange implements AsyncDisposable {
 
   #onTasks(frames: readonly Uint8Array[]): void {
     for (const frame of frames) {
+      if (isTaskBatch(frame)) {
+        this.#onTaskBatch(frame);
+        continue;
+      }
       const task = readTask(frame);
       if (!task.ok) {
         this.#feed({ type: 'unreadable task', ...task.error });
@@ -226,8 +241,27 @@ export class Interchange implements AsyncDisposable {
     }
   }
 
+  #onTaskBatch(frame: Uint8Array): void {
+    const batch = readTasks(frame);
+    if (!batch.ok) {
+      this.#feed({ type: 'unreadable task', taskId: undefined, reason: batch.error });
+      return;
+    }
+    const route = readContext(batch.value.context);
+    if (!route.ok) {
+      for (const taskId of batch.value.ids) this.#feed({ type: 'unreadable task', taskId, reason: route.error });
+      return;
+    }
+    if (this.#envelope === undefined) {
+      this.#envelope = 'context';
+      this.#feed({ type: 'envelope', envelope: 'context' });
+    }
+    this.#feed({ type: 'task batch', ...route.value, batch: batch.value });
+  }
+
   #onCommand(frame: Uint8Array | undefined): void {
     const command: Command = frame === undefined ? { name: 'unknown', shown: 'nothing' } : readCommand(frame);
+    if (command.name === 'extensions') this.#submitterReadsBatches = command.extensions.includes('batch');
     this.#feed({ type: 'command', token: 0, command });
   }
 
@@ -297,20 +331,25 @@ export class Interchange implements AsyncDisposable {
     switch (effect.do) {
       case 'send tasks': {
         const { manager, tasks } = effect;
-        const batch = writeTaskBatch(tasks, this.#translationFor(manager));
+        for (const frames of this.#framesOf(manager, tasks)) {
+          this.#pools.send(manager.peer, manager.style === 'two-port' ? [empty, ...frames] : frames);
+        }
         for (const task of tasks) task.slab = undefined;
-        this.#pools.send(manager.peer, manager.style === 'two-port' ? [empty, batch] : [batch]);
         return;
       }
       case 'forward':
-        this.#results.send(effect.frames);
+        this.#results.send(this.#submitterReadsBatches ? effect.frames : effect.frames.flatMap(withoutBatch));
         return;
       case 'fail':
         this.#results.send([writeFailure(effect.taskId, failureOf(effect.failure))]);
         return;
       case 'reply':
         if (!this.#isDeaf(effect.peer) || effect.what === 'drained') {
-          this.#pools.send(effect.peer, writeInterchangeWord({ type: effect.what }, effect.style));
+          const word =
+            effect.what === 'welcome'
+              ? ({ type: 'welcome', readsBatches: true } as const)
+              : ({ type: effect.what } as const);
+          this.#pools.send(effect.peer, writeInterchangeWord(word, effect.style));
         }
         return;
       case 'explain refusal':
@@ -357,6 +396,18 @@ export class Interchange implements AsyncDisposable {
   /** Whether somebody asks and asks and reads no answer: more answers would only fill the memory. */
   #isDeaf(peer: string): boolean {
     return this.#pools.queued(peer) >= mostUnread;
+  }
+
+  /** The messages that give a manager these tasks: batches for a pool that reads them, pickled lists for the rest. */
+  #framesOf(manager: Manager, tasks: readonly TaskRecord[]): Uint8Array[][] {
+    const batched = tasks.filter((task) => task.context !== undefined);
+    if (batched.length === 0) return [[writeTaskBatch(tasks, this.#translationFor(manager))]];
+    if (!manager.registration.extensions.includes('batch'))
+      return [[writeTaskBatch(tasks.map(asPickled), this.#translationFor(manager))]];
+    const frames = writeTasks(batched);
+    if (batched.length === tasks.length) return [frames];
+    const others = tasks.filter((task) => task.context === undefined);
+    return [frames, [writeTaskBatch(others, this.#translationFor(manager))]];
   }
 
   /** What this manager's pool looks for in a task that the submitter did not put there. */
@@ -419,6 +470,26 @@ const mostUnread = 1_000;
 function isOfThisMachine(address: string): boolean {
   if (/^(::ffff:)?127\.|^::1$|^localhost$/.test(address)) return true;
   return Object.values(networkInterfaces()).some((list) => list?.some((each) => each.address === address));
+}
+
+/** A task that came in a batch, as the dict that it would have been. */
+function asPickled(task: TaskRecord): StoredBody {
+  const { id, context, slab, offset, length } = task;
+  if (context === undefined || slab === undefined) return task;
+  const body = bodyOfBuffer(id, context, slab.subarray(offset, offset + length));
+  return { slab: body, offset: 0, length: body.length };
+}
+
+/** For a submitter that reads no batches: items, of which those that would end Parsl's result thread are failures. */
+function withoutBatch(frame: Uint8Array): Uint8Array[] {
+  const batch = isResultBatch(frame) ? readResults(frame) : undefined;
+  if (batch?.ok !== true) return [frame];
+  return splitBatch(batch.value).map((item, index) => {
+    const read = readItem(item);
+    if (read.kind !== 'outcome' || read.isBare !== true) return item;
+    const text = 'The result of this task could not be read: it is no packed value';
+    return writeFailure(batch.value.ids[index] as number, { kind: 'message', text });
+  });
 }
 
 /** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */

@@ -13,6 +13,8 @@ export interface InterchangeState {
   /** Every unanswered task. */
   readonly tasks: Map<number, TaskRecord>;
   readonly bytes: TaskBytes;
+  /** The context of the batch of tasks that came last. */
+  lastContext: Uint8Array;
   readonly lanes: Map<string, Lane>;
   readonly managers: ManagerTable;
   /** Managers whose connection broke, in the order in which it did. */
@@ -48,6 +50,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     settings,
     tasks: new Map(),
     bytes: new TaskBytes(),
+    lastContext: new Uint8Array(0),
     lanes: new Map(),
     managers: new ManagerTable(),
     disconnected: new Set(),

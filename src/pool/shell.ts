@@ -11,15 +11,16 @@ import type { Runtime } from '../task/ports.ts';
 import { isNodeCall } from '../wire/calls.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
+import { entry, isBatchable, ResultGatherer } from '../wire/messages/batch.ts';
 import { packFailure } from '../wire/messages/failure.ts';
-import { writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
+import { type Outcome, writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
 import {
   knownExtensions,
   readInterchangeMessage,
   resultHeader,
   writeManagerMessage,
 } from '../wire/messages/manager.ts';
-import { readTaskBatch } from '../wire/messages/task.ts';
+import { contextValue, readTaskBatch } from '../wire/messages/task.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';
@@ -68,6 +69,9 @@ export class Pool {
   /** Tasks that came to the other pool of this node. */
   readonly #adopted = new Map<number, Pool>();
   #items: Uint8Array[] = [];
+  /** Results of this turn, for an interchange that reads batches. */
+  readonly #batch = new ResultGatherer();
+  #sendsBatches = false;
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
   #hasEnded = false;
@@ -131,6 +135,18 @@ export class Pool {
         );
         return;
       }
+      case 'batches':
+        for (const { frame, context, ids, starts, ends } of value.batches) {
+          const known = contextValue(context);
+          this.#take(
+            ids.map((taskId, at) => ({ taskId, buffer: frame.subarray(starts[at], ends[at]), context: known })),
+          );
+        }
+        return;
+      case 'welcome':
+        this.#sendsBatches = value.readsBatches === true;
+        this.feed({ type: 'welcome' });
+        return;
       case 'probe':
         // An answer to our second probe, or a late one.
         return;
@@ -181,12 +197,30 @@ export class Pool {
     this.feed({ type: 'tasks', tasks });
   }
 
-  #push(taskId: number, item: Uint8Array, isLast: boolean): void {
+  /** The pool to which a task came, and which sends what comes of it. */
+  #senderOf(taskId: number, isLast: boolean): Pool {
+    if (this.#adopted.size === 0) return this;
     const from = this.#adopted.get(taskId);
-    if (isLast && from !== undefined) this.#adopted.delete(taskId);
-    const sender = from ?? this;
-    sender.#items.push(item);
-    if (sender !== this) sender.#endTurn();
+    if (from === undefined) return this;
+    if (isLast) this.#adopted.delete(taskId);
+    from.#endTurn();
+    return from;
+  }
+
+  #addOutcome({ taskId, isException, bytes }: Outcome): void {
+    this.#senderOf(taskId, true).#add(taskId, isException ? entry.exception : entry.value, bytes);
+  }
+
+  /** Adds to what is sent at the end of the turn. */
+  #add(taskId: number, what: number, bytes: Uint8Array): void {
+    if (this.#sendsBatches && isBatchable(taskId)) {
+      this.#batch.add(taskId, what, bytes);
+      if (this.#batch.length >= mostBatchBytes) this.#items.push(this.#batch.take());
+    } else if (what === entry.note) {
+      this.#items.push(writeNoteItem({ taskId, bytes }));
+    } else {
+      this.#items.push(writeOutcome({ taskId, isException: what === entry.exception, bytes }));
+    }
   }
 
   readonly #onTurn = (): void => {
@@ -199,6 +233,7 @@ export class Pool {
   };
 
   #sendItems(): void {
+    if (this.#batch.length > 0) this.#items.push(this.#batch.take());
     if (this.#items.length === 0) return;
     if (this.#home.isChervil) this.#socket?.send([resultHeader(), ...this.#items]);
     else {
@@ -220,21 +255,17 @@ export class Pool {
         this.#children[effect.rank]?.add(toWorker.job, effect.ticket, effect.buffer);
         return;
       case 'result':
-        this.#push(effect.taskId, writeOutcome(effect), true);
+        this.#addOutcome(effect);
         return;
       case 'fail':
-        this.#push(
-          effect.taskId,
-          writeOutcome({
-            taskId: effect.taskId,
-            isException: true,
-            bytes: effect.isPython ? pythonFailureBytes(effect.error) : failureBytes(effect.error),
-          }),
-          true,
-        );
+        this.#addOutcome({
+          taskId: effect.taskId,
+          isException: true,
+          bytes: effect.isPython ? pythonFailureBytes(effect.error) : failureBytes(effect.error),
+        });
         return;
       case 'note':
-        this.#push(effect.taskId, writeNoteItem(effect), false);
+        this.#senderOf(effect.taskId, false).#add(effect.taskId, entry.note, effect.bytes);
         return;
       case 'stop job': {
         const child = this.#children[effect.rank];
@@ -417,6 +448,8 @@ export class Pool {
   }
 }
 
+/** A frame of results is sent when it has this many bytes, or when the turn ends. */
+const mostBatchBytes = 262_144;
 /** Between asking commands to end and ending them, in milliseconds. */
 const commandGraceMs = 1_000;
 

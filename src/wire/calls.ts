@@ -119,18 +119,17 @@ export function isNodeCall(bytes: Uint8Array): boolean {
 export function readCallHead(bytes: Uint8Array): Result<CallHead> {
   if (bytes.length < headBytes || bytes[0] !== form)
     return { ok: false, error: `its buffer is no call of a Node function (first byte ${bytes[0] ?? 'missing'})` };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (headBytes + view.getUint32(16, true) + view.getUint32(20, true) > bytes.length)
+  if (headBytes + numberAt(bytes, 16) + numberAt(bytes, 20) > bytes.length)
     return { ok: false, error: 'its buffer is cut short' };
   const flags = bytes[1] as number;
   const head: CallHead = {
     kind: (flags & flag.bash) === 0 ? 'function' : 'bash',
     isTold: (flags & flag.told) !== 0,
     wantsOutput: (flags & flag.output) !== 0,
-    tryNumber: view.getUint16(2, true),
-    taskId: view.getUint32(4, true),
-    timeoutMs: view.getUint32(8, true),
-    functionKey: view.getUint32(12, true),
+    tryNumber: (bytes[2] as number) | ((bytes[3] as number) << 8),
+    taskId: numberAt(bytes, 4),
+    timeoutMs: numberAt(bytes, 8),
+    functionKey: numberAt(bytes, 12),
   };
   return { ok: true, value: head };
 }
@@ -145,8 +144,8 @@ export interface CallParts {
 }
 
 export function callParts(bytes: Uint8Array): CallParts {
-  const functionEnd = headBytes + lengthAt(bytes, 16);
-  const extraEnd = functionEnd + lengthAt(bytes, 20);
+  const functionEnd = headBytes + numberAt(bytes, 16);
+  const extraEnd = functionEnd + numberAt(bytes, 20);
   return {
     fn: bytes.subarray(headBytes, functionEnd),
     isStored: ((bytes[1] as number) & flag.stored) !== 0,
@@ -157,14 +156,14 @@ export function callParts(bytes: Uint8Array): CallParts {
 
 /** Whether two calls are of the same function. */
 export function isSameFunction(a: Uint8Array, b: Uint8Array): boolean {
-  const length = lengthAt(a, 16);
-  if (a[1] === undefined || length !== lengthAt(b, 16)) return false;
+  const length = numberAt(a, 16);
+  if (a[1] === undefined || length !== numberAt(b, 16)) return false;
   const end = headBytes + length;
   for (let at = headBytes; at < end; at++) if (a[at] !== b[at]) return false;
   return (a[1] & flag.stored) === ((b[1] as number) & flag.stored);
 }
 
-function lengthAt(bytes: Uint8Array, at: number): number {
+function numberAt(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) |
       ((bytes[at + 1] as number) << 8) |

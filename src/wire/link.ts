@@ -3,6 +3,7 @@
 //   length of what follows u32 | what it is u8 | ticket u32 | bytes
 //
 // A ticket is the pool's own number for a job on one worker, counted from 1.
+import { FrameTail } from './frame-tail.ts';
 
 /** What a frame to a worker is. */
 export const toWorker = { job: 1, stop: 2 } as const;
@@ -29,44 +30,29 @@ export const fromWorker = {
   item: 10,
 } as const;
 
-const headBytes = 9;
+const headBytes = 5;
 
 /** Gathers frames until somebody takes them, as one piece. */
 export class FrameGatherer {
-  #buffer = Buffer.allocUnsafe(16_384);
-  #end = 0;
+  readonly #tail = new FrameTail();
 
   get length(): number {
-    return this.#end;
+    return this.#tail.length;
   }
 
   /** @param number a number that stands before the bytes, as f32 */
   add(what: number, ticket: number, bytes: Uint8Array, number?: number): void {
-    const extra = number === undefined ? 0 : 4;
-    const size = headBytes + extra + bytes.length;
-    if (this.#end + size > this.#buffer.length) this.#grow(size);
-    const buffer = this.#buffer;
-    let at = this.#end;
-    at = buffer.writeUInt32LE(size - 4, at);
-    buffer[at++] = what;
-    at = buffer.writeUInt32LE(ticket, at);
-    if (number !== undefined) at = buffer.writeFloatLE(number, at);
-    buffer.set(bytes, at);
-    this.#end = at + bytes.length;
-  }
-
-  #grow(size: number): void {
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#end + size));
-    this.#buffer.copy(larger, 0, 0, this.#end);
-    this.#buffer = larger;
+    const tail = this.#tail;
+    tail.u32(headBytes + (number === undefined ? 0 : 4) + bytes.length);
+    tail.u8(what);
+    tail.u32(ticket);
+    if (number !== undefined) tail.f32(number);
+    tail.bytes(bytes, 0, bytes.length);
   }
 
   /** All that was added, which is the caller's own. */
   take(): Buffer {
-    const taken = Buffer.from(this.#buffer.subarray(0, this.#end));
-    this.#end = 0;
-    if (this.#buffer.length > 1_048_576) this.#buffer = Buffer.allocUnsafe(16_384);
-    return taken;
+    return this.#tail.take();
   }
 }
 

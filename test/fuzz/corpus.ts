@@ -1,7 +1,9 @@
 // Good and bad frames to damage, by the socket they belong to: what real Parsl said, what kills real Parsl, and what our
 // own writers make.
 
+import { entry, ResultGatherer, TaskGatherer } from '#src/wire/messages/batch.js';
 import { writeNoteItem } from '#src/wire/messages/item.js';
+import { contextFragment } from '#src/wire/messages/task.js';
 import {
   resultHeader,
   writeCommand,
@@ -105,6 +107,17 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     writeOutcome({ taskId: 5, isException: false, bytes }),
     writeOutcome({ taskId: 6, isException: true, bytes }),
   ];
+  const results = new ResultGatherer();
+  for (const [id, what] of [entry.value, entry.exception, entry.note].entries()) results.add(id + 5, what, bytes);
+  const resultBatch = results.take();
+  add('pools', [resultHeader(), resultBatch], [resultHeader(), ...outcomes, resultBatch]);
+  add('results', [resultBatch]);
+  const tasks = new TaskGatherer();
+  const context = contextFragment(spec);
+  for (const id of [80, 81, 82]) tasks.add(id, context, bytes, 0, bytes.length);
+  const taskBatch = tasks.take();
+  add('tasks', [taskBatch]);
+  add('work', [taskBatch]);
   for (const outcome of outcomes) {
     add('pools', [resultHeader(), outcome], [outcome], [resultHeader(), ...outcomes]);
     add('old results', [outcome]);

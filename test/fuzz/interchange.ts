@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { checkLaw, createInterchange, type InterchangeState, step } from '#src/interchange/core.js';
 import type { InterchangeEffect, InterchangeEvent } from '#src/interchange/events.js';
 import { identityBytes } from '#src/interchange/managers.js';
+import { isResultBatch, isTaskBatch, readResults, readTasks } from '#src/wire/messages/batch.js';
+import { splitBatch } from '#src/wire/messages/item.js';
+import { bodyOfBuffer, readContext } from '#src/wire/messages/task.js';
 import {
   type Envelope,
   envelopeOf,
@@ -55,6 +58,10 @@ export class FrameInterchange {
 
   tasks(frames: readonly Uint8Array[]): void {
     for (const frame of frames) {
+      if (isTaskBatch(frame)) {
+        this.#batch(frame);
+        continue;
+      }
       const task = readTask(frame);
       const id = task.ok ? task.value.taskId : task.error.taskId;
       // An id may come again once it was answered.
@@ -67,6 +74,17 @@ export class FrameInterchange {
       const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope ?? envelope);
       this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
     }
+  }
+
+  #batch(frame: Uint8Array): void {
+    const batch = readTasks(frame);
+    const route = batch.ok ? readContext(batch.value.context) : batch;
+    if (!batch.ok || !route.ok) {
+      this.#feed({ type: 'unreadable task', taskId: undefined, reason: 'broken' });
+      return;
+    }
+    for (const id of batch.value.ids) if (!this.state.tasks.has(id)) this.#answered.delete(id);
+    this.#feed({ type: 'task batch', ...route.value, batch: batch.value });
   }
 
   commands([frame]: readonly Uint8Array[]): void {
@@ -158,7 +176,12 @@ export class FrameInterchange {
         const { style, registration: its } = effect.manager;
         const era = eraOfRelease(its.parslVersion);
         const wanted = style === 'two-port' ? 'resource_spec' : era === undefined ? 'context' : envelopeOf(era);
-        const batch = writeTaskBatch(effect.tasks, translation('context', wanted));
+        const pickled = effect.tasks.map(({ id, context, slab, offset, length }) => {
+          if (context === undefined || slab === undefined) return { slab, offset, length };
+          const body = bodyOfBuffer(id, context, slab.subarray(offset, offset + length));
+          return { slab: body, offset: 0, length: body.length };
+        });
+        const batch = writeTaskBatch(pickled, translation('context', wanted));
         for (const task of effect.tasks) task.slab = undefined;
         const read = readInterchangeMessage(style === 'two-port' ? [new Uint8Array(0), batch] : [batch]);
         assert.ok(read.ok && read.value.type === 'tasks', 'a batch that no pool can read');
@@ -167,7 +190,11 @@ export class FrameInterchange {
         return;
       }
       case 'forward':
-        for (const frame of effect.frames) this.#answer(frame);
+        for (const frame of effect.frames) {
+          const results = isResultBatch(frame) ? readResults(frame) : undefined;
+          if (results !== undefined) assert.ok(results.ok, 'a batch of results that no submitter can read');
+          for (const item of results?.ok ? splitBatch(results.value) : [frame]) this.#answer(item);
+        }
         return;
       case 'fail': {
         const { failure } = effect;

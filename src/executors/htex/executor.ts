@@ -13,9 +13,9 @@ import { type Reaper, startReaper } from '../../base/reaper.ts';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
+import { entry, isResultBatch, readResults } from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
-import { readAnswer } from '../../wire/messages/item.ts';
-import { writeTask } from '../../wire/messages/task.ts';
+import { type Outcome, readAnswer } from '../../wire/messages/item.ts';
 import { readNote } from '../../wire/notes.ts';
 import { writePythonCall } from '../../wire/python/call.ts';
 import {
@@ -255,6 +255,7 @@ export class HtexExecutor implements Executor, BlockSide {
     const keepAlive = setInterval(() => {}, 1_000);
     try {
       this.#workerPort = await Promise.race([links.workerPort(startMs, given.signal), early]);
+      await Promise.race([links.agree(), early]);
     } catch (error) {
       // A request that is given up says less than how the interchange ended.
       if (given.signal.aborted) await early;
@@ -315,7 +316,7 @@ export class HtexExecutor implements Executor, BlockSide {
 
   #send(id: number, attempt: Attempt): void {
     const context = this.#contexts.of(attempt);
-    this.#links?.send(writeTask({ taskId: id, buffer: this.#bufferOf(attempt), context }));
+    this.#links?.send(id, context, this.#bufferOf(attempt));
   }
 
   #bufferOf(attempt: Attempt): Buffer {
@@ -338,17 +339,46 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   #onAnswer(frame: Uint8Array): void {
+    if (isResultBatch(frame)) {
+      this.#onBatch(frame);
+      return;
+    }
     const read = readAnswer(frame);
     if (!read.ok) {
       this.#host?.log('error', `an answer of the interchange cannot be read: ${read.error}`);
       return;
     }
     const { value } = read;
-    const attempt = this.#attempts.get(value.taskId);
     if (value.type === 'note') {
+      const attempt = this.#attempts.get(value.taskId);
       if (attempt !== undefined) this.#onNote(value.taskId, attempt, value.bytes);
       return;
     }
+    this.#onOutcome(value);
+  }
+
+  #onBatch(frame: Uint8Array): void {
+    const read = readResults(frame);
+    if (!read.ok) {
+      this.#host?.log('error', `an answer of the interchange cannot be read: ${read.error}`);
+      return;
+    }
+    const { ids, whats, starts, ends } = read.value;
+    for (let index = 0; index < ids.length; index++) {
+      const taskId = ids[index] as number;
+      const what = whats[index];
+      const bytes = frame.subarray(starts[index], ends[index]);
+      if (what !== entry.note) {
+        this.#onOutcome({ taskId, isException: what === entry.exception, bytes });
+        continue;
+      }
+      const attempt = this.#attempts.get(taskId);
+      if (attempt !== undefined) this.#onNote(taskId, attempt, bytes);
+    }
+  }
+
+  #onOutcome(value: Outcome): void {
+    const attempt = this.#attempts.get(value.taskId);
     if (attempt === undefined) {
       if (value.taskId === -1) this.#onAllFailed(value);
       return;

@@ -1,5 +1,8 @@
 // The three sockets between this process and its interchange: tasks out, answers in, commands both ways.
+import { isBatchable, TaskGatherer } from '../../wire/messages/batch.ts';
 import { type ManagerLine, readManagers, readReply, writeCommand } from '../../wire/messages/command.ts';
+import { contextFragment, writeTask } from '../../wire/messages/task.ts';
+import type { PickleValue } from '../../wire/pickle.ts';
 import {
   bindToRandomPort,
   createSocket,
@@ -7,9 +10,12 @@ import {
   type Mechanism,
   type RequesterSocket,
 } from '../../wire/zmtp/socket.ts';
+import { scheduleFlush } from '../../wire/zmtp/turn.ts';
 import type { PortRange } from './options.ts';
 
 const commandMs = 10_000;
+/** A frame of tasks is sent when it has this many bytes, or when the turn ends. */
+const mostBatchBytes = 65_536;
 
 export interface LinkOptions {
   readonly mechanism: Mechanism;
@@ -22,6 +28,8 @@ export class Links {
   readonly #tasks: DealerSocket;
   readonly #results: DealerSocket;
   readonly #commands: RequesterSocket;
+  readonly #batch = new TaskGatherer();
+  #sendsBatches = false;
   ports: readonly [tasks: number, results: number, command: number] = [0, 0, 0];
 
   private constructor({ mechanism, onAnswers }: LinkOptions) {
@@ -48,9 +56,33 @@ export class Links {
     return links;
   }
 
-  /** Sends a task with the others of this turn. */
-  send(task: Uint8Array): void {
-    this.#tasks.send([task]);
+  /**
+   * Sends a call with the others of this turn.
+   *
+   * @throws TypeError for a context that is not plain data
+   */
+  send(taskId: number, context: PickleValue, call: Uint8Array): void {
+    if (!this.#sendsBatches || !isBatchable(taskId)) {
+      this.#tasks.send([writeTask({ taskId, buffer: call, context })]);
+      return;
+    }
+    const batch = this.#batch;
+    const fragment = contextFragment(context);
+    if (!batch.fits(fragment)) this.flush();
+    if (batch.length === 0) scheduleFlush(this);
+    batch.add(taskId, fragment, call, 0, call.length);
+    if (batch.length >= mostBatchBytes) this.flush();
+  }
+
+  /** Hands what has gathered to the socket. */
+  flush(): void {
+    if (this.#batch.length > 0) this.#tasks.send([this.#batch.take()]);
+  }
+
+  /** Finds out what the interchange understands beyond Parsl's protocol; a Python one answers that it knows nothing. */
+  async agree(): Promise<void> {
+    const reply = await this.#ask({ name: 'extensions', extensions: ['batch'] });
+    this.#sendsBatches = Array.isArray(reply) && reply.includes('batch');
   }
 
   /** The port where pools are awaited. */

@@ -24,6 +24,8 @@ export type Command =
   | { readonly name: 'hold manager'; readonly manager: string }
   /** Extension `["CHERVIL_CANCEL", [ids], reason]`. */
   | { readonly name: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string }
+  /** Extension `["CHERVIL_EXTENSIONS", [names]]`: what the submitter understands; the answer is what the interchange does. */
+  | { readonly name: 'extensions'; readonly extensions: readonly string[] }
   /** Extension `"CHERVIL_STATUS"`. */
   | { readonly name: 'status' }
   | { readonly name: 'unknown'; readonly shown: string };
@@ -135,6 +137,10 @@ export function readCommand(frame: Uint8Array): Command {
     const taskIds = (ids as PickleValue[]).filter((id): id is number => Number.isSafeInteger(id));
     return { name: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) };
   }
+  if (Array.isArray(value) && value[0] === 'CHERVIL_EXTENSIONS' && Array.isArray(value[1])) {
+    const extensions = value[1].filter((one): one is string => typeof one === 'string');
+    return { name: 'extensions', extensions };
+  }
   return { name: 'unknown', shown: show(value) };
 }
 
@@ -158,6 +164,8 @@ export function writeCommand(
         [...command.taskIds],
         ...(command.reason === undefined ? [] : [command.reason]),
       ]);
+    case 'extensions':
+      return encode(['CHERVIL_EXTENSIONS', [...command.extensions]]);
     default: {
       const word = Object.keys(words).find((key) => words[key]?.name === command.name);
       return encode(word ?? null);

@@ -2,6 +2,7 @@
 // the task id; pools write them, submitters read them whole.
 import type { Result } from '../../base/result.ts';
 import { decodePrefix, encode, type PickleLimits, type PickleValue, PickleWriter, toNumber } from '../pickle.ts';
+import { entry, isResultBatch, type ResultBatch, readResults } from './batch.ts';
 import { prepareText } from './plain.ts';
 import { kind, Skim } from './skim.ts';
 
@@ -17,6 +18,8 @@ export type Item =
     }
   /** A monitoring message; `frame` is the pickle of its payload alone. */
   | { readonly kind: 'monitoring'; readonly frame: Uint8Array }
+  /** Many results, of a Chervil pool: passed on byte for byte if all of them are welcome. */
+  | { readonly kind: 'batch'; readonly batch: ResultBatch }
   /** Something about a task that goes on, of a Chervil pool: passed on byte for byte. */
   | { readonly kind: 'note'; readonly taskId: number; readonly frame: Uint8Array }
   /** Nothing to act on: a heartbeat on the old result port. */
@@ -48,6 +51,12 @@ const monitoringLimits: Partial<PickleLimits> = { maxGlobals: 1_000, maxDepth: 1
  * if (item.kind === 'outcome') item.taskId;
  */
 export function readItem(frame: Uint8Array): Item {
+  if (isResultBatch(frame)) {
+    const batch = readResults(frame);
+    return batch.ok
+      ? { kind: 'batch', batch: batch.value }
+      : { kind: 'unreadable', taskId: undefined, reason: batch.error };
+  }
   const isUsual = skim.read(frame);
   let type: 'result' | 'monitoring' | 'heartbeat' | 'note' | undefined;
   let taskId: number | undefined;
@@ -203,6 +212,17 @@ export function writeNoteItem(note: SentNote): Uint8Array {
   writer.byteString(note.bytes);
   writer.dictEnd();
   return writer.finish();
+}
+
+/** The entries of a batch as items of their own, for peers that do not read batches. */
+export function splitBatch({ frame, ids, whats, starts, ends }: ResultBatch): Uint8Array[] {
+  return ids.map((taskId, index) => {
+    const bytes = frame.subarray(starts[index], ends[index]);
+    const what = whats[index];
+    return what === entry.note
+      ? writeNoteItem({ taskId, bytes })
+      : writeOutcome({ taskId, isException: what === entry.exception, bytes });
+  });
 }
 
 /** A frame from the interchange as the submitter reads it: an outcome, or a note. */

@@ -11,6 +11,7 @@ import {
   PyFloat,
   toNumber,
 } from '../pickle.ts';
+import { isTaskBatch, readTasks, type TaskBatch } from './batch.ts';
 import type { PoolStyle } from './era.ts';
 import { type Item, readItem } from './item.ts';
 
@@ -46,7 +47,7 @@ export interface Registration {
 
 /**
  * What Chervil peers may agree on beyond Parsl's protocol: `cancel` of running tasks, a `refusal` with its reason,
- * several results in one `batch`, a `welcome` after the registration, and then a `capacity` that may change.
+ * many tasks or results in one frame (`batch`), a `welcome` after the registration, and then a `capacity` that may change.
  */
 export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity';
 
@@ -289,7 +290,7 @@ export type InterchangeWord =
   | { readonly type: 'drained' }
   /** Only to pools with these extensions. */
   | { readonly type: 'refusal'; readonly reason: string }
-  | { readonly type: 'welcome' }
+  | { readonly type: 'welcome'; readonly readsBatches?: boolean }
   | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string };
 
 export const heartbeatCode = 2 ** 32 - 1;
@@ -312,7 +313,7 @@ function wordFrame(word: InterchangeWord): Uint8Array {
     case 'refusal':
       return encode(dict({ chervil: 'refusal', reason: word.reason }));
     case 'welcome':
-      return encode(dict({ chervil: 'welcome' }));
+      return encode(dict({ chervil: 'welcome', ...(word.readsBatches === true ? { batch: true } : {}) }));
     case 'cancel':
       return encode(
         dict({
@@ -329,9 +330,14 @@ function wordFrame(word: InterchangeWord): Uint8Array {
 /** What a pool received: a word, or the value of a batch of tasks for `readTaskBatch`. */
 export function readInterchangeMessage(
   frames: readonly Uint8Array[],
-): Result<InterchangeWord | { readonly type: 'tasks'; readonly value: PickleValue }> {
+): Result<
+  | InterchangeWord
+  | { readonly type: 'tasks'; readonly value: PickleValue }
+  | { readonly type: 'batches'; readonly batches: readonly TaskBatch[] }
+> {
   const frame = frames.length > 1 && frames[0]?.length === 0 ? frames[1] : frames[0];
   if (frame === undefined) return { ok: false, error: 'a message without frames' };
+  if (isTaskBatch(frame)) return readBatches(frames);
   if (frame.length === 0) return { ok: true, value: { type: 'probe' } };
   if (isEqual(frame, usual.heartbeatCode)) return { ok: true, value: { type: 'heartbeat' } };
   const decoded = decodePrefix(frame, { maxGlobals: 0, maxDepth: 200 });
@@ -341,7 +347,8 @@ export function readInterchangeMessage(
   if (value === drainedCode) return { ok: true, value: { type: 'drained' } };
   const extension = field(value, 'chervil');
   if (extension === 'refusal') return { ok: true, value: { type: 'refusal', reason: String(field(value, 'reason')) } };
-  if (extension === 'welcome') return { ok: true, value: { type: 'welcome' } };
+  if (extension === 'welcome')
+    return { ok: true, value: { type: 'welcome', readsBatches: field(value, 'batch') === true } };
   if (extension === 'cancel') {
     const ids = field(value, 'task_ids');
     const taskIds = Array.isArray(ids) ? ids.filter((id): id is number => typeof id === 'number') : [];
@@ -349,6 +356,18 @@ export function readInterchangeMessage(
     return { ok: true, value: { type: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) } };
   }
   return { ok: true, value: { type: 'tasks', value } };
+}
+
+function readBatches(
+  frames: readonly Uint8Array[],
+): Result<{ readonly type: 'batches'; readonly batches: readonly TaskBatch[] }> {
+  const batches: TaskBatch[] = [];
+  for (const frame of frames) {
+    const batch = readTasks(frame);
+    if (!batch.ok) return batch;
+    batches.push(batch.value);
+  }
+  return { ok: true, value: { type: 'batches', batches } };
 }
 
 const empty = new Uint8Array(0);

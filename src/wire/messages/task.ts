@@ -11,7 +11,7 @@ import {
   toNumber,
 } from '../pickle.ts';
 import type { Envelope } from './era.ts';
-import { prepareText, wrapFragment, writeFragment } from './plain.ts';
+import { prepareText, stripPickle, wrapFragment, writeFragment } from './plain.ts';
 import { kind, Skim } from './skim.ts';
 
 /** What an interchange knows of a task. */
@@ -81,7 +81,8 @@ export function readTask(frame: Uint8Array): Result<TaskHead, TaskFault> {
   return { ok: true, value: { taskId, priority: route.priority, runtime: route.runtime, envelope, body } };
 }
 
-interface Route {
+/** What decides who runs a task, and when. */
+export interface Route {
   readonly priority: number | undefined;
   readonly runtime: string | undefined;
 }
@@ -132,6 +133,40 @@ function wholeNumber(value: number): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
+/** Priority and runtime out of a context that stands in a batch. Never throws. */
+export function readContext(context: Uint8Array): Result<Route> {
+  return context.length === 1 && context[0] === 0x7d ? { ok: true, value: noRoute } : routeOfForm('context', context);
+}
+
+/** A context that stands in a batch; empty when it cannot be read. */
+export function contextValue(context: Uint8Array): PickleValue {
+  if (isEqual(context, lastRead.form)) return lastRead.value;
+  const decoded = decodePrefix(wrapFragment(context), taskLimits);
+  lastRead = { form: new Uint8Array(context), value: decoded.ok ? decoded.value.value : new Map() };
+  return lastRead.value;
+}
+
+let lastRead: { readonly form: Uint8Array; readonly value: PickleValue } = {
+  form: new Uint8Array(0),
+  value: new Map(),
+};
+
+/** The dict of a task that came in a batch, as a body: for pools that read pickles only. */
+export function bodyOfBuffer(taskId: number, context: Uint8Array, buffer: Uint8Array): Uint8Array {
+  taskWriter.begin();
+  taskWriter.dictStart();
+  taskWriter.raw(prepared.taskId);
+  taskWriter.int(taskId);
+  taskWriter.raw(prepared.context);
+  taskWriter.raw(context);
+  taskWriter.raw(prepared.buffer);
+  // By hand: `byteString` would put long ones outside of frames.
+  taskWriter.sized(0x43, 0x42, 0x8e, buffer.length);
+  taskWriter.raw(buffer);
+  taskWriter.dictEnd();
+  return stripPickle(taskWriter.finish());
+}
+
 /** The slow way: decode all, and write it anew without references. */
 function readUnusual(frame: Uint8Array, seenId: number | undefined): Result<TaskHead, TaskFault> {
   const decoded = decodePrefix(frame, taskLimits);
@@ -158,6 +193,8 @@ export interface StoredBody {
   readonly slab: Uint8Array | undefined;
   readonly offset: number;
   readonly length: number;
+  /** For a task that came in a batch: its context, pickled without header and STOP. The bytes are then its buffer alone. */
+  readonly context?: Uint8Array | undefined;
 }
 
 /**
@@ -270,7 +307,12 @@ export function writeTask(task: TaskToWrite, envelope: Envelope = 'context'): Ui
 let lastContext: PickleValue = null;
 let lastContextForm: Uint8Array = prepared.emptyDict;
 
-function contextFragment(value: PickleValue): Uint8Array {
+/**
+ * A context as it stands in a dict or a batch: the same bytes for the same object again.
+ *
+ * @throws TypeError for a context that is not plain data.
+ */
+export function contextFragment(value: PickleValue): Uint8Array {
   if (value instanceof Map && value.size === 0) return prepared.emptyDict;
   if (value === lastContext) return lastContextForm;
   const form = writeFragment(value);

@@ -36,7 +36,13 @@ function onTurnEnds(): void {
   flushAll();
 }
 
+/** Flushing may ask for flushes: one that gathers messages into one gives that to its socket. Those are done in the same go. */
 function flushAll(): void {
+  flushWaiting();
+  if (waiting.length > 0) flushWaiting();
+}
+
+function flushWaiting(): void {
   const all = waiting;
   waiting = [];
   let flushed = 0;

@@ -1,0 +1,170 @@
+// Many tasks or many results in one frame, between Chervil peers that have agreed on it (extension `batch`). A frame costs what it
+// costs: to cut out, to seal, to pass on; and a pickle costs more than the few bytes that it says. No pickle begins like these.
+//
+//   tasks    0xe6 | length of context u16 | context, pickled without header and STOP | each: id u32 | length u32 | buffer
+//   results  0xe7 | each: id u32 | what u8 | length u32 | bytes
+//
+// Numbers are little endian. The submitter, the interchange and pools all write and read them.
+import type { Result } from '../../base/result.ts';
+import { FrameTail } from '../frame-tail.ts';
+import type { StoredBody } from './task.ts';
+
+const marks = { tasks: 0xe6, results: 0xe7 } as const;
+
+/** What an entry of a batch of results is: the bytes of a value, of an exception, or of a note about a task that goes on. */
+export const entry = { value: 0, exception: 1, note: 2 } as const;
+
+/** Whether a task's id fits into a batch. Those of Chervil's submitters do; others travel alone. */
+export function isBatchable(taskId: number): boolean {
+  return taskId >>> 0 === taskId;
+}
+
+const mostContext = 0xffff;
+
+export function isTaskBatch(frame: Uint8Array): boolean {
+  return frame[0] === marks.tasks;
+}
+
+export function isResultBatch(frame: Uint8Array): boolean {
+  return frame[0] === marks.results;
+}
+
+/** Where the entries of a batch lie in its frame: entry `n` from `starts[n]` up to `ends[n]`. */
+export interface Entries {
+  readonly frame: Uint8Array;
+  readonly ids: readonly number[];
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+}
+
+/** A batch of tasks that have one context. */
+export interface TaskBatch extends Entries {
+  /** Pickled without header and STOP. A view of the frame. */
+  readonly context: Uint8Array;
+}
+
+/** A batch of results; `whats` are numbers of {@link entry}. */
+export interface ResultBatch extends Entries {
+  readonly whats: readonly number[];
+}
+
+/** Gathers tasks into frames. */
+export class TaskGatherer {
+  readonly #tail = new FrameTail();
+  #context: Uint8Array | undefined;
+
+  get length(): number {
+    return this.#tail.length;
+  }
+
+  /** Whether a task with this context can be added: it is the one of the tasks that were added before. */
+  fits(context: Uint8Array): boolean {
+    return (this.#context === undefined || this.#context === context) && context.length <= mostContext;
+  }
+
+  add(taskId: number, context: Uint8Array, source: Uint8Array, from: number, to: number): void {
+    const tail = this.#tail;
+    if (this.#context === undefined) {
+      this.#context = context;
+      tail.u8(marks.tasks);
+      tail.u16(context.length);
+      tail.bytes(context, 0, context.length);
+    }
+    tail.u32(taskId);
+    tail.u32(to - from);
+    tail.bytes(source, from, to);
+  }
+
+  /** The frame of all that was added. */
+  take(): Uint8Array {
+    this.#context = undefined;
+    return this.#tail.take();
+  }
+}
+
+/** Gathers results into frames. */
+export class ResultGatherer {
+  readonly #tail = new FrameTail();
+
+  get length(): number {
+    return this.#tail.length;
+  }
+
+  add(taskId: number, what: number, source: Uint8Array, from = 0, to: number = source.length): void {
+    const tail = this.#tail;
+    if (tail.length === 0) tail.u8(marks.results);
+    tail.u32(taskId);
+    tail.u8(what);
+    tail.u32(to - from);
+    tail.bytes(source, from, to);
+  }
+
+  /** The frame of all that was added. */
+  take(): Uint8Array {
+    return this.#tail.take();
+  }
+}
+
+/** Reads a batch of tasks. Never throws. */
+export function readTasks(frame: Uint8Array): Result<TaskBatch> {
+  const contextEnd = 3 + ((frame[1] as number) | ((frame[2] as number) << 8));
+  if (!(contextEnd <= frame.length)) return { ok: false, error: 'a batch of tasks that is cut short' };
+  const ids: number[] = [];
+  const starts: number[] = [];
+  const ends: number[] = [];
+  for (let at = contextEnd; at < frame.length; ) {
+    const start = at + 8;
+    const end = start + (start <= frame.length ? u32(frame, at + 4) : 0);
+    if (end > frame.length) return { ok: false, error: 'a batch of tasks that is cut short' };
+    ids.push(u32(frame, at));
+    starts.push(start);
+    ends.push(end);
+    at = end;
+  }
+  return { ok: true, value: { frame, context: frame.subarray(3, contextEnd), ids, starts, ends } };
+}
+
+/** Reads a batch of results. Never throws. */
+export function readResults(frame: Uint8Array): Result<ResultBatch> {
+  const ids: number[] = [];
+  const whats: number[] = [];
+  const starts: number[] = [];
+  const ends: number[] = [];
+  for (let at = 1; at < frame.length; ) {
+    const start = at + 9;
+    const end = start + (start <= frame.length ? u32(frame, at + 5) : 0);
+    if (end > frame.length) return { ok: false, error: 'a batch of results that is cut short' };
+    const what = frame[at + 4] as number;
+    if (what > entry.note) return { ok: false, error: `a batch of results with an entry of kind ${what}` };
+    ids.push(u32(frame, at));
+    whats.push(what);
+    starts.push(start);
+    ends.push(end);
+    at = end;
+  }
+  return { ok: true, value: { frame, ids, whats, starts, ends } };
+}
+
+/** The frames that give these stored tasks, all of them once out of a batch, to a pool that reads batches. */
+export function writeTasks(tasks: readonly (StoredBody & { readonly id: number })[]): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  for (const { id, context, slab, offset, length } of tasks) {
+    if (slab === undefined || context === undefined) continue;
+    if (!gatherer.fits(context)) frames.push(gatherer.take());
+    gatherer.add(id, context, slab, offset, offset + length);
+  }
+  if (gatherer.length > 0) frames.push(gatherer.take());
+  return frames;
+}
+
+const gatherer = new TaskGatherer();
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}
