@@ -33,21 +33,47 @@ if (wanted('threads')) {
   show('threads, no-op, through futures', await measure(awaitAll));
 }
 
+/** Promises of the language, as many, made and settled and awaited the same way: what is there to compare with. */
+async function bare(tasks: number): Promise<void> {
+  const ends = new Array<(n: number) => void>(tasks);
+  const promises = new Array<Promise<number>>(tasks);
+  for (let n = 0; n < tasks; n++)
+    promises[n] = new Promise((resolve) => {
+      ends[n] = resolve;
+    });
+  queueMicrotask(() => {
+    for (let n = 0; n < tasks; n++) ends[n]?.(n);
+  });
+  await Promise.all(promises);
+}
+
+async function streamed(tasks: number): Promise<void> {
+  let sum = 0;
+  for await (const n of stream(noop, Array(tasks).keys())) sum += n;
+  if (sum !== (tasks * (tasks - 1)) / 2) throw new Error(`wrong sum ${sum}`);
+}
+
 if (wanted('flat')) {
+  await flat('bare promises', bare);
   for (const [name, executor] of [
     ['inline', inline()],
     ['threads', threads({ max: 2 })],
   ] as const) {
     await using run = await load({ executors: [executor], log: false });
     void run;
-    for (const tasks of [1_000, 10_000, 100_000, 1_000_000]) {
-      // Small sizes are repeated until a round takes long enough to measure.
-      const repeats = Math.ceil(200_000 / tasks);
-      const point = await measureExactly(async () => {
-        for (let index = 0; index < repeats; index++) await awaitAll(tasks);
-      }, tasks * repeats);
-      show(`${name}, ${tasks.toLocaleString('en')} tasks at once`, point);
-    }
+    await flat(`${name}, all at once`, awaitAll);
+    await flat(`${name}, as a stream`, streamed);
+  }
+}
+
+/** The same work in portions of a thousand up to a million. Small ones are repeated until a round takes long enough to measure. */
+async function flat(name: string, work: (tasks: number) => Promise<void>): Promise<void> {
+  for (const tasks of [1_000, 10_000, 100_000, 1_000_000]) {
+    const repeats = Math.ceil(400_000 / tasks);
+    const point = await measureExactly(async () => {
+      for (let index = 0; index < repeats; index++) await work(tasks);
+    }, tasks * repeats);
+    show(`${name}, ${tasks.toLocaleString('en')} tasks`, point);
   }
 }
 

@@ -34,6 +34,11 @@ class CommandFuture extends TaskFuture<number> implements BashFuture<Record<stri
   readonly #args: readonly unknown[];
   #outputs: Record<string, Future<File>> | undefined;
 
+  static {
+    // That of TaskFuture tells when somebody looks.
+    Reflect.deleteProperty(CommandFuture.prototype, 'constructor');
+  }
+
   constructor(task: Task, args: readonly unknown[]) {
     super(task);
     this.#task = task;
@@ -89,7 +94,7 @@ class TaskText implements StreamText {
   }
 
   async #read(): Promise<string> {
-    await this.#task.promise();
+    await new TaskFuture(this.#task);
     const { path } = this;
     // A remembered task ran nothing, so it wrote nothing.
     if (path === undefined || this.#task.state === 'memo_done') return '';

@@ -4,7 +4,7 @@ import { withScope } from '../kernel/current.ts';
 import { JoinedValue } from '../kernel/elaborators/join.ts';
 import type { TaskAttempt } from '../kernel/task.ts';
 import { AppError, ChervilError, JoinError, type TaskError } from '../task/errors.ts';
-import { isThenable } from '../task/future.ts';
+import { isThenable, TaskFuture } from '../task/future.ts';
 import type { Attempt, Executor, ExecutorHost } from '../task/ports.ts';
 import { failureFromThrown } from '../wire/failures.ts';
 
@@ -48,7 +48,7 @@ export class JoinExecutor implements Executor {
       failed(thrown);
       return;
     }
-    if (value instanceof Promise) {
+    if (value instanceof Promise && TaskFuture.cellOf(value) === undefined) {
       value.then((given) => {
         const isList = Array.isArray(given) && given.some(isThenable);
         host.answer(attempt, { ok: true, value: isList ? given : new JoinedValue(given) });

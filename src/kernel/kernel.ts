@@ -27,7 +27,7 @@ import { canRun, runtimeOf } from '../task/runtime.ts';
 import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
 import type { Elaborator, ElaboratorMaker, Step } from './path.ts';
-import { type Call, Task, TaskAttempt } from './task.ts';
+import { type Call, type Plan, Task, TaskAttempt } from './task.ts';
 
 export interface KernelOptions {
   /** Id of the run: every event carries it. */
@@ -121,7 +121,7 @@ export class Kernel {
     if (this.#isClosed)
       throw new ClosedError(`The run is closed, so ${record.name}() cannot be called on it any more.`);
     const plan = this.#plans.get(record) ?? this.#plan(record);
-    const task = new Task(this, this.#nextId, record, plan.path, call);
+    const task = new Task(plan, this.#nextId, call);
     for (const elaborator of plan.accepting) elaborator.accept?.(task);
     this.#nextId++;
     this.#link(task);
@@ -142,7 +142,7 @@ export class Kernel {
     }
     this.#checkRuntime(record);
     const path = this.#elaborators.filter((one) => one.concerns?.(record) ?? true);
-    const plan = { path, accepting: path.filter((one) => one.accept !== undefined) };
+    const plan: Plan = { kernel: this, record, path, accepting: path.filter((one) => one.accept !== undefined) };
     this.#plans.set(record, plan);
     return plan;
   }
@@ -444,7 +444,8 @@ export class Kernel {
     task.parent?.notes?.children?.delete(task);
     this.#unlink(task);
     task.args = none;
-    task.notes = undefined;
+    const { files } = task;
+    task.notes = files === undefined ? undefined : { files };
     task.result = undefined;
     task.dependencies = undefined;
     task.settle(outcome);
@@ -596,13 +597,6 @@ export class Kernel {
 }
 
 const none: readonly unknown[] = [];
-
-/** What tasks of one app pass. */
-interface Plan {
-  readonly path: readonly Elaborator[];
-  /** Those that are asked in the call itself. */
-  readonly accepting: readonly Elaborator[];
-}
 
 /** The place of the innermost elaborator that a task has entered, on its way down. One without `enter` counts as soon as it is next. */
 function lastEntered(task: Task): number {

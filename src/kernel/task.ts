@@ -27,6 +27,16 @@ export interface Call {
   readonly parent: Task | undefined;
 }
 
+/** What the tasks of one app in one run have in common. */
+export interface Plan {
+  readonly kernel: Kernel;
+  readonly record: AppRecord;
+  /** Elaborators that they pass, in order. */
+  readonly path: readonly Elaborator[];
+  /** Those that are asked in the call itself. */
+  readonly accepting: readonly Elaborator[];
+}
+
 /** What elaborators keep about a task, each under its own names. */
 export interface TaskNotes {
   /** retry */
@@ -35,10 +45,14 @@ export interface TaskNotes {
   failures?: TaskError[];
   /** deadline */
   clearDeadline?: () => void;
-  /** wrap */
+  /** The join task whose body submitted it. */
+  parent?: Task;
+  /** wrap: local files among the arguments, and functions that go around the body. */
   inputs?: readonly string[];
-  /** files */
+  wrappers?: readonly FunctionSource[];
+  /** files: outputs among the arguments, and where the output of a command goes. */
   outputs?: readonly string[];
+  files?: CommandFiles;
   /** memo */
   memoKey?: string;
   /** timeout */
@@ -52,20 +66,12 @@ export interface TaskNotes {
 
 export class Task extends Cell implements Waiter, FutureSource, TaskView {
   readonly id: number;
-  readonly kernel: Kernel;
-  readonly record: AppRecord;
-  /** Elaborators that it passes, in order. */
-  readonly path: readonly Elaborator[];
+  readonly #plan: Plan;
   args: readonly unknown[];
-  /** Every argument is a primitive. */
-  plainArgs: boolean;
   /** What it waits for before it can run. */
   dependencies: Cell | readonly Cell[] | undefined;
   /** Index into `path`; `path.length` is the executor. */
   place = 0;
-  isDown = true;
-  /** It waits, or waited, in the `enter` of the elaborator where it stands: that one is left too. */
-  isInside = false;
   state: TaskState = 'pending';
   /** Tries begun before this one. */
   tryNumber = 0;
@@ -73,35 +79,85 @@ export class Task extends Cell implements Waiter, FutureSource, TaskView {
   /** The try that runs, if one does. */
   attempt: TaskAttempt | undefined = undefined;
   executor: Executor | undefined = undefined;
-  /** Functions that go around the body. */
-  wrappers: readonly FunctionSource[] = noWrappers;
   /** What it goes back up with. */
   result: Outcome | undefined = undefined;
-  /** Cancelled, past its deadline, or closed: no more tries. */
-  isInterrupted = false;
-  /** Its outcome was remembered, not computed. */
-  isMemoized = false;
-  /** The join task whose body submitted it. */
-  readonly parent: Task | undefined;
   notes: TaskNotes | undefined = undefined;
-  /** Where the output of its command goes; kept after it settled. */
-  files: CommandFiles | undefined = undefined;
   /** Neighbours in the kernel's list of live tasks. */
   next: Task | undefined = undefined;
   previous: Task | undefined = undefined;
 
-  constructor(kernel: Kernel, id: number, record: AppRecord, path: readonly Elaborator[], call: Call) {
+  constructor(plan: Plan, id: number, call: Call) {
     super();
-    this.kernel = kernel;
+    this.#plan = plan;
     this.id = id;
-    this.record = record;
-    this.path = path;
     this.args = call.args;
-    this.plainArgs = call.plainArgs;
     this.dependencies = call.dependencies;
-    this.parent = call.parent;
+    this.flags = call.plainArgs ? down | plain : down;
+    if (call.parent !== undefined) this.note().parent = call.parent;
     if (call.inputs !== undefined) this.note().inputs = call.inputs;
     if (call.outputs !== undefined) this.note().outputs = call.outputs;
+  }
+
+  get kernel(): Kernel {
+    return this.#plan.kernel;
+  }
+
+  get record(): AppRecord {
+    return this.#plan.record;
+  }
+
+  /** Elaborators that it passes, in order. */
+  get path(): readonly Elaborator[] {
+    return this.#plan.path;
+  }
+
+  get isDown(): boolean {
+    return (this.flags & down) !== 0;
+  }
+  set isDown(is: boolean) {
+    this.flags = is ? this.flags | down : this.flags & ~down;
+  }
+
+  /** It waits, or waited, in the `enter` of the elaborator where it stands: that one is left too. */
+  get isInside(): boolean {
+    return (this.flags & inside) !== 0;
+  }
+  set isInside(is: boolean) {
+    this.flags = is ? this.flags | inside : this.flags & ~inside;
+  }
+
+  /** Every argument is a primitive. */
+  get plainArgs(): boolean {
+    return (this.flags & plain) !== 0;
+  }
+  set plainArgs(is: boolean) {
+    this.flags = is ? this.flags | plain : this.flags & ~plain;
+  }
+
+  /** Cancelled, past its deadline, or closed: no more tries. */
+  get isInterrupted(): boolean {
+    return (this.flags & interrupted) !== 0;
+  }
+  set isInterrupted(is: boolean) {
+    this.flags = is ? this.flags | interrupted : this.flags & ~interrupted;
+  }
+
+  /** Its outcome was remembered, not computed. */
+  get isMemoized(): boolean {
+    return (this.flags & memoized) !== 0;
+  }
+  set isMemoized(is: boolean) {
+    this.flags = is ? this.flags | memoized : this.flags & ~memoized;
+  }
+
+  /** The join task whose body submitted it; not known any more once it is settled. */
+  get parent(): Task | undefined {
+    return this.notes?.parent;
+  }
+
+  /** Where the output of its command goes; kept after it settled. */
+  get files(): CommandFiles | undefined {
+    return this.notes?.files;
   }
 
   get app(): string {
@@ -151,6 +207,13 @@ export class Task extends Cell implements Waiter, FutureSource, TaskView {
   }
 }
 
+// Bits of `flags`; bit 0 is the cell's.
+const down = 2;
+const inside = 4;
+const plain = 8;
+const interrupted = 16;
+const memoized = 32;
+
 const noWrappers: readonly FunctionSource[] = [];
 
 /** One try of a task, as its executor sees it. A late answer carries an old one, and is known by that. */
@@ -185,7 +248,7 @@ export class TaskAttempt implements Attempt {
     return this.task.files;
   }
   get wrappers(): readonly FunctionSource[] {
-    return this.task.wrappers;
+    return this.task.notes?.wrappers ?? noWrappers;
   }
   get resources(): Readonly<Record<string, unknown>> | undefined {
     return this.task.record.resources;

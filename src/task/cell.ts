@@ -1,4 +1,4 @@
-// What stands behind every future: a place for one outcome, those who wait for it, and a promise made on demand.
+// What stands behind every future: a place for one outcome, and those who wait for it.
 // Settling never recurses: who is settled by a settling waits its turn in one queue, so chains of any length need no stack.
 import type { Outcome } from './outcome.ts';
 
@@ -17,6 +17,11 @@ export interface Waitable {
   detach(waiter: Waiter): void;
 }
 
+/** The future of a cell, as the cell knows it. */
+export interface CellFuture {
+  onSettled(): void;
+}
+
 /** The settled cells whose waiters have yet to be told. */
 const settled: Cell[] = [];
 let telling = false;
@@ -29,7 +34,7 @@ function tellWaiters(): void {
       const cell = settled[next] as Cell;
       const waiters = cell.takeWaiters();
       if (waiters === undefined) continue;
-      if (Array.isArray(waiters)) for (const waiter of waiters) tell(waiter, cell);
+      if (waiters instanceof Several) for (const waiter of waiters.all) tell(waiter, cell);
       else tell(waiters, cell);
     }
   } finally {
@@ -52,16 +57,31 @@ function tell(waiter: Waiter, cell: Cell): void {
 /** How many detached waiters a cell may keep before it looks through its list. */
 const tolerated = 64;
 
+/** More than one who wait. A million may, so one who turns away is only counted, and swept out when half the list is gone. */
+class Several {
+  all: Waiter[];
+  #detached = 0;
+
+  constructor(first: Waiter, second: Waiter) {
+    this.all = [first, second];
+  }
+
+  detach(waiter: Waiter, from: Cell): void {
+    if (++this.#detached < tolerated || this.#detached * 2 < this.all.length) return;
+    this.all = this.all.filter((one) => one !== waiter && one.waitsFor(from));
+    this.#detached = 0;
+  }
+}
+
 export abstract class Cell implements Waitable {
   /** The task that this is about; derived futures have their task's. */
   abstract readonly id: number;
   /** Set once, when it is over. */
   outcome: Outcome | undefined = undefined;
-  /** Somebody awaited it, or handed it on: its failure is not news at the end of the run. */
-  isObserved = false;
-  #waiters: Waiter | Waiter[] | undefined = undefined;
-  #promise: Deferred | undefined = undefined;
-  #detached = 0;
+  /** Yes and no, a bit each: with a million cells every word counts. Bit 0 is `isObserved`; others belong to classes below. */
+  protected flags = 0;
+  #waiters: Waiter | Several | undefined = undefined;
+  #future: CellFuture | undefined = undefined;
 
   /** What this is about in the end: itself, or, for a derived future, the task behind it. */
   get source(): Cell {
@@ -72,25 +92,25 @@ export abstract class Cell implements Waitable {
     return this.outcome !== undefined;
   }
 
-  attach(waiter: Waiter): void {
-    if (this.#waiters === undefined) this.#waiters = waiter;
-    else if (Array.isArray(this.#waiters)) this.#waiters.push(waiter);
-    else this.#waiters = [this.#waiters, waiter];
+  /** Somebody awaited it, or handed it on: its failure is not news at the end of the run. */
+  get isObserved(): boolean {
+    return (this.flags & 1) !== 0;
   }
 
-  /** A million may wait here, so one who turns away is only counted, and swept out when half the list is gone. */
+  attach(waiter: Waiter): void {
+    if (this.#waiters === undefined) this.#waiters = waiter;
+    else if (this.#waiters instanceof Several) this.#waiters.all.push(waiter);
+    else this.#waiters = new Several(this.#waiters, waiter);
+  }
+
   detach(waiter: Waiter): void {
-    if (!Array.isArray(this.#waiters)) {
-      if (this.#waiters === waiter) this.#waiters = undefined;
-      return;
-    }
-    if (++this.#detached < tolerated || this.#detached * 2 < this.#waiters.length) return;
-    this.#waiters = this.#waiters.filter((one) => one !== waiter && one.waitsFor(this));
-    this.#detached = 0;
+    const waiters = this.#waiters;
+    if (waiters instanceof Several) waiters.detach(waiter, this);
+    else if (waiters === waiter) this.#waiters = undefined;
   }
 
   /** @internal */
-  takeWaiters(): Waiter | Waiter[] | undefined {
+  takeWaiters(): Waiter | Several | undefined {
     const waiters = this.#waiters;
     this.#waiters = undefined;
     return waiters;
@@ -98,53 +118,25 @@ export abstract class Cell implements Waitable {
 
   /** Notes that somebody looks at how it ends. */
   observe(): void {
-    this.isObserved = true;
+    this.flags |= 1;
   }
 
   /** Settles it, once, and tells those who wait. */
   settle(outcome: Outcome): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
-    this.#promise?.settle(outcome);
+    this.#future?.onSettled();
+    this.#future = undefined;
     if (this.#waiters !== undefined) {
       settled.push(this);
       tellWaiters();
     }
   }
 
-  /** The promise of it. Whoever asks for it attaches to it at once: an unhandled rejection is then that of what was attached. */
-  promise(): Promise<unknown> {
-    this.observe();
-    this.#promise ??= new Deferred(this.outcome);
-    return this.#promise.promise;
-  }
-}
-
-// One function for every promise, where a closure for each would be made a million times: its ends are taken at once.
-let lastResolve: ((value: unknown) => void) | undefined;
-let lastReject: ((error: unknown) => void) | undefined;
-function takeEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-  lastResolve = resolve;
-  lastReject = reject;
-}
-
-/** A promise with its two ends; most futures never need one. */
-class Deferred {
-  readonly promise: Promise<unknown>;
-  #resolve: ((value: unknown) => void) | undefined;
-  #reject: ((error: unknown) => void) | undefined;
-
-  constructor(outcome: Outcome | undefined) {
-    this.promise = new Promise(takeEnds);
-    this.#resolve = lastResolve;
-    this.#reject = lastReject;
-    if (outcome !== undefined) this.settle(outcome);
-  }
-
-  settle(outcome: Outcome): void {
-    if (outcome.ok) this.#resolve?.(outcome.value);
-    else this.#reject?.(outcome.error);
-    this.#resolve = undefined;
-    this.#reject = undefined;
+  /** Its future, which is told before those who wait. Only while not settled, and only the first that is made of it. */
+  tellFirst(future: CellFuture): boolean {
+    if (this.#future !== undefined) return false;
+    this.#future = future;
+    return true;
   }
 }

@@ -1,4 +1,5 @@
-// What a call of an app gives at once. Futures are promises; the promise object itself is made when somebody asks for it.
+// What a call of an app gives at once. Futures are native promises, so that `await` and Promise.all() need no promises of their
+// own between: with a million tasks, that is most of what awaiting them costs.
 import { inspect } from 'node:util';
 import { Cell, type Waitable, type Waiter } from './cell.ts';
 import { AppError, ChervilError, type TaskError } from './errors.ts';
@@ -37,11 +38,72 @@ export interface FutureSource {
   cancel(reason: unknown): boolean;
 }
 
-export class TaskFuture<Value> implements Future<Value> {
+type Resolve = (value: unknown) => void;
+
+// One function for every future, where a closure for each would be made a million times: what it is given is taken at once.
+let given: Resolve | undefined;
+function takeResolve(resolve: Resolve): void {
+  given = resolve;
+}
+
+/**
+ * A failure that nobody looks at is told at the end of the run, and must not end the process: so the promise of a failed cell
+ * is rejected only once somebody looks. Native code that takes a promise (`await`, Promise.all, Promise.resolve) reads its
+ * `constructor` first, and goes by `then` otherwise: both tell.
+ */
+export class TaskFuture<Value> extends Promise<Value> implements Future<Value> {
   readonly #cell: Cell & FutureSource;
+  /** Ends the promise; `undefined` once it has. */
+  #resolve: Resolve | undefined;
+
+  /** What `then` gives is a promise like any other. */
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  static {
+    // Promise, so that native code takes a future as it is. A class that extends this one must not have a `constructor` of its own.
+    Object.defineProperty(TaskFuture.prototype, 'constructor', {
+      configurable: true,
+      get(this: object) {
+        if (#cell in this) (this as TaskFuture<unknown>).#observe();
+        return Promise;
+      },
+    });
+  }
 
   constructor(cell: Cell & FutureSource) {
+    super(takeResolve as ConstructorParameters<typeof Promise<Value>>[0]);
     this.#cell = cell;
+    this.#resolve = given;
+    if (cell.isSettled) this.onSettled();
+    else if (!cell.tellFirst(this)) cell.attach({ onSettled: () => this.onSettled(), waitsFor: () => true });
+  }
+
+  /** @internal The cell says that it is settled. */
+  onSettled(): void {
+    const { outcome, isObserved } = this.#cell;
+    if (outcome?.ok || isObserved) this.#end(outcome as Outcome);
+  }
+
+  #observe(): void {
+    const { outcome } = this.#cell;
+    this.#cell.observe();
+    if (this.#resolve !== undefined && outcome !== undefined) this.#end(outcome);
+  }
+
+  #end(outcome: Outcome): void {
+    const resolve = this.#resolve as Resolve;
+    this.#resolve = undefined;
+    if (outcome.ok) {
+      resolve(outcome.value);
+      return;
+    }
+    const { error } = outcome;
+    // The way to reject without keeping a second function for each future.
+    resolve({ then: (_: Resolve, reject: (error: unknown) => void) => reject(error) });
+    // Who looks hears of it by what `then` gave to them.
+    super.then(undefined, ignore);
   }
 
   /** @internal The cell behind a future, or `undefined` for anything else. */
@@ -61,25 +123,16 @@ export class TaskFuture<Value> implements Future<Value> {
     return this.#cell.state;
   }
 
-  get [Symbol.toStringTag](): string {
+  override get [Symbol.toStringTag](): string {
     return 'Future';
   }
 
-  then<Fulfilled = Value, Rejected = never>(
+  override then<Fulfilled = Value, Rejected = never>(
     onFulfilled?: ((value: Value) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,
   ): Promise<Fulfilled | Rejected> {
-    return (this.#cell.promise() as Promise<Value>).then(onFulfilled, onRejected);
-  }
-
-  catch<Rejected = never>(
-    onRejected?: ((error: TaskError) => Rejected | PromiseLike<Rejected>) | null,
-  ): Promise<Value | Rejected> {
-    return (this.#cell.promise() as Promise<Value>).catch(onRejected);
-  }
-
-  finally(onFinally?: (() => void) | null): Promise<Value> {
-    return (this.#cell.promise() as Promise<Value>).finally(onFinally);
+    this.#observe();
+    return super.then(onFulfilled, onRejected);
   }
 
   map<Changed>(change: (value: Value) => Changed): Future<Awaited<Changed>> {
@@ -104,6 +157,10 @@ export class TaskFuture<Value> implements Future<Value> {
           : `: ${inspectError(outcome.error)}`;
     return `Future(task ${id}, ${app}, ${state}${end})`;
   }
+}
+
+function ignore(): void {
+  // Told elsewhere.
 }
 
 function inspectError(error: unknown): string {
@@ -157,6 +214,7 @@ class DerivedCell extends Cell implements Waiter, FutureSource {
 
   /** The failure of the task is this future's failure: whoever looks at this one has seen it. */
   override observe(): void {
+    super.observe();
     this.#source.observe();
   }
 

@@ -2,6 +2,7 @@
 // settles, every task has exactly one final state, and nothing is left in the kernel.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Run } from '#src/index.js';
 import { type App, app, type Config, channels, type Future, inline, joinApp, threads } from '#src/index.js';
 import type { TaskEvent } from '#src/task/channels.js';
@@ -144,6 +145,10 @@ class Watch {
   }
 }
 
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+}
+
 async function weather(config: Config, seed: number, calls: number): Promise<void> {
   const watch = new Watch();
   try {
@@ -166,8 +171,10 @@ async function weather(config: Config, seed: number, calls: number): Promise<voi
   } finally {
     watch.end();
   }
-  const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout');
-  assert(timers.length <= 40, `${timers.length} timers are left`);
+  // Bodies that were cut off in this process go on to their own ends.
+  const deadline = performance.now() + 20_000;
+  while (timers() > 40 && performance.now() < deadline) await nextTurn();
+  assert(timers() <= 40, `${timers()} timers are left`);
 }
 
 for (let n = 0; n < 5; n++) {

@@ -1,8 +1,9 @@
 // Futures and streams: what a call gives at once, and how results come.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { app, asCompleted, type Future, stream } from '#src/index.js';
+import { AUTO_LOGNAME, app, asCompleted, bashApp, type Future, sh, stream } from '#src/index.js';
 import { inRun, testRun } from '../support/run.ts';
 
 const square = app((n: number) => n * n);
@@ -11,6 +12,7 @@ const boom = app((what: string): number => {
   throw new RangeError(what);
 });
 const after = app((ms: number) => new Promise<number>((resolve) => setTimeout(() => resolve(ms), ms)));
+const echo = bashApp((word: string) => sh`echo ${word}`, { stdout: AUTO_LOGNAME });
 const never = app((_: number) => new Promise<number>(() => {}));
 const oddOnly = app((n: number) => {
   if (n % 2 === 0) throw new Error(`even: ${n}`);
@@ -46,6 +48,42 @@ test('a future is a promise: then, catch, finally, all, race, and awaited as oft
     assert.equal(await Promise.race([slow, square(2)]), 4);
     slow.cancel();
   });
+});
+
+test('a future is a native promise, and what comes of it is a promise like any other', async () => {
+  await inRun({}, async () => {
+    const command = echo('here');
+    for (const future of [square(3), square(3).map((n) => n), command] as Promise<unknown>[]) {
+      assert(future instanceof Promise, 'it is no Promise');
+      assert.equal(Promise.resolve(future), future);
+      for (const next of [future.then(), future.catch(() => 0), future.finally(() => {})])
+        assert.equal(Object.getPrototypeOf(next), Promise.prototype);
+      await future;
+    }
+    assert.equal(await command, 0);
+    assert.equal(await command.stdout, 'here\n');
+  });
+});
+
+test('a failure is heard by whoever looks, however late, and ends no process when nobody does', async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', note);
+  try {
+    await inRun({}, async () => {
+      const all = [boom('one'), boom('two'), boom('three'), boom('four').map((n) => n)];
+      await Promise.allSettled([square(1)]);
+      while (all.some(({ state }) => state !== 'failed')) await nextTurn();
+      await nextTurn();
+      await assert.rejects(async () => await all[0], /one/);
+      await assert.rejects(Promise.all([square(1), all[1]]), /two/);
+      assert.equal(await all[3]?.then(String, ({ code }) => code), 'APP_ERROR');
+    });
+    await nextTurn();
+    assert.deepEqual(unhandled, []);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
 });
 
 test("an app's error keeps its name, message and class, and is the cause of an AppError", async () => {

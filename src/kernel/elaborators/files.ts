@@ -62,7 +62,7 @@ export function files(nameLog: NameLog): () => Elaborator {
         stderr: target(task, 'stderr', stderr),
         outputs: task.notes?.outputs ?? [],
       };
-      task.files = chosen;
+      task.note().files = chosen;
     },
   });
 }

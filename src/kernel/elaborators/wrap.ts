@@ -16,7 +16,7 @@ export function wrap(wrappers: readonly FunctionSource[]): () => Elaborator {
       for (const path of task.notes?.inputs ?? []) {
         if (!existsSync(path)) return { do: 'answer', outcome: fail(new FileNotFoundError(path, 'An argument')) };
       }
-      if (wrappers.length > 0 && takesWrappers.has(task.record.body.kind)) task.wrappers = wrappers;
+      if (wrappers.length > 0 && takesWrappers.has(task.record.body.kind)) task.note().wrappers = wrappers;
       return go;
     },
   });
