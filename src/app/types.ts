@@ -28,10 +28,11 @@ type Leaf =
 /** What may be passed where a `Value` is wanted: the value, a future of it, or, at any depth, futures of its parts. */
 export type Arg<Value> = Value | PromiseLike<Value> | Nested<Value>;
 
+/** A copy arrives, so what cannot be changed may be passed as well. */
 type Nested<Value> = Value extends Leaf
   ? Value
   : Value extends object
-    ? { [Key in keyof Value]: Arg<Value[Key]> }
+    ? { readonly [Key in keyof Value]: Arg<Value[Key]> }
     : Value;
 
 /** The parameters of an app, by those of its function. */

@@ -363,3 +363,12 @@ const patient: RetryPolicy = {
 app((n: number) => n, { retry: patient });
 // @ts-expect-error a cost is a number
 ({ cost: () => 'much' }) satisfies RetryPolicy;
+
+// What is passed is copied, so a list that cannot be changed goes where a list is wanted.
+const totalOf = app((all: number[]) => all.reduce((sum, n) => sum + n, 0));
+declare const futures: readonly Future<number>[];
+declare const fixed: readonly number[];
+totalOf(futures);
+totalOf(fixed);
+// @ts-expect-error texts are no numbers
+totalOf(['a'] as readonly string[]);
