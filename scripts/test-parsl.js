@@ -61,18 +61,19 @@ for (const config of configs) {
   for (const [name, outcome] of readReport(report))
     found.set(`${config === 'local' ? 'local' : 'htex'} ${name}`, outcome);
 }
-// Many of these tests give processes a few seconds to start: on a busy machine one more try, alone, tells more.
+// Many of these tests give processes a few seconds to start: on a busy machine up to three more tries, alone, tell more.
 const again = [];
 for (const [name, outcome] of found) {
   if (outcome !== 'failed' || (!values.baseline && [...insiders.keys()].some((insider) => name.includes(insider))))
     continue;
   const [kind, test] = [name.slice(0, name.indexOf(' ')), name.slice(name.indexOf(' ') + 1)];
-  const report = join(place, 'report-again.xml');
-  rmSync(report, { force: true });
-  await pytest([join(tests, test)], kind === 'local' ? 'local' : configs[1], report);
-  if (readReport(report).some(([, second]) => second === 'passed')) {
+  for (let number = 2; number <= 4 && found.get(name) === 'failed'; number++) {
+    const report = join(place, 'report-again.xml');
+    rmSync(report, { force: true });
+    await pytest([join(tests, test)], kind === 'local' ? 'local' : configs[1], report);
+    if (!readReport(report).some(([, outcome]) => outcome === 'passed')) continue;
     found.set(name, 'passed');
-    again.push(name);
+    again.push(`${name} (try ${number})`);
   }
 }
 endWhoWorksIn(place);
@@ -92,7 +93,7 @@ const which = values.baseline ? "Parsl's own interchange" : "Chervil's interchan
 console.log(
   `Parsl ${newestRelease} with ${which}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped in ${minutes} min`,
 );
-for (const name of again) console.log(`passed at the second try: ${name}`);
+for (const name of again) console.log(`passed at a later try: ${name}`);
 for (const name of wrong) console.log(`failed: ${name}`);
 if (values.keep) writeFileSync(join(place, 'outcomes.json'), JSON.stringify([...found], null, 1));
 process.exitCode = wrong.length > 0 || found.size === 0 ? 1 : 0;
