@@ -9,7 +9,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
-import { type Reaper, startReaper } from '../../base/reaper.ts';
+import { type Reaper, registerGroup, releaseGroup, startReaper } from '../../base/reaper.ts';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
@@ -247,6 +247,7 @@ export class HtexExecutor implements Executor, BlockSide {
       { CHERVIL_EXECUTOR: this.#mark },
     );
     this.#interchange = interchange;
+    this.#watch(interchange);
     const given = new AbortController();
     const early = interchange.ended.then(({ how, words }) => {
       given.abort();
@@ -264,6 +265,14 @@ export class HtexExecutor implements Executor, BlockSide {
       clearInterval(keepAlive);
     }
     early.catch(({ message }: Error) => void this.#onInterchangeLost(message));
+  }
+
+  /** Parsl's interchange gives itself another title, and its marks are gone with it: the reaper must know its group. */
+  #watch({ pid, ended }: InterchangeProcess): void {
+    const reaper = this.#reaper;
+    if (reaper === undefined || pid === undefined) return;
+    registerGroup(reaper.fd, pid);
+    void ended.then(() => releaseGroup(reaper.fd, pid));
   }
 
   /** Where the interchange listens for pools; `undefined` is everywhere. */
