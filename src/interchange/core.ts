@@ -17,7 +17,7 @@ import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
 import { giveOut, mark, updateReady } from './schedule.ts';
 import { onTimer, setTimer } from './silence.ts';
-import { type InterchangeState, isLogged, laneOf, log } from './state.ts';
+import { type InterchangeState, isLogged, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
 
 export { checkLaw } from './answer.ts';
@@ -80,6 +80,12 @@ export function step(
       return effects;
     case 'capacity':
       onCapacity(state, event.peer, event.capacity, effects);
+      return effects;
+    case 'code':
+      onCode(state, event.name, event.bytes, effects);
+      return effects;
+    case 'code wanted':
+      onCodeWanted(state, event.peer, event.name, effects);
       return effects;
     case 'malformed':
       state.counters.malformed++;
@@ -332,6 +338,26 @@ function onCapacity(state: InterchangeState, peer: string, capacity: number, eff
   }
   manager.capacity = Math.max(0, Math.min(Math.floor(capacity), mostCapacity));
   updateReady(manager);
+}
+
+/** Kept as long as the run: a pool may come at any time. */
+function onCode(state: InterchangeState, name: string, bytes: Uint8Array, effects: InterchangeEffect[]): void {
+  if (state.code.has(name)) return;
+  if (state.codeBytes + bytes.length > mostCodeBytes) {
+    log(state, effects, 'error', `Dropped code ${name} of ${bytes.length} bytes: ${state.codeBytes} are kept already`);
+    return;
+  }
+  // A copy: the bytes are a part of all that came with them.
+  state.code.set(name, new Uint8Array(bytes));
+  state.codeBytes += bytes.length;
+}
+
+function onCodeWanted(state: InterchangeState, peer: string, name: string, effects: InterchangeEffect[]): void {
+  if (state.managers.get(peer) === undefined) {
+    log(state, effects, 'warning', `Unknown manager ${showIdentity(peer)} asks for code`);
+    return;
+  }
+  effects.push({ do: 'send code', peer, name, bytes: state.code.get(name) });
 }
 
 function onDrain(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {

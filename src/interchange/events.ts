@@ -42,6 +42,9 @@ export type InterchangeEvent =
   | { readonly type: 'drain'; readonly peer: string }
   /** A Chervil pool can hold more or fewer tasks from now on. */
   | { readonly type: 'capacity'; readonly peer: string; readonly capacity: number }
+  /** The submitter sent a file of code; a pool asks for one. */
+  | { readonly type: 'code'; readonly name: string; readonly bytes: Uint8Array }
+  | { readonly type: 'code wanted'; readonly peer: string; readonly name: string }
   | { readonly type: 'results'; readonly peer: string; readonly items: readonly Item[] }
   /** A pool sent something without meaning. */
   | { readonly type: 'malformed'; readonly peer: string; readonly reason: string }
@@ -71,6 +74,8 @@ export type InterchangeEffect =
   | { readonly do: 'explain refusal'; readonly peer: string; readonly reason: string }
   /** Ask a Chervil pool to stop a running task. */
   | { readonly do: 'cancel task'; readonly manager: Manager; readonly taskId: number; readonly reason: string }
+  /** Give a Chervil pool the file that it asked for, or tell it that there is none. */
+  | { readonly do: 'send code'; readonly peer: string; readonly name: string; readonly bytes: Uint8Array | undefined }
   /** Pass these frames to the submitter, byte for byte, in one message. */
   | { readonly do: 'forward'; readonly frames: readonly Uint8Array[] }
   /** Answer a task, or with id -1 the whole run, with a failure made here. */

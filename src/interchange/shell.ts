@@ -8,6 +8,7 @@
 
 import { networkInterfaces } from 'node:os';
 import { isResultBatch, isTaskBatch, readResults, readTasks, writeTasks } from '../wire/messages/batch.ts';
+import { readCodeFile } from '../wire/messages/code.ts';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
 import type { InterchangeConfig } from '../wire/messages/config.ts';
 import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
@@ -228,7 +229,9 @@ export class Interchange implements AsyncDisposable {
       }
       const task = readTask(frame);
       if (!task.ok) {
-        this.#feed({ type: 'unreadable task', ...task.error });
+        const code = task.error.taskId === undefined ? readCodeFile(frame) : undefined;
+        if (code?.ok) this.#feed({ type: 'code', ...code.value });
+        else this.#feed({ type: 'unreadable task', ...task.error });
         continue;
       }
       const { taskId, priority, runtime, envelope, body } = task.value;
@@ -283,6 +286,9 @@ export class Interchange implements AsyncDisposable {
         return;
       case 'chervil_capacity':
         this.#feed({ type: 'capacity', peer, capacity: value.capacity });
+        return;
+      case 'chervil_code':
+        this.#feed({ type: 'code wanted', peer, name: value.name });
         return;
       case 'connection_probe':
         this.#feed({ type: 'probe', peer, isChervil: value.isChervil === true });
@@ -358,6 +364,11 @@ export class Interchange implements AsyncDisposable {
       case 'cancel task': {
         const word = { type: 'cancel', taskIds: [effect.taskId], reason: effect.reason } as const;
         this.#pools.send(effect.manager.peer, writeInterchangeWord(word, effect.manager.style));
+        return;
+      }
+      case 'send code': {
+        const word = { type: 'code', name: effect.name, bytes: effect.bytes } as const;
+        if (!this.#isDeaf(effect.peer)) this.#pools.send(effect.peer, writeInterchangeWord(word, 'one-port'));
         return;
       }
       case 'answer':

@@ -31,6 +31,9 @@ export interface InterchangeState {
   isChervilSubmitter: boolean;
   /** Managers turned away, the latest last, at most {@link mostRefusals}. */
   readonly refusals: Map<string, { reason: string; times: number }>;
+  /** Files of code for pools that share no file system with the submitter, and how many bytes they are. */
+  readonly code: Map<string, Uint8Array>;
+  codeBytes: number;
   readonly counters: { -readonly [Name in keyof Counters]: number };
   /** Managers to tell monitoring about at the end of the turn. */
   readonly marked: Manager[];
@@ -43,6 +46,8 @@ export interface InterchangeState {
 }
 
 export const mostRefusals = 100;
+/** Memory is given to tasks before it is given to code: a run has some hundred functions, of a megabyte at most. */
+export const mostCodeBytes = 1024 ** 3;
 
 /** An interchange that has heard nothing yet. */
 export function createInterchange(settings: InterchangeSettings): InterchangeState {
@@ -61,6 +66,8 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     submitEras: settings.submitEras ?? allEras,
     isChervilSubmitter: false,
     refusals: new Map(),
+    code: new Map(),
+    codeBytes: 0,
     counters: {
       received: 0,
       queued: 0,

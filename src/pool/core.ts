@@ -14,6 +14,7 @@ import { isNodeCall, readCallHead } from '../wire/calls.ts';
 import { readPythonJob } from '../wire/python/job.ts';
 import { balance, balanceAt, dispatch } from './dispatch.ts';
 import type { PoolEffect, PoolEvent, TaskIn } from './events.ts';
+import { askAgain, hasCode, onCode } from './parking.ts';
 import { capacityFor } from './prefetch.ts';
 import { log, type PoolState, type TaskHead, type WorkerRecord } from './state.ts';
 import { limitOf, onBegan, onCancel, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
@@ -69,6 +70,10 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
       return effects;
     case 'heartbeat':
       state.heardAt = now;
+      return effects;
+    case 'code':
+      state.heardAt = now;
+      onCode(state, effects, event.name, event.problem);
       return effects;
     case 'welcome':
       state.heardAt = now;
@@ -129,7 +134,7 @@ function onTask(state: PoolState, effects: PoolEffect[], given: TaskIn): void {
   const task = { taskId, ...read.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };
   state.tasks.set(taskId, task);
   if (task.head.timeoutMs > 0) state.limited++;
-  state.queue.push(task);
+  if (hasCode(state, effects, task)) state.queue.push(task);
 }
 
 function readJob(
@@ -154,6 +159,7 @@ function readJob(
 function onConnected(state: PoolState, effects: PoolEffect[], now: number): void {
   state.heardAt = now;
   state.refusedSince = undefined;
+  askAgain(state, effects);
   if (state.phase !== 'joining') return;
   state.phase = 'serving';
   state.lastHeartbeatAt = now;
@@ -262,6 +268,7 @@ export function checkLaw(state: PoolState): void {
     const task = state.queue[at];
     if (task !== undefined && state.tasks.get(task.taskId) === task) queued++;
   }
+  for (const task of state.parked) if (state.tasks.get(task.taskId) === task) queued++;
   const { received, answered } = state.counters;
   assert(
     received === queued + held + answered,

@@ -34,6 +34,8 @@ export type PoolEvent =
   | { readonly type: 'heartbeat' }
   /** The interchange is Chervil's: it understands changes of capacity, and notes. */
   | { readonly type: 'welcome' }
+  /** A file of code came and was kept; or, with a `problem`, it cannot be had. */
+  | { readonly type: 'code'; readonly name: string; readonly problem: string | undefined }
   /** Nothing is left for us: leave. */
   | { readonly type: 'drained' }
   | { readonly type: 'refusal'; readonly reason: string }
@@ -68,6 +70,7 @@ export type PoolEffect =
   | { readonly do: 'register' }
   | { readonly do: 'heartbeat' }
   | { readonly do: 'drain' }
+  | { readonly do: 'ask for code'; readonly name: string }
   | { readonly do: 'tell capacity'; readonly capacity: number }
   | { readonly do: 'start worker'; readonly rank: number }
   /** With its whole process group, at once. */

@@ -9,6 +9,7 @@ import type { LogFile } from '../base/log-file.ts';
 import { CancelledError, type TaskError, WorkerLostError } from '../task/errors.ts';
 import type { Runtime } from '../task/ports.ts';
 import { isNodeCall } from '../wire/calls.ts';
+import { codeVariable } from '../wire/code-names.ts';
 import { failureToData } from '../wire/failures.ts';
 import { fromWorker, toWorker } from '../wire/link.ts';
 import { entry, isBatchable, ResultGatherer } from '../wire/messages/batch.ts';
@@ -25,6 +26,7 @@ import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';
 import { WorkerChild } from './child.ts';
+import { CodeStore } from './code.ts';
 import { pythonEnvironment, workerCommand } from './command.ts';
 import { createPool, type PoolState, step } from './core.ts';
 import type { JobEnd, PoolEffect, PoolEvent, TaskIn } from './events.ts';
@@ -61,6 +63,7 @@ export interface PythonHome {
 
 export class Pool {
   readonly #parts: PoolParts;
+  readonly #code: CodeStore;
   readonly #state: PoolState;
   readonly #effects: PoolEffect[] = [];
   readonly #children: (WorkerChild | undefined)[] = [];
@@ -81,6 +84,7 @@ export class Pool {
 
   constructor(parts: PoolParts) {
     this.#parts = parts;
+    this.#code = new CodeStore(parts.directory);
     const { arguments: given, workerCount, runtime } = parts;
     this.#state = createPool(
       {
@@ -153,12 +157,22 @@ export class Pool {
       case 'refusal':
         this.feed({ type: 'refusal', reason: value.reason });
         return;
+      case 'code':
+        this.feed({ type: 'code', name: value.name, problem: this.#keepCode(value.name, value.bytes) });
+        return;
       case 'cancel':
         this.feed({ type: 'cancel', taskIds: value.taskIds, reason: value.reason ?? '' });
         return;
       default:
         this.feed({ type: value.type });
     }
+  }
+
+  /** @returns why the file is not there */
+  #keepCode(name: string, bytes: Uint8Array | undefined): string | undefined {
+    if (bytes === undefined) return 'the interchange does not have it';
+    const kept = this.#code.keep(name, bytes);
+    return kept.ok ? undefined : kept.error;
   }
 
   /** One event; the turn ends when all that came in this turn of the loop was taken. */
@@ -280,6 +294,9 @@ export class Pool {
       case 'drain':
         this.#socket?.send([writeManagerMessage({ type: effect.do })]);
         return;
+      case 'ask for code':
+        this.#socket?.send([writeManagerMessage({ type: 'chervil_code', name: effect.name })]);
+        return;
       case 'tell capacity':
         this.#socket?.send([writeManagerMessage({ type: 'chervil_capacity', capacity: effect.capacity })]);
         return;
@@ -314,6 +331,7 @@ export class Pool {
       mark: `${given.uid}.${process.pid}.${rank}.${this.#starts++}`,
       logDirectory: directory,
       environment: {
+        [codeVariable]: this.#code.directory,
         PARSL_WORKER_RANK: String(rank),
         PARSL_WORKER_COUNT: String(workerCount),
         PARSL_WORKER_POOL_ID: given.uid,

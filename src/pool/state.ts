@@ -62,6 +62,10 @@ export interface PoolState {
   /** Tasks that no worker has, in order; taken from `head` on. */
   queue: (PoolTask | undefined)[];
   head: number;
+  /** Tasks whose code has not come yet. */
+  parked: PoolTask[];
+  /** Files of code that came, or were asked for. */
+  readonly code: Map<string, 'asked' | 'here'>;
   /** Tasks that are not answered. */
   readonly tasks: Map<number, PoolTask>;
   readonly workers: readonly WorkerRecord[];
@@ -101,6 +105,8 @@ export function createPool(settings: PoolSettings, now: number): PoolState {
     refusedSince: undefined,
     queue: [],
     head: 0,
+    parked: [],
+    code: new Map(),
     tasks: new Map(),
     workers,
     durations: new Durations(),

@@ -11,6 +11,7 @@ import { hostname } from 'node:os';
 import type { Result } from '../base/result.ts';
 import { DeserializationError, FunctionNotFoundError } from '../task/errors.ts';
 import type { CommandFiles, FunctionSource } from '../task/ports.ts';
+import { codeNames, codePath } from './code-names.ts';
 import { fromBytes, toBytes } from './values.ts';
 
 const form = 0xe5;
@@ -64,13 +65,14 @@ export const longestInline = 256;
 /**
  * What all calls of a function begin with.
  *
- * @param pathOf where a long function is going to be stored, by its hash
+ * @param pathOf where a long function is going to be stored, by its hash: a path, or a reference to code (code-names.ts)
+ * @param isAlwaysStored also a short one
  * @throws SerializationError when what it captured cannot be sent
  */
-export function callTemplate(fn: SentFunction, pathOf: (hash: string) => string): CallTemplate {
+export function callTemplate(fn: SentFunction, pathOf: (hash: string) => string, isAlwaysStored = false): CallTemplate {
   const bytes = toBytes([fn.app, fn.kind, fn.source], `the function ${fn.app}`);
   const hash = createHash('sha256').update(bytes).digest();
-  const isStored = bytes.length > longestInline;
+  const isStored = isAlwaysStored || bytes.length > longestInline;
   const body = isStored ? Buffer.from(pathOf(hash.toString('base64url').slice(0, 27))) : bytes;
   const head = Buffer.alloc(headBytes + body.length);
   head[0] = form;
@@ -190,14 +192,16 @@ export function readFunction({ fn, isStored }: CallParts): SentFunction {
   return { app, kind, source };
 }
 
-function readStored(path: string): Buffer {
+function readStored(reference: string): Buffer {
+  const code = codeNames(reference)?.[0];
+  const path = code === undefined ? reference : codePath(code);
   try {
     return readFileSync(path);
   } catch (error) {
     const why = (error as Error).message;
     throw new FunctionNotFoundError(
       path,
-      `The function of the task is kept in ${path}, which cannot be read on ${hostname()}: ${why}. Workers need the run directory on a file system that they share with the program.`,
+      `The function of the task is kept in ${path}, which cannot be read on ${hostname()}: ${why}. Workers need the run directory on a file system that they share with the program, or htex({ bundle: true }).`,
       error,
     );
   }

@@ -14,6 +14,7 @@ import type {
   FunctionText,
   ImportedName,
 } from '../task/ports.ts';
+import { moduleUrl } from './code-names.ts';
 import { importing, isNative, registerTypeScript } from './typescript.ts';
 import { decodeValue } from './values.ts';
 
@@ -213,7 +214,8 @@ async function importName(imported: ImportedName): Promise<unknown> {
 }
 
 /** Imports as the module `from` would, whatever the working directory is. */
-async function importModule({ module, from, type }: ImportedName): Promise<Record<string, unknown>> {
+async function importModule({ module: name, from, type }: ImportedName): Promise<Record<string, unknown>> {
+  const module = moduleUrl(name);
   silenceLoaderWarning();
   const load = compileFunction('return (module, options) => import(module, options)', [], {
     filename: `${from}#import`, // No part of that file: coverage tools must not take it for one.

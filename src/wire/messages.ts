@@ -5,6 +5,7 @@
 // |---|---|---|
 // | submitter to interchange, standard input | configuration | messages/config.ts |
 // | submitter to interchange | tasks | messages/task.ts |
+// | submitter to interchange, to Chervil pools | files of code | messages/code.ts |
 // | interchange to submitter | results, exceptions; failures made by the interchange | messages/item.ts, failure.ts |
 // | submitter and interchange | commands and their answers | messages/command.ts |
 // | pool to interchange | probe, registration, heartbeat, drain, results | messages/manager.ts, item.ts |
@@ -12,6 +13,7 @@
 // | interchange to monitoring | how a manager stands; payloads of pools as they are | messages/monitoring.ts, item.ts |
 //
 // Eras of the protocol and how peers of each are recognised: messages/era.ts.
+export * from './messages/code.ts';
 export * from './messages/command.ts';
 export * from './messages/config.ts';
 export * from './messages/era.ts';

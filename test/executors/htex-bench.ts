@@ -49,3 +49,8 @@ export function marked(mark: string): { pid: number; command: string }[] {
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
+
+/** Ends all processes of a run with this program: our own children only. */
+export function killMarked(mark: string, program: string): void {
+  for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, 'SIGKILL');
+}

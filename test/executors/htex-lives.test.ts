@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { htex } from '#src/executors/htex.js';
 import { FakeHost } from '#src/testing/index.js';
-import { marked, onHost, submit, until } from './htex-bench.ts';
+import { killMarked, marked, onHost, submit, until } from './htex-bench.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -125,9 +125,4 @@ const brief = (): Promise<string> => new Promise((resolve) => setTimeout(() => r
 
 function kill(host: FakeHost, program: string): void {
   killMarked(host.mark, program);
-}
-
-/** Ends all processes of a run with this program: our own children only. */
-function killMarked(mark: string, program: string): void {
-  for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, 'SIGKILL');
 }

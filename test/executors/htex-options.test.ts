@@ -27,6 +27,7 @@ const parts: PoolCommandParts = {
   python: undefined,
   nodeWorkers: undefined,
   nodesPerBlock: 2,
+  hasLoaders: true,
 };
 
 test("a launch command has all of Parsl's placeholders", () => {

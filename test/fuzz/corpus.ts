@@ -6,6 +6,7 @@ import { writeNoteItem } from '#src/wire/messages/item.js';
 import { contextFragment } from '#src/wire/messages/task.js';
 import {
   resultHeader,
+  writeCodeFile,
   writeCommand,
   writeConfig,
   writeFailure,
@@ -88,6 +89,7 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
   for (const envelope of ['bare', 'resource_spec', 'context'] as const) {
     add('tasks', [writeTask({ taskId: 77, buffer: Buffer.alloc(60, 7), context: new Map() }, envelope)]);
   }
+  add('tasks', [writeCodeFile({ name: 'abc.mjs', bytes })]);
   add('tasks', [writeTask({ taskId: 78, buffer: bytes, context: spec })]);
   for (const name of [
     'worker binds',
@@ -139,6 +141,7 @@ function own(add: (socket: SocketName, ...messages: Uint8Array[][]) => void): vo
     { type: 'drain' },
     { type: 'chervil_status' },
     { type: 'chervil_capacity', capacity: 7 },
+    { type: 'chervil_code', name: 'abc.mjs' },
     { type: 'registration', registration: registration() },
     { type: 'registration', registration: extended },
   ] as const) {

@@ -12,6 +12,7 @@ import {
   envelopeOf,
   eraOfRelease,
   readAnswer,
+  readCodeFile,
   readCommand,
   readInterchangeMessage,
   readManagerMessage,
@@ -67,6 +68,11 @@ export class FrameInterchange {
       // An id may come again once it was answered.
       if (id !== undefined && !this.state.tasks.has(id)) this.#answered.delete(id);
       if (!task.ok) {
+        const code = task.error.taskId === undefined ? readCodeFile(frame) : undefined;
+        if (code?.ok) {
+          this.#feed({ type: 'code', ...code.value });
+          continue;
+        }
         this.#feed({ type: 'unreadable task', ...task.error });
         continue;
       }
@@ -106,6 +112,7 @@ export class FrameInterchange {
     else if (value.type === 'connection_probe') this.#feed({ type: 'probe', peer });
     else if (value.type === 'chervil_status') this.#feed({ type: 'status', peer, style });
     else if (value.type === 'chervil_capacity') this.#feed({ type: 'capacity', peer, capacity: value.capacity });
+    else if (value.type === 'chervil_code') this.#feed({ type: 'code wanted', peer, name: value.name });
     else this.#feed({ type: value.type, peer });
   }
 
@@ -218,6 +225,11 @@ export class FrameInterchange {
       case 'cancel task':
         writeInterchangeWord({ type: 'cancel', taskIds: [effect.taskId] }, effect.manager.style);
         return;
+      case 'send code': {
+        const word = { type: 'code', name: effect.name, bytes: effect.bytes } as const;
+        assert.ok(readInterchangeMessage(writeInterchangeWord(word, 'one-port')).ok, 'code that no pool can read');
+        return;
+      }
       case 'answer':
         assert.ok(decode(writeReply(effect.reply, { single: 1, pair: undefined })).ok, 'an answer nobody can read');
         return;

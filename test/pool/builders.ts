@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { checkLaw, createPool, type PoolState, step } from '#src/pool/core.js';
 import type { Death, PoolEffect, PoolEvent, PoolSettings } from '#src/pool/events.js';
 import { callTemplate, writeCall } from '#src/wire/calls.js';
+import { codeReference } from '#src/wire/code-names.js';
 import { fromBytes, toBytes } from '#src/wire/values.js';
 
 export class PoolBench {
@@ -52,7 +53,7 @@ export class PoolBench {
     return this;
   }
 
-  tasks(ids: readonly number[], options: { timeoutMs?: number; key?: string } = {}): this {
+  tasks(ids: readonly number[], options: CallOptions = {}): this {
     return this.on({
       type: 'tasks',
       tasks: ids.map((taskId) => ({ taskId, buffer: callBytes(options), context: new Map() })),
@@ -102,6 +103,8 @@ export class PoolBench {
           return [`capacity ${effect.capacity}`];
         case 'note':
           return [`note ${effect.taskId}`];
+        case 'ask for code':
+          return [`ask for ${effect.name}`];
         case 'end':
           return [`end ${effect.exitCode}: ${effect.reason}`];
         default:
@@ -117,9 +120,20 @@ export class PoolBench {
   }
 }
 
-function callBytes({ timeoutMs = 0, key = 'f' }: { timeoutMs?: number; key?: string }): Uint8Array {
+interface CallOptions {
+  readonly timeoutMs?: number;
+  readonly key?: string;
+  /** Files of code that it needs. */
+  readonly code?: readonly string[];
+}
+
+function callBytes({ timeoutMs = 0, key = 'f', code }: CallOptions): Uint8Array {
   const source = { by: 'reference', module: 'file:///tasks.js', export: key } as const;
-  const template = callTemplate({ app: key, kind: 'function', source }, () => '');
+  const template = callTemplate(
+    { app: key, kind: 'function', source },
+    () => codeReference(code ?? []),
+    code !== undefined,
+  );
   return writeCall(
     template,
     { taskId: 1, tryNumber: 0, timeoutMs, isTold: false, wantsOutput: false },

@@ -130,6 +130,35 @@ test('capacity grows when bodies are short, but only after a welcome: Python int
   assert.ok(chervil.take().includes('capacity 1'));
 });
 
+test('a task whose code is not here waits for it, and others do not; each file is asked for once', () => {
+  const pool = new PoolBench().up();
+  pool.tasks([1, 2], { code: ['f', 'm.mjs'] }).wants('ask for f', 'ask for m.mjs');
+  pool.tasks([3]).wants('job 0.1');
+  pool.on({ type: 'code', name: 'f', problem: undefined }).wants();
+  pool.on({ type: 'code', name: 'm.mjs', problem: undefined }).wants('job 1.1');
+  pool.ended(0, 1).wants('result 3 done', 'job 0.2');
+  pool.ended(1, 1).ended(0, 2).take();
+  pool.tasks([4], { code: ['f', 'm.mjs'] }).wants('job 0.3');
+});
+
+test('code that nobody has fails the tasks that need it, and is asked for again by the next', () => {
+  const pool = new PoolBench().up();
+  pool
+    .tasks([1], { code: ['f'] })
+    .tasks([2], { code: ['g'] })
+    .take();
+  pool.on({ type: 'code', name: 'f', problem: 'gone' }).wants('fail 1 FUNCTION_NOT_FOUND');
+  pool.tasks([3], { code: ['f'] }).wants('ask for f');
+  pool.on({ type: 'cancel', taskIds: [2], reason: '' }).wants('fail 2 CANCELLED');
+  pool.on({ type: 'code', name: 'g', problem: undefined }).wants();
+});
+
+test('what was asked for is asked for again on a new connection: the question, or its answer, may be lost', () => {
+  const pool = new PoolBench().up();
+  pool.tasks([1], { code: ['f'] }).wants('ask for f');
+  pool.on({ type: 'disconnected', isRefused: false }, { type: 'connected' }).wants('ask for f');
+});
+
 test('a task of another runtime is answered, and never lost', () => {
   const pool = new PoolBench().up();
   pool

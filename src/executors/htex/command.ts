@@ -26,12 +26,14 @@ export interface PoolCommandParts {
   readonly python: SettledPython | undefined;
   readonly nodeWorkers: number | undefined;
   readonly nodesPerBlock: number;
+  /** Workers load modules as this process does. */
+  readonly hasLoaders: boolean;
 }
 
 /**
  * The command as one text for a shell. A template may have Parsl's placeholders, which become what Parsl makes of them; `{command}` for the
  * whole usual command; `{flags}` for its flags alone, as Parsl's process_worker_pool.py takes them too; `{node}` for this program of Node,
- * `{pool}` for the program of a pool, and `{node_options}`. Other braces stay as they are, so that shell and awk keep theirs.
+ * `{pool}` for the program of a pool, `{arguments}` for all that follows it in the usual command, and `{node_options}`. Other braces stay as they are, so that shell and awk keep theirs.
  *
  * @example
  * launchCommand('srun -N {nodes_per_block} {command}', parts);
@@ -42,6 +44,7 @@ export function launchCommand(template: string, parts: PoolCommandParts): string
   const values: Readonly<Record<string, string>> = {
     ...parsls,
     command: filled(usual, ours),
+    arguments: filled(ownArguments, ours),
     flags: filled(flags, parsls),
   };
   return filled(template, values);
@@ -63,7 +66,8 @@ const commonFlags = [
 ].join(' ');
 /** Accelerators take all that follows, so they come last. */
 const flags = `${commonFlags} {available_accelerators}`;
-const usual = `{node} {pool} ${commonFlags} {workers} {node_options} {available_accelerators}`;
+const ownArguments = `${commonFlags} {workers} {node_options} {available_accelerators}`;
+const usual = `{node} {pool} ${ownArguments}`;
 
 /** What Parsl's own pools do not take: parts of a second, and a prefetch that finds its own number. */
 function ourValues(parts: PoolCommandParts): Readonly<Record<string, string>> {
@@ -91,7 +95,7 @@ function parslValues(parts: PoolCommandParts): Readonly<Record<string, string>> 
   return {
     node: quoted(process.execPath),
     pool: quoted(program),
-    node_options: loaderArguments()
+    node_options: (parts.hasLoaders ? loaderArguments() : [])
       .map((argument) => quoted(`--node-option=${argument}`))
       .join(' '),
     debug: parts.debug ? '--debug' : '',

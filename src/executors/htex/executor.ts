@@ -27,6 +27,7 @@ import {
 } from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
+import { CodeFunctions } from './code.ts';
 import { launchCommand, type PoolCommandParts } from './command.ts';
 import { Contexts } from './contexts.ts';
 import { Functions } from './functions.ts';
@@ -92,6 +93,8 @@ export class HtexExecutor implements Executor, BlockSide {
   readonly #contexts = new Contexts();
   #host: ExecutorHost | undefined;
   #functions: Functions | undefined;
+  /** Instead of `#functions` for TypeScript, where workers share no files with this program. */
+  #code: CodeFunctions | undefined;
   #links: Links | undefined;
   #interchange: InterchangeProcess | undefined;
   #blocks: BlockPort | undefined;
@@ -148,6 +151,8 @@ export class HtexExecutor implements Executor, BlockSide {
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
     this.#functions = new Functions(host.directory);
+    const { bundle } = this.#options;
+    if (bundle !== undefined) this.#code = new CodeFunctions(bundle, (frame) => this.#links?.send(frame));
     const { interchangeCommand, launchCommand } = this.#options;
     try {
       // Parsl's interchange does not see that its submitter is gone, and its pools only after their heartbeat threshold.
@@ -296,6 +301,8 @@ export class HtexExecutor implements Executor, BlockSide {
       certDir: this.#certDir,
       logDirectory: workerLogDirectory ?? host.directory,
       nodesPerBlock: provider.nodesPerBlock,
+      // A bundle is JavaScript, and the program's loaders are not where the pool is.
+      hasLoaders: this.#options.bundle === undefined,
       blockId,
     };
   }
@@ -329,10 +336,13 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   #bufferOf(attempt: Attempt): Buffer {
-    const { body, files, wrappers, resources } = attempt;
+    const { body, files, resources } = attempt;
     const functions = this.#functions as Functions;
     if (body.kind === 'python') return writePythonCall(functions.pythonTemplateOf(body), attempt.args);
-    const template = functions.templateOf(body);
+    const { template, wrappers } = this.#code?.templateOf(body, attempt.wrappers) ?? {
+      template: functions.templateOf(body),
+      wrappers: attempt.wrappers,
+    };
     const extra: CallExtra | undefined =
       files === undefined && wrappers.length === 0 && resources === undefined
         ? undefined
@@ -564,6 +574,7 @@ export class HtexExecutor implements Executor, BlockSide {
       // The pools of the old one: nobody would hear their answers.
       await this.#blocks?.restart();
       this.#isRestarting = false;
+      this.#code?.sendAgain();
       for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
     } catch (error) {
       this.#isRestarting = false;

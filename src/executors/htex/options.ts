@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { type Duration, parseDuration } from '../../base/time.ts';
 import { ConfigError, type ConfigProblem } from '../../task/errors.ts';
 import type { Runtime } from '../../task/ports.ts';
+import type { BundleSettings } from './bundle.ts';
 
 /** A range of ports; the second one is not in it any more. */
 export type PortRange = readonly [from: number, to: number];
@@ -91,6 +92,11 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly debug?: boolean;
   /** The interchange ended by itself: fail what is outstanding, or start it again and send that again (it may then run twice). @default 'fail' */
   readonly onInterchangeLost?: 'fail' | 'resend';
+  /**
+   * Workers cannot read the files of this program: functions travel with the modules that they need, bundled into one file, once to each
+   * pool. @default false
+   */
+  readonly bundle?: boolean | BundleSettings;
   /** The program and arguments of another interchange, such as `['interchange.py']`: Parsl's, of 2026.05.18 or later. @default Chervil's own */
   readonly interchangeCommand?: readonly string[];
   /**
@@ -118,6 +124,7 @@ export type Settled<Settings> = Required<
     | 'workerPort'
     | 'workerLogDirectory'
     | 'interchangeCommand'
+    | 'bundle'
     | 'python'
     | 'nodeWorkers'
     | DurationKey
@@ -132,6 +139,7 @@ export type Settled<Settings> = Required<
   readonly workerPort: number | undefined;
   readonly workerLogDirectory: string | undefined;
   readonly interchangeCommand: readonly string[] | undefined;
+  readonly bundle: BundleSettings | undefined;
   readonly accelerators: readonly string[];
   readonly runtimes: readonly Runtime[];
   readonly python: SettledPython | undefined;
@@ -186,6 +194,7 @@ const known: Record<keyof AnySettings, true> = {
   debug: true,
   onInterchangeLost: true,
   interchangeCommand: true,
+  bundle: true,
   launchCommand: true,
 };
 
@@ -317,6 +326,7 @@ export function settleHtex<Provider, Handler>(
     debug: options.debug ?? false,
     onInterchangeLost: options.onInterchangeLost ?? 'fail',
     interchangeCommand: options.interchangeCommand,
+    bundle: settleBundle(options, problems),
     launchCommand: options.launchCommand ?? '{command}',
     maxIdleMs: duration('maxIdle', '2m'),
     strategyPeriodMs: duration('strategyPeriod', '5s'),
@@ -326,6 +336,20 @@ export function settleHtex<Provider, Handler>(
   } as const;
   if (problems.length > 0) throw new ConfigError('htex()', problems);
   return settled;
+}
+
+function settleBundle(options: AnySettings, problems: ConfigProblem[]): BundleSettings | undefined {
+  const { bundle, interchangeCommand } = options;
+  if (bundle === undefined || bundle === false) return undefined;
+  if (interchangeCommand !== undefined)
+    problems.push({ path: 'bundle', problem: "Parsl's interchange cannot carry it; leave interchangeCommand out" });
+  if (bundle === true) return {};
+  const { external = [], ...others } = (
+    typeof bundle === 'object' ? (bundle ?? { wrong: bundle }) : { wrong: bundle }
+  ) as BundleSettings;
+  if (Object.keys(others).length > 0 || !Array.isArray(external) || external.some((one) => typeof one !== 'string'))
+    problems.push({ path: 'bundle', problem: 'expected true, or { external: [names of packages] }' });
+  return { external };
 }
 
 function settlePython(given: unknown, problems: ConfigProblem[]): SettledPython | undefined {

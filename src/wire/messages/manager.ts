@@ -12,6 +12,7 @@ import {
   toNumber,
 } from '../pickle.ts';
 import { isTaskBatch, readTasks, type TaskBatch } from './batch.ts';
+import { isCodeName } from './code.ts';
 import type { PoolStyle } from './era.ts';
 import { type Item, readItem } from './item.ts';
 
@@ -69,7 +70,9 @@ export type ManagerMessage =
   | { readonly type: 'result'; readonly items: readonly Item[] }
   | { readonly type: 'chervil_status' }
   /** After a `welcome`: how many tasks it may hold from now on. */
-  | { readonly type: 'chervil_capacity'; readonly capacity: number };
+  | { readonly type: 'chervil_capacity'; readonly capacity: number }
+  /** It holds tasks that need this file of code. */
+  | { readonly type: 'chervil_code'; readonly name: string };
 
 /** A packages list has thousands of entries at most. */
 const controlLimits: Partial<PickleLimits> = {
@@ -115,6 +118,11 @@ export function readManagerMessage(
       const capacity = toNumber(field(decoded.value, 'max_capacity'));
       if (capacity === undefined || Number.isNaN(capacity)) return { ok: false, error: 'a capacity that is no number' };
       return { ok: true, value: { type, capacity } };
+    }
+    case 'chervil_code': {
+      const name = field(decoded.value, 'name');
+      if (!isCodeName(name)) return { ok: false, error: 'it asks for code under a name that is none' };
+      return { ok: true, value: { type, name } };
     }
     case 'registration': {
       const registration = readRegistration(decoded.value);
@@ -239,9 +247,11 @@ export function writeManagerMessage(
       ? registrationDict(message.registration)
       : message.type === 'chervil_capacity'
         ? dict({ type: message.type, max_capacity: message.capacity })
-        : message.type === 'connection_probe' && message.isChervil === true
-          ? dict({ type: message.type, chervil: true })
-          : dict({ type: message.type });
+        : message.type === 'chervil_code'
+          ? dict({ type: message.type, name: message.name })
+          : message.type === 'connection_probe' && message.isChervil === true
+            ? dict({ type: message.type, chervil: true })
+            : dict({ type: message.type });
   return style === 'one-port' ? encode(value) : Buffer.from(JSON.stringify(toJson(value)));
 }
 
@@ -291,7 +301,9 @@ export type InterchangeWord =
   /** Only to pools with these extensions. */
   | { readonly type: 'refusal'; readonly reason: string }
   | { readonly type: 'welcome'; readonly readsBatches?: boolean }
-  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string };
+  | { readonly type: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string }
+  /** The file that the pool asked for; without `bytes` there is none. */
+  | { readonly type: 'code'; readonly name: string; readonly bytes: Uint8Array | undefined };
 
 export const heartbeatCode = 2 ** 32 - 1;
 export const drainedCode = 2 ** 32 - 2;
@@ -322,6 +334,8 @@ function wordFrame(word: InterchangeWord): Uint8Array {
           ...(word.reason === undefined ? {} : { reason: word.reason }),
         }),
       );
+    case 'code':
+      return encode(dict({ chervil: 'code', name: word.name, bytes: word.bytes ?? null }));
     default:
       return word satisfies never;
   }
@@ -354,6 +368,12 @@ export function readInterchangeMessage(
     const taskIds = Array.isArray(ids) ? ids.filter((id): id is number => typeof id === 'number') : [];
     const reason = field(value, 'reason');
     return { ok: true, value: { type: 'cancel', taskIds, ...(typeof reason === 'string' ? { reason } : {}) } };
+  }
+  if (extension === 'code') {
+    const name = field(value, 'name');
+    const bytes = field(value, 'bytes');
+    if (!isCodeName(name)) return { ok: false, error: 'code under a name that is none' };
+    return { ok: true, value: { type: 'code', name, bytes: bytes instanceof Uint8Array ? bytes : undefined } };
   }
   return { ok: true, value: { type: 'tasks', value } };
 }
