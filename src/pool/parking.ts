@@ -2,7 +2,7 @@
 // calls these.
 import { hostname } from 'node:os';
 import { FunctionNotFoundError } from '../task/errors.ts';
-import { callParts } from '../wire/calls.ts';
+import { callParts, isNodeCall } from '../wire/calls.ts';
 import { codeNames } from '../wire/code-names.ts';
 import type { PoolEffect } from './events.ts';
 import { fail, type PoolState, type PoolTask } from './state.ts';
@@ -55,6 +55,7 @@ export function askAgain(state: PoolState, effects: PoolEffect[]): void {
 }
 
 function namesOf(task: PoolTask): readonly string[] {
+  if (!isNodeCall(task.buffer)) return none;
   const { fn, isStored } = callParts(task.buffer);
   if (!isStored) return none;
   const reference = Buffer.from(fn.buffer, fn.byteOffset, fn.length).toString('latin1');

@@ -152,7 +152,7 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#host = host;
     this.#functions = new Functions(host.directory);
     const { bundle } = this.#options;
-    if (bundle !== undefined) this.#code = new CodeFunctions(bundle, (frame) => this.#links?.send(frame));
+    if (bundle !== undefined) this.#code = new CodeFunctions(bundle, (frame) => this.#links?.sendCode(frame));
     const { interchangeCommand, launchCommand } = this.#options;
     try {
       // Parsl's interchange does not see that its submitter is gone, and its pools only after their heartbeat threshold.

@@ -74,6 +74,11 @@ export class Links {
     if (batch.length >= mostBatchBytes) this.flush();
   }
 
+  /** Sends a file of code: before the calls that are sent later, and before those that have gathered. */
+  sendCode(frame: Uint8Array): void {
+    this.#tasks.send([frame]);
+  }
+
   /** Hands what has gathered to the socket. */
   flush(): void {
     if (this.#batch.length > 0) this.#tasks.send([this.#batch.take()]);
