@@ -16,7 +16,7 @@ export type AnyPythonFunction = (...args: unknown[]) => unknown;
 export interface PythonApp<Args extends readonly unknown[], Value> {
   (...args: ArgsOf<Args>): Future<Value>;
   /** With arguments by name at the end. */
-  (...args: [...Beginnings<ArgsOf<Args>>, Keywords]): Future<Value>;
+  (...args: [...Beginnings<Required<ArgsOf<Args>>>, Keywords]): Future<Value>;
   /** How the app is called in logs and errors. */
   readonly appName: string;
   /** How its function is sent: `Python, signals.fft:spectrum` or `Python by value, 212 bytes`. */

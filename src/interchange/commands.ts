@@ -106,6 +106,8 @@ function managerLines(state: InterchangeState, now: number): ManagerLine[] {
     parslVersion: manager.registration.parslVersion,
     pythonVersion: manager.registration.pythonVersion,
     isDraining: manager.isDraining,
+    // Parsl's pools say nothing of it, and their answers stay as Parsl has them.
+    ...(manager.registration.extensions.length === 0 ? {} : { languages: manager.registration.runtimes }),
     ...(manager.doubt === undefined ? {} : { doubt: manager.doubt.reason }),
   }));
 }

@@ -8,6 +8,7 @@ import { Problems, show } from '../app/check.ts';
 import { JoinExecutor } from '../app/join-executor.ts';
 import { LogFile } from '../base/log-file.ts';
 import { milliseconds, systemClock } from '../base/time.ts';
+import { htex } from '../executors/htex.ts';
 import { threads } from '../executors/threads.ts';
 import { ambientKernel, setAmbient } from '../kernel/current.ts';
 import { cancel } from '../kernel/elaborators/cancel.ts';
@@ -38,6 +39,7 @@ import { fromBytes, toBytes } from '../wire/values.ts';
 import { commandLine, mergedWithCommandLine } from './command-line.ts';
 import { type Config, checkConfig, type ElaboratorName, elaboratorNames } from './config.ts';
 import { openRunLog, type RunLog, stateLine } from './log.ts';
+import { OnDemand } from './on-demand.ts';
 import { Run } from './run.ts';
 import { watchSignals } from './signals.ts';
 
@@ -69,7 +71,7 @@ export async function load(own: Config = {}, options: LoadOptions = {}): Promise
       'A run is loaded already. Close it first (`await run.close()`, or let its `await using` scope end), or load this one beside it: load(config, { ambient: false }), and call apps in run.enter(() => …).',
     );
   }
-  const executors = config.executors ?? [threads()];
+  const executors = config.executors ?? usual();
   refuseUsed(executors);
   if (ambient) isLoading = true;
   try {
@@ -169,6 +171,12 @@ function noticed(log: RunLog, monitor: Monitor): RunLog {
 }
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** Threads for TypeScript; workers for Python, should there be a Python app. */
+function usual(): Executor[] {
+  const python = (): Executor => htex({ label: 'python', python: true, nodeWorkers: 0 });
+  return [threads(), new OnDemand('python', ['python'], python)];
+}
 
 function refuseUsed(executors: readonly Executor[]): void {
   executors.forEach((executor, index) => {

@@ -12,6 +12,7 @@ import { endProcesses } from '../../base/processes.ts';
 import { type Reaper, registerGroup, releaseGroup, startReaper } from '../../base/reaper.ts';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
+import { runtimeOf } from '../../task/runtime.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
 import { entry, isResultBatch, readResults } from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
@@ -35,6 +36,7 @@ import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
 import type { BlockShape, HtexSettings, Settled } from './options.ts';
 import { refusalOf, slotsOfBlock } from './planning.ts';
+import { Unserved } from './unserved.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
 export interface BlockPort {
@@ -86,11 +88,13 @@ const cancelAgainMs = 20;
 export class HtexExecutor implements Executor, BlockSide {
   readonly label: string;
   readonly runtimes: readonly Runtime[];
+  readonly unsaid: readonly Runtime[];
   readonly #options: HtexOptions;
   readonly #makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort;
   readonly #attempts = new Map<number, Attempt>();
   readonly #places = new Map<number, Place>();
   readonly #contexts = new Contexts();
+  readonly #unserved = new Unserved(this);
   #host: ExecutorHost | undefined;
   #functions: Functions | undefined;
   /** Instead of `#functions` for TypeScript, where workers share no files with this program. */
@@ -119,6 +123,7 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#options = options;
     this.#makeBlocks = makeBlocks;
     this.runtimes = options.runtimes;
+    this.unsaid = options.interchangeCommand === undefined ? ['python'] : ['node', 'python'];
   }
 
   get load(): number {
@@ -327,6 +332,7 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#attempts.set(id, attempt);
     // One timer that does nothing keeps this process alive while there is something to wait for; sockets do not.
     this.#keepAlive ??= setInterval(() => {}, 2 ** 30);
+    this.#unserved.begin();
     if (this.#attempts.size === 1 && this.#blocks?.active === 0) void this.#blocks.look();
   }
 
@@ -497,6 +503,13 @@ export class HtexExecutor implements Executor, BlockSide {
     return this.#started.connectedBlocks();
   }
 
+  /** Tasks of a language that are not answered. */
+  waiting(runtime: Runtime): number {
+    let count = 0;
+    for (const { body } of this.#attempts.values()) if (runtimeOf(body) === runtime) count++;
+    return count;
+  }
+
   /** The pools that are there. */
   async managers(): Promise<ManagerLine[]> {
     return this.#started.managers();
@@ -606,6 +619,7 @@ export class HtexExecutor implements Executor, BlockSide {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#unserved.end();
     const keepAlive = setInterval(() => {}, 2 ** 30);
     try {
       const error = this.#failure ?? new CancelledError('the executor was closed');

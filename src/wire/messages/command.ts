@@ -42,6 +42,8 @@ export interface ManagerLine {
   readonly parslVersion: string;
   readonly pythonVersion: string;
   readonly isDraining: boolean;
+  /** What its workers run, `node` or `python`, if it says so: Chervil's do. */
+  readonly languages?: readonly string[];
   /** Only in the status report: why it may be a stray one. */
   readonly doubt?: string;
 }
@@ -223,6 +225,7 @@ function managerDict(line: ManagerLine): Map<PickleValue, PickleValue> {
     parsl_version: line.parslVersion,
     python_version: line.pythonVersion,
     draining: line.isDraining,
+    ...(line.languages === undefined ? {} : { chervil_runtimes: [...line.languages] }),
   });
 }
 
@@ -260,10 +263,15 @@ export function readManagers(value: PickleValue): Result<ManagerLine[]> {
       parslVersion: String(field(item, 'parsl_version') ?? ''),
       pythonVersion: String(field(item, 'python_version') ?? ''),
       isDraining: field(item, 'draining') === true,
+      ...languagesOf(field(item, 'chervil_runtimes')),
       ...(typeof field(item, 'doubt') === 'string' ? { doubt: String(field(item, 'doubt')) } : {}),
     });
   }
   return { ok: true, value: lines };
+}
+
+function languagesOf(value: PickleValue | undefined): { readonly languages?: readonly string[] } {
+  return Array.isArray(value) ? { languages: value.map(String) } : {};
 }
 
 /** The status report out of a reply. */
