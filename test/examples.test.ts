@@ -49,6 +49,11 @@ describe('the example', { concurrency: false }, () => {
   test('files sorts numbers with commands', (t) =>
     runs(t, 'files.ts', [], ({ stdout }) => assert.equal(stdout, '0\n1\n2\n')));
 
+  test('python finds tones, and says what was raised', (t) =>
+    runs(t, 'python/python.ts', [], ({ stdout }) => {
+      assert.match(stdout, /^440 A\n660 E\nAppError: Task \d+ \(peak\): ValueError: no samples\n$/);
+    }));
+
   test('fibonacci joins', (t) => runs(t, 'fibonacci.ts', [], ({ stdout }) => assert.equal(stdout, '233\n')));
 
   test('retries tries again until it works, or until its budget is spent', async (t) => {

@@ -10,7 +10,7 @@ export type Keywords<Values extends object = object> = Values & { readonly [mark
  * Arguments by name, for the Python function that is called; they stand last. Futures may be among them.
  *
  * @example
- * const solve = pythonApp<(start: number[], options: Keywords<{ tolerance: number }>) => number[]>('solver:solve');
+ * const solve = pythonApp<(start: number[]) => number[]>('solver:solve');
  * const found = solve([0, 0], keywords({ tolerance: 1e-6 }));
  */
 export function keywords<const Values extends object>(values: Values): Keywords<Values> {
