@@ -19,6 +19,8 @@ export interface BlockOwner {
   /** The blocks mean that nothing can run any more. */
   onBlocksFailed(reason: string): void;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;
+  /** For monitoring: a block was started, changed, or ended, and why. */
+  onBlock?(block: string, job: string | undefined, status: JobStatus, reason?: string): void;
 }
 
 export interface BlockOptions {
@@ -41,6 +43,8 @@ interface Block {
   status: JobStatus;
   /** It gets no more tasks, and is ended as soon as it has none. */
   isHeld: boolean;
+  /** Why it is held. */
+  reason?: string;
 }
 
 export class Blocks {
@@ -65,7 +69,7 @@ export class Blocks {
   /** Starts the first blocks. Rejects when none of them can be started. */
   async start(): Promise<void> {
     this.#provider.onEnded = () => void this.look();
-    await this.#scaleOut(this.#options.init);
+    await this.#scaleOut(this.#options.init, `the run begins with ${this.#options.init}`);
     const blocks = [...this.#blocks.values()];
     if (blocks.length > 0 && blocks.every(({ job }) => job === undefined))
       throw new Error(blocks[0]?.status.message ?? 'no block could be started');
@@ -108,7 +112,9 @@ export class Blocks {
     for (const [index, block] of open.entries()) {
       const status = found[index] ?? { state: 'unknown' };
       if (!terminalStates.has(status.state) || this.#isClosed) {
+        const isNew = block.status.state !== status.state;
         block.status = status;
+        if (isNew) this.#tell(block);
         continue;
       }
       connected ??= await this.#owner.connectedBlocks();
@@ -125,6 +131,7 @@ export class Blocks {
         isMissing ? 'error' : 'info',
         `block ${block.id} is ${block.status.state}, exit code ${status.exitCode ?? 'unknown'}`,
       );
+      this.#tell(block, block.status.message ?? `its job ended with exit code ${status.exitCode ?? 'unknown'}`);
     }
     if (this.#isClosed) return;
     const reason = this.#options.onError(
@@ -156,17 +163,26 @@ export class Blocks {
       case 'nothing':
         return;
       case 'scale out':
-        await this.#scaleOut(step.blocks);
+        await this.#scaleOut(
+          step.blocks,
+          `${view.tasks} tasks for ${view.active * slotsPerBlock} workers (${view.active} blocks, parallelism ${parallelism})`,
+        );
         return;
       case 'scale in':
-        await this.#scaleIn(step.blocks, step.onlyIdle);
+        await this.#scaleIn(
+          step.blocks,
+          step.onlyIdle,
+          view.tasks === 0
+            ? `no task for ${Math.round(maxIdleMs / 1_000)} s`
+            : `${view.tasks} tasks need fewer than ${view.active} blocks`,
+        );
         return;
       default:
         step satisfies never;
     }
   }
 
-  async #scaleOut(count: number): Promise<void> {
+  async #scaleOut(count: number, reason: string): Promise<void> {
     for (let started = 0; started < count && !this.#isClosed; started++) {
       const id = String(this.#blocks.size);
       const { directory, environment } = this.#options;
@@ -179,17 +195,19 @@ export class Blocks {
           environment,
         });
         this.#blocks.set(id, { id, job, status: { state: 'pending' }, isHeld: false });
-        this.#owner.log('info', `block ${id} was submitted as ${job}`);
+        this.#owner.log('info', `block ${id} was submitted as ${job}: ${reason}`);
+        this.#owner.onBlock?.(id, job, { state: 'pending' }, reason);
       } catch (error) {
         const status = { state: 'failed', message: (error as Error).message } as const;
         this.#blocks.set(id, { id, job: undefined, status, isHeld: false });
         this.#owner.log('error', `block ${id} could not be submitted: ${(error as Error).message}`);
+        this.#owner.onBlock?.(id, undefined, status, `it could not be submitted: ${status.message}`);
       }
     }
   }
 
   /** Ends blocks, the longest idle first; with `onlyIdle` none that has tasks or had some lately. */
-  async #scaleIn(count: number, onlyIdle: boolean): Promise<void> {
+  async #scaleIn(count: number, onlyIdle: boolean, reason: string): Promise<void> {
     const idle = await this.#owner.idleBlocks();
     const candidates = this.#inStates(['running', 'pending'])
       // A block whose workers have not come is the idlest of all.
@@ -199,6 +217,7 @@ export class Blocks {
       .slice(0, count);
     for (const { block } of candidates) {
       block.isHeld = true;
+      block.reason = reason;
       await this.#owner.holdBlock(block.id);
     }
     await this.#endHeld();
@@ -213,6 +232,7 @@ export class Blocks {
     for (const block of ended) {
       this.#owner.log('info', `block ${block.id} is ended: it is not needed`);
       block.status = { ...block.status, state: 'scaled-in' };
+      this.#tell(block, block.reason ?? 'it is not needed');
     }
     await this.#provider.cancel(ended.map(({ job }) => job as string));
   }
@@ -227,7 +247,7 @@ export class Blocks {
     for (const block of this.#blocks.values())
       if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
     const { init, max } = this.#options;
-    await this.#scaleOut(Math.min(max, Math.max(1, init)));
+    await this.#scaleOut(Math.min(max, Math.max(1, init)), 'the interchange was started again');
   }
 
   async #cancelAll(): Promise<void> {
@@ -242,6 +262,13 @@ export class Blocks {
     this.#isClosed = true;
     clearInterval(this.#timer);
     this.#provider.onEnded = undefined;
+    for (const { id, job, status } of this.#inStates(['running', 'pending', 'held', 'unknown']))
+      if (job !== undefined)
+        this.#owner.onBlock?.(id, job, { ...status, state: 'cancelled' }, 'the executor was closed');
     await this.#cancelAll();
+  }
+
+  #tell({ id, job, status }: Block, reason?: string): void {
+    this.#owner.onBlock?.(id, job, status, reason);
   }
 }

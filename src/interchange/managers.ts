@@ -38,6 +38,8 @@ export class Manager {
   isReady = false;
   /** Set while a monitoring record of it waits for the end of the turn. */
   isMarked = false;
+  /** When monitoring was told of it last. */
+  recordedAt = Number.NEGATIVE_INFINITY;
   /** Neighbours in the order of `heardAt`. */
   earlier: Manager | undefined = undefined;
   later: Manager | undefined = undefined;

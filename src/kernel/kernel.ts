@@ -22,7 +22,7 @@ import {
   withoutStack,
 } from '../task/errors.ts';
 import { Failure, fail, type Outcome, Success, succeed } from '../task/outcome.ts';
-import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../task/ports.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place } from '../task/ports.ts';
 import { canRun, runtimeOf } from '../task/runtime.ts';
 import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
@@ -45,6 +45,8 @@ export interface KernelOptions {
   /** CHERVIL_RUN of every process of the run. */
   readonly mark: string;
   readonly log: ExecutorHost['log'];
+  /** Hears what executors tell of themselves; `undefined` for nobody. */
+  readonly watchOf?: (executor: Executor) => ExecutorWatch | undefined;
 }
 
 /** Called for each change of state, after the counters are right. */
@@ -547,6 +549,7 @@ export class Kernel {
     return {
       directory: this.#options.directoryOf(executor),
       mark: this.#options.mark,
+      watch: this.#options.watchOf?.(executor),
       answer: (attempt, answer) => this.#onAnswer(attempt, answer),
       report: (given, what, place) => {
         const { task } = given as TaskAttempt;

@@ -119,6 +119,7 @@ async function start(
       },
       mark: run,
       log: log.write,
+      watchOf: (executor) => monitor?.watch(executor.label),
     });
     // What was started once is used up; before that, a load() that failed can be repeated.
     refuseUsed(executors);

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { milliseconds } from '../base/time.ts';
 import { channels, type OutputEvent, type TaskEvent, type TaskView } from '../task/channels.ts';
 import { AppError, ConfigError, type TaskError } from '../task/errors.ts';
-import type { Place } from '../task/ports.ts';
+import type { ExecutorNews, ExecutorWatch, Place } from '../task/ports.ts';
 import { taskStates } from '../task/state.ts';
 import { Feed } from './feed.ts';
+import { LocalSampler } from './local-sampler.ts';
 import type { MonitoringOptions } from './options.ts';
 import type { RareRecord } from './records.ts';
 import { short, shortArguments, tailLength } from './short.ts';
@@ -190,6 +191,70 @@ export class Monitor {
     this.#rare({ kind: 'stage', stage: this.#stage, name, at: Date.now() });
   }
 
+  /** What the executor with this label tells of itself. */
+  watch(executor: string): ExecutorWatch {
+    return { sampleMs: this.sampleMs, tell: (news) => this.#onNews(executor, news) };
+  }
+
+  #onNews(executor: string, news: ExecutorNews): void {
+    const at = Date.now();
+    switch (news.what) {
+      case 'facts':
+        this.row('executors', { executor, kind: news.kind, facts: JSON.stringify(news.facts) });
+        return;
+      case 'standing': {
+        const { outstanding, queued = null, workers = null, busy = null, managers = null, blocks = null } = news;
+        this.row('executor_samples', { executor, at, outstanding, queued, workers, busy, managers, blocks });
+        return;
+      }
+      case 'block': {
+        const { block, status, job = null, reason = null, detail = null } = news;
+        this.row('block_events', { executor, block, at, job, status, reason, detail });
+        return;
+      }
+      case 'manager': {
+        const {
+          manager,
+          host,
+          block,
+          workers,
+          busy,
+          cpus,
+          memoryBytes,
+          isActive,
+          heartbeatAt,
+          runtime,
+          version,
+          reason,
+        } = news;
+        this.row('manager_events', {
+          executor,
+          manager,
+          at: news.at,
+          host,
+          block,
+          workers,
+          busy,
+          cpus,
+          memory_bytes: memoryBytes,
+          active: isActive ? 1 : 0,
+          heartbeat: heartbeatAt,
+          runtime,
+          version,
+          reason,
+        });
+        return;
+      }
+      case 'sample': {
+        const { taskId, tryNumber } = news.attempt;
+        this.row('samples', { task: taskId, try: tryNumber, at, interval_ms: this.sampleMs, ...news.columns });
+        return;
+      }
+      default:
+        news satisfies never;
+    }
+  }
+
   /** A row as it is. */
   row(
     table: Extract<RareRecord, { kind: 'row' }>['table'],
@@ -202,6 +267,29 @@ export class Monitor {
   listen(): void {
     channels.output.subscribe(this.onOutput);
     this.#undo.push(() => channels.output.unsubscribe(this.onOutput));
+    if (this.sampleMs === 0) return;
+    const sampler = new LocalSampler(this.sampleMs, this.#facts.run, ({ task, try: number, pid, usage }) => {
+      this.row('samples', {
+        task,
+        try: number,
+        at: Date.now(),
+        interval_ms: this.sampleMs,
+        pid,
+        user_seconds: usage.userSeconds,
+        system_seconds: usage.systemSeconds,
+        resident_bytes: usage.residentBytes,
+        virtual_bytes: usage.virtualBytes,
+        memory_percent: usage.memoryPercent,
+        read_bytes: usage.readBytes,
+        write_bytes: usage.writeBytes,
+        voluntary_switches: usage.voluntarySwitches,
+        involuntary_switches: usage.involuntarySwitches,
+        children: usage.children,
+        status: usage.status,
+        cpu: usage.cpu,
+      });
+    });
+    this.#undo.push(() => sampler.close());
   }
 
   /** Writes what is left, and waits a while for the writer. */

@@ -26,6 +26,8 @@ export interface PoolArguments {
   readonly nodeWorkers: number;
   /** The Python workers; `undefined` for none. */
   readonly python: PythonArguments | undefined;
+  /** Between samples of what tasks use; 0: none are taken. */
+  readonly sampleMs: number;
   readonly isDebug: boolean;
   /** Options of Node for the workers. */
   readonly nodeArguments: readonly string[];
@@ -57,6 +59,7 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --python_workers N         Python workers at most                      (max_workers_per_node)
       --python_path DIR          where modules are looked for first; may be repeated
       --node-option TEXT         an option of Node for the workers; may be repeated
+      --sample SECONDS           tell monitoring what tasks use, so often   (0: never)
   -d, --debug                    log more`;
 
 const options = {
@@ -85,6 +88,7 @@ const options = {
   python_workers: { type: 'string' },
   python_path: { type: 'string', multiple: true },
   'node-option': { type: 'string', multiple: true },
+  sample: { type: 'string', default: '0' },
   debug: { type: 'boolean', short: 'd' },
 } as const;
 
@@ -146,6 +150,7 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     probeTimeoutMs: number('address_probe_timeout', 0.01) * 1_000,
     affinity: values['cpu-affinity'],
     accelerators: positionals,
+    sampleMs: number('sample', 0) * 1_000,
     isDebug: values.debug === true,
     nodeArguments: values['node-option'] ?? [],
   };

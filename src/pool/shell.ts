@@ -32,6 +32,7 @@ import { createPool, type PoolState, step } from './core.ts';
 import type { JobEnd, PoolEffect, PoolEvent, TaskIn } from './events.ts';
 import { eraOf, type PythonFacts } from './python.ts';
 import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
+import { Sampler } from './sampler.ts';
 
 /** What a pool is made with, beside its arguments. */
 export interface PoolParts {
@@ -81,6 +82,7 @@ export class Pool {
   #commandsLeft = 0;
   #onCommandEnded: (() => void) | undefined;
   #starts = 0;
+  readonly #sampler: Sampler | undefined;
 
   constructor(parts: PoolParts) {
     this.#parts = parts;
@@ -103,6 +105,16 @@ export class Pool {
     );
     // They take longer to start than finding the interchange does.
     for (let rank = 0; rank < workerCount; rank++) this.#startWorker(rank);
+    if (given.sampleMs > 0) {
+      this.#sampler = new Sampler(
+        given.sampleMs,
+        this.#state,
+        (rank) => this.#children[rank]?.pid,
+        (item) => {
+          if (this.#socket !== undefined && !this.#hasEnded) this.#socket.send([resultHeader(), item]);
+        },
+      );
+    }
   }
 
   /** The connection to the interchange stands; messages come from now on. */
@@ -447,6 +459,7 @@ export class Pool {
   #end(exitCode: number, reason: string): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#sampler?.close();
     clearTimeout(this.#timer);
     this.#log(exitCode === 0 ? 'info' : 'error', `The pool ends: ${reason}`);
     this.#sendItems();
@@ -456,6 +469,7 @@ export class Pool {
   /** Asks commands to end, and then ends every worker with all that it started. */
   async close(): Promise<void> {
     this.#hasEnded = true;
+    this.#sampler?.close();
     clearTimeout(this.#timer);
     const children = this.#children.filter((child) => child !== undefined);
     await this.#stopCommands();

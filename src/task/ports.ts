@@ -119,6 +119,58 @@ export interface Place {
   readonly block?: string;
 }
 
+/** What an executor tells of itself to monitoring. Times are milliseconds since the epoch. */
+export type ExecutorNews =
+  /** What it is, as plain data: told at the start, and when it changes. */
+  | { readonly what: 'facts'; readonly kind: string; readonly facts: Readonly<Record<string, unknown>> }
+  | {
+      readonly what: 'standing';
+      readonly outstanding: number;
+      readonly queued?: number;
+      readonly workers?: number;
+      readonly busy?: number;
+      readonly managers?: number;
+      readonly blocks?: number;
+    }
+  /** `status` in Parsl's words: PENDING, RUNNING, COMPLETED, SCALED_IN, … `detail`: the end of what the job wrote to stderr. */
+  | {
+      readonly what: 'block';
+      readonly block: string;
+      readonly status: string;
+      readonly job?: string | undefined;
+      readonly reason?: string | undefined;
+      readonly detail?: string | undefined;
+    }
+  | {
+      readonly what: 'manager';
+      readonly manager: string;
+      readonly at: number;
+      readonly host: string;
+      readonly block: string | null;
+      readonly workers: number;
+      readonly busy: number | null;
+      readonly cpus: number | null;
+      readonly memoryBytes: number | null;
+      readonly isActive: boolean;
+      readonly heartbeatAt: number | null;
+      readonly runtime: string | null;
+      readonly version: string | null;
+      readonly reason: string | null;
+    }
+  /** What a try used so far, in the columns of the table `samples`. */
+  | {
+      readonly what: 'sample';
+      readonly attempt: Attempt;
+      readonly columns: Readonly<Record<string, string | number | null>>;
+    };
+
+/** Somebody keeps what executors tell of themselves. */
+export interface ExecutorWatch {
+  /** Milliseconds between samples of what tasks use; 0: none are wanted. */
+  readonly sampleMs: number;
+  tell(news: ExecutorNews): void;
+}
+
 /** What the kernel offers to an executor. */
 export interface ExecutorHost {
   /** Directory of this executor in the run directory; it exists. */
@@ -133,6 +185,8 @@ export interface ExecutorHost {
   output(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
   /** The executor can run nothing any more: further attempts fail at once with this. */
   failed(error: TaskError): void;
+  /** Monitoring, where the run has some. */
+  readonly watch?: ExecutorWatch | undefined;
   /** A line for the run's log. */
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;
 }

@@ -28,6 +28,8 @@ export interface PoolCommandParts {
   readonly nodesPerBlock: number;
   /** Workers load modules as this process does. */
   readonly hasLoaders: boolean;
+  /** Between samples of what tasks use; 0: none are taken. */
+  readonly sampleMs?: number;
 }
 
 /**
@@ -75,6 +77,7 @@ function ourValues(parts: PoolCommandParts): Readonly<Record<string, string>> {
   const { python, nodeWorkers } = parts;
   const workers = [
     ...(nodeWorkers === undefined ? [] : [`--node_workers=${nodeWorkers}`]),
+    ...((parts.sampleMs ?? 0) > 0 ? [`--sample=${seconds(parts.sampleMs ?? 0)}`] : []),
     ...(python === undefined ? [] : [`--python=${python.interpreter}`]),
     ...(python?.workers === undefined ? [] : [`--python_workers=${python.workers}`]),
     ...(python?.path ?? []).map((directory) => `--python_path=${resolve(directory)}`),

@@ -10,9 +10,10 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
 import { type Reaper, registerGroup, releaseGroup, startReaper } from '../../base/reaper.ts';
+import type { JobStatus } from '../../blocks/provider.ts';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
-import type { Answer, Attempt, Executor, ExecutorHost, Place, Runtime } from '../../task/ports.ts';
 import { runtimeOf } from '../../task/runtime.ts';
+import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place, Runtime } from '../../task/ports.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
 import { entry, isResultBatch, readResults } from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
@@ -22,6 +23,7 @@ import { writePythonCall } from '../../wire/python/call.ts';
 import {
   createCertificates,
   curveClient,
+  curveServer,
   type Mechanism,
   nullMechanism,
   readCertificates,
@@ -37,6 +39,7 @@ import { Links } from './links.ts';
 import type { BlockShape, HtexSettings, Settled } from './options.ts';
 import { refusalOf, slotsOfBlock } from './planning.ts';
 import { Unserved } from './unserved.ts';
+import { HtexWatch } from './watch.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
 export interface BlockPort {
@@ -68,6 +71,7 @@ export interface BlockSide {
   idleBlocks(): Promise<ReadonlyMap<string, number>>;
   holdBlock(blockId: string): Promise<void>;
   onBlocksFailed(reason: string): void;
+  onBlock(block: string, job: string | undefined, status: JobStatus, reason?: string): void;
   log: ExecutorHost['log'];
 }
 
@@ -102,6 +106,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #links: Links | undefined;
   #interchange: InterchangeProcess | undefined;
   #blocks: BlockPort | undefined;
+  #watch: HtexWatch | undefined;
   #certDir: string | undefined;
   #workerPort = 0;
   #nextId = 1;
@@ -197,15 +202,18 @@ export class HtexExecutor implements Executor, BlockSide {
   async #startLinks(host: ExecutorHost): Promise<void> {
     const { encrypted, loopbackAddress, interchangePortRange } = this.#options;
     let mechanism: Mechanism = nullMechanism;
+    let hubMechanism: Mechanism = nullMechanism;
     if (encrypted) {
       this.#certDir = await createCertificates(host.directory);
-      const { client, server } = await readCertificates(this.#certDir);
+      const { client, server, allowed } = await readCertificates(this.#certDir);
       mechanism = await curveClient({
         publicKey: client.publicKey,
         secretKey: client.secretKey,
         serverKey: server.publicKey,
       });
+      if (host.watch !== undefined) hubMechanism = await curveServer({ secretKey: server.secretKey, allow: allowed });
     }
+    if (host.watch !== undefined) await this.#startWatch(host, host.watch, hubMechanism);
     this.#openLinks = () =>
       Links.open({
         mechanism,
@@ -216,6 +224,32 @@ export class HtexExecutor implements Executor, BlockSide {
         },
       });
     this.#links = await this.#openLinks();
+  }
+
+  async #startWatch(host: ExecutorHost, watch: ExecutorWatch, mechanism: Mechanism): Promise<void> {
+    const { loopbackAddress, interchangePortRange, encrypted, provider, maxWorkersPerNode } = this.#options;
+    this.#watch = await HtexWatch.open({
+      watch,
+      address: loopbackAddress,
+      portRange: interchangePortRange,
+      mechanism,
+      managers: async () => (this.#links === undefined || this.#workerPort === 0 ? [] : this.#links.managers()),
+      outstanding: () => this.#attempts.size,
+      blocks: () => this.#blocks?.active ?? 0,
+      attemptOf: (id) => this.#attempts.get(id),
+      log: (message) => host.log('warn', message),
+    });
+    const facts = {
+      provider: provider.constructor.name,
+      nodesPerBlock: provider.nodesPerBlock,
+      maxWorkersPerNode,
+      encrypted,
+    };
+    watch.tell({ what: 'facts', kind: 'htex', facts });
+  }
+
+  onBlock(block: string, job: string | undefined, status: JobStatus, reason?: string): void {
+    this.#watch?.onBlock(block, job, status, reason);
   }
 
   /** Starts the interchange and waits until it is there, or is not going to be. */
@@ -239,7 +273,7 @@ export class HtexExecutor implements Executor, BlockSide {
         poolPorts: 'one',
         workerPorts: workerPort === undefined ? [] : [workerPort],
         workerPortRange,
-        hub: undefined,
+        hub: this.#watch?.hub,
         heartbeatThresholdMs,
         logdir: host.directory,
         isDebug: debug,
@@ -309,6 +343,7 @@ export class HtexExecutor implements Executor, BlockSide {
       // A bundle is JavaScript, and the program's loaders are not where the pool is.
       hasLoaders: this.#options.bundle === undefined,
       blockId,
+      sampleMs: host.watch?.sampleMs ?? 0,
     };
   }
 
@@ -625,6 +660,7 @@ export class HtexExecutor implements Executor, BlockSide {
       const error = this.#failure ?? new CancelledError('the executor was closed');
       for (const [id, attempt] of [...this.#attempts]) this.#answer(id, attempt, { ok: false, error });
       await Promise.all([this.#interchange?.close(), this.#blocks?.close()]);
+      await this.#watch?.close();
       await this.#links?.close();
       // What is left, if somebody killed a pool and its reapers.
       if (this.#host !== undefined) await endProcesses({ marks: { CHERVIL_EXECUTOR: this.#mark } }, { graceMs: 0 });

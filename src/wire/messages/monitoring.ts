@@ -1,5 +1,7 @@
-// The one kind of monitoring message an interchange makes itself: how a manager stands.
-import { PickleWriter } from '../pickle.ts';
+// Monitoring messages in Parsl's form: (MessageType, dict). How a manager stands is made by the interchange, what a task uses
+// by pools; both are read by the submit side, and of every era.
+import type { Result } from '../../base/result.ts';
+import { decode, encode, type PickleValue, PickleWriter, PyFloat, PyGlobal, PyObject, PyTuple } from '../pickle.ts';
 import type { Registration } from './manager.ts';
 
 /** A manager for the monitoring database. Times are milliseconds since the epoch. */
@@ -111,4 +113,93 @@ function datetime(ms: number): void {
   );
   writer.tupleEnd();
   writer.call();
+}
+
+/** Parsl's kinds of messages, by number. The last exists since 2026.05; before, RESOURCE_INFO had `first_msg` and `last_msg`. */
+const kinds = ['task', 'resource', 'workflow', 'node', 'block', 'worker task'] as const;
+export type MonitoringKind = (typeof kinds)[number];
+
+/** A field of a message. Times are milliseconds since the epoch. */
+export type MonitoringField = string | number | boolean | null;
+
+export interface MonitoringMessage {
+  readonly kind: MonitoringKind;
+  readonly fields: Readonly<Record<string, MonitoringField>>;
+}
+
+/** The item of a pool with what a task uses: (RESOURCE_INFO, dict). Numbers that are no whole ones, or end in `_user`, are floats. */
+export function writeUsageItem(fields: Readonly<Record<string, string | number>>): Uint8Array {
+  const dict = new Map<PickleValue, PickleValue>();
+  for (const [key, value] of Object.entries(fields))
+    dict.set(key, typeof value === 'number' && !Number.isSafeInteger(value) ? new PyFloat(value) : value);
+  const type = new PyObject('call', new PyGlobal('parsl.monitoring.message_type', 'MessageType'), new PyTuple([1]));
+  return encode(
+    new Map<PickleValue, PickleValue>([
+      ['type', 'monitoring'],
+      ['payload', new PyTuple([type, dict])],
+    ]),
+  );
+}
+
+/** Reads a frame as monitoring gets it. Never throws; nested values other than times are left out. */
+export function readMonitoring(frame: Uint8Array): Result<MonitoringMessage> {
+  const decoded = decode(frame);
+  if (!decoded.ok) return { ok: false, error: decoded.error.message };
+  // Older radios put who sent it, and when, in front: (source, time, (type, dict)).
+  let value: PickleValue | undefined = decoded.value;
+  for (let depth = 0; depth < 3; depth++) {
+    const last: PickleValue | undefined = itemsOf(value)?.at(-1);
+    if (last === undefined || itemsOf(last) === undefined) break;
+    value = last;
+  }
+  const [type, body] = itemsOf(value) ?? [];
+  const kind = kinds[numberOfType(type) ?? -1];
+  if (kind === undefined) return { ok: false, error: 'a monitoring message of an unknown type' };
+  if (!(body instanceof Map)) return { ok: false, error: 'a monitoring message without fields' };
+  const fields: Record<string, MonitoringField> = {};
+  for (const [key, one] of body) {
+    const field = fieldOf(one as PickleValue);
+    if (typeof key === 'string' && field !== undefined) fields[key] = field;
+  }
+  return { ok: true, value: { kind, fields } };
+}
+
+function itemsOf(value: PickleValue | undefined): readonly PickleValue[] | undefined {
+  if (value instanceof PyTuple) return value.items;
+  return Array.isArray(value) ? (value as readonly PickleValue[]) : undefined;
+}
+
+/** The enum's member as it is pickled, `MessageType(3)`, `getattr(MessageType, 'NODE_INFO')`, or the bare number. */
+function numberOfType(type: PickleValue | undefined): number | undefined {
+  if (typeof type === 'number') return type;
+  if (!(type instanceof PyObject)) return undefined;
+  const [first, second] = type.args.items;
+  if (typeof first === 'number') return first;
+  const name = typeof second === 'string' ? second : undefined;
+  const at = ['TASK_INFO', 'RESOURCE_INFO', 'WORKFLOW_INFO', 'NODE_INFO', 'BLOCK_INFO', 'WORKER_TASK_INFO'].indexOf(
+    name ?? '',
+  );
+  return at < 0 ? undefined : at;
+}
+
+function fieldOf(value: PickleValue): MonitoringField | undefined {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number')
+    return value;
+  if (typeof value === 'bigint') return Number(value);
+  if (value instanceof PyFloat) return value.value;
+  if (value instanceof PyObject && value.callee instanceof PyGlobal && value.callee.name === 'datetime') {
+    const [bytes] = value.args.items;
+    if (!(bytes instanceof Uint8Array) || bytes.length !== 10) return undefined;
+    const [high = 0, low = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0, a = 0, b = 0, c = 0] = bytes;
+    return new Date(
+      high * 256 + low,
+      (month & 0x7f) - 1,
+      day,
+      hour,
+      minute,
+      second,
+      Math.floor((a * 65_536 + b * 256 + c) / 1_000),
+    ).getTime();
+  }
+  return undefined;
 }
