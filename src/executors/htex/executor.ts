@@ -106,7 +106,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #links: Links | undefined;
   #interchange: InterchangeProcess | undefined;
   #blocks: BlockPort | undefined;
-  #watch: HtexWatch | undefined;
+  #monitoring: HtexWatch | undefined;
   #certDir: string | undefined;
   #workerPort = 0;
   #nextId = 1;
@@ -228,7 +228,7 @@ export class HtexExecutor implements Executor, BlockSide {
 
   async #startWatch(host: ExecutorHost, watch: ExecutorWatch, mechanism: Mechanism): Promise<void> {
     const { loopbackAddress, interchangePortRange, encrypted, provider, maxWorkersPerNode } = this.#options;
-    this.#watch = await HtexWatch.open({
+    this.#monitoring = await HtexWatch.open({
       watch,
       address: loopbackAddress,
       portRange: interchangePortRange,
@@ -249,7 +249,7 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   onBlock(block: string, job: string | undefined, status: JobStatus, reason?: string): void {
-    this.#watch?.onBlock(block, job, status, reason);
+    this.#monitoring?.onBlock(block, job, status, reason);
   }
 
   /** Starts the interchange and waits until it is there, or is not going to be. */
@@ -273,7 +273,7 @@ export class HtexExecutor implements Executor, BlockSide {
         poolPorts: 'one',
         workerPorts: workerPort === undefined ? [] : [workerPort],
         workerPortRange,
-        hub: this.#watch?.hub,
+        hub: this.#monitoring?.hub,
         heartbeatThresholdMs,
         logdir: host.directory,
         isDebug: debug,
@@ -660,7 +660,7 @@ export class HtexExecutor implements Executor, BlockSide {
       const error = this.#failure ?? new CancelledError('the executor was closed');
       for (const [id, attempt] of [...this.#attempts]) this.#answer(id, attempt, { ok: false, error });
       await Promise.all([this.#interchange?.close(), this.#blocks?.close()]);
-      await this.#watch?.close();
+      await this.#monitoring?.close();
       await this.#links?.close();
       // What is left, if somebody killed a pool and its reapers.
       if (this.#host !== undefined) await endProcesses({ marks: { CHERVIL_EXECUTOR: this.#mark } }, { graceMs: 0 });
