@@ -51,7 +51,7 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
       };
     case 'extensions':
       state.isChervilSubmitter = true;
-      return { name: 'texts', values: ['batch'] };
+      return { name: 'texts', values: ['batch', 'files'] };
     case 'status':
       state.isChervilSubmitter = true;
       return { name: 'status', report: statusReport(state, now) };

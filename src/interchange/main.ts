@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Result } from '../base/result.ts';
 import { type InterchangeConfig, readConfig, readConfigJson } from '../wire/messages/config.ts';
+import { directoryVariable, removeIfOrphaned } from '../wire/value-files.ts';
 import type { VersionPolicy } from './events.ts';
 import { findInstallation } from './installation.ts';
 import { openPromise } from './promise.ts';
@@ -116,6 +117,8 @@ async function run(
     process.stderr.write(`The interchange cannot start: ${(error as Error).message}\n`);
     return 1;
   } finally {
+    const values = process.env[directoryVariable];
+    if (values !== undefined) removeIfOrphaned(values);
     process.off('SIGTERM', onSignal);
     process.off('SIGINT', onSignal);
   }

@@ -7,6 +7,7 @@
 //                                           +---- DEALER monitoring
 
 import { networkInterfaces } from 'node:os';
+import { callParts, withArguments } from '../wire/calls.ts';
 import { isResultBatch, isTaskBatch, readResults, readTasks, writeTasks } from '../wire/messages/batch.ts';
 import { readCodeFile } from '../wire/messages/code.ts';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
@@ -18,13 +19,15 @@ import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manag
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
 import {
   bodyOfBuffer,
+  contextValue,
   readContext,
   readTask,
   type StoredBody,
   translation,
   writeTaskBatch,
 } from '../wire/messages/task.ts';
-import { encode } from '../wire/pickle.ts';
+import { encode, field } from '../wire/pickle.ts';
+import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
   bindToRandomPort,
   createSocket,
@@ -414,8 +417,16 @@ export class Interchange implements AsyncDisposable {
     const batched = tasks.filter((task) => task.context !== undefined);
     if (batched.length === 0) return [[writeTaskBatch(tasks, this.#translationFor(manager))]];
     if (!manager.registration.extensions.includes('batch'))
-      return [[writeTaskBatch(tasks.map(asPickled), this.#translationFor(manager))]];
-    const frames = writeTasks(batched);
+      return [
+        [
+          writeTaskBatch(
+            tasks.map((task) => asPickled(withValues(task))),
+            this.#translationFor(manager),
+          ),
+        ],
+      ];
+    const seesFiles = manager.registration.extensions.includes('files');
+    const frames = writeTasks(seesFiles ? batched : batched.map(withValues));
     if (batched.length === tasks.length) return [frames];
     const others = tasks.filter((task) => task.context === undefined);
     return [frames, [writeTaskBatch(others, this.#translationFor(manager))]];
@@ -483,8 +494,26 @@ function isOfThisMachine(address: string): boolean {
   return Object.values(networkInterfaces()).some((list) => list?.some((each) => each.address === address));
 }
 
+/** A task with its large arguments in it, for a pool that does not see the files in which its submitter keeps them. */
+function withValues(task: TaskRecord): StoredBody & { readonly id: number } {
+  const { id, context, slab, offset, length } = task;
+  if (context === undefined || slab === undefined) return task;
+  const directory = field(contextValue(context), 'chervil_files');
+  if (typeof directory !== 'string') return task;
+  const call = slab.subarray(offset, offset + length);
+  const { args } = callParts(call);
+  if (!isReference(args)) return task;
+  try {
+    const whole = withArguments(call, new ValueFiles(directory).bytesOf(args));
+    return { id, context, slab: whole, offset: 0, length: whole.length };
+  } catch {
+    // It is gone, as is who wanted it: the worker says so.
+    return task;
+  }
+}
+
 /** A task that came in a batch, as the dict that it would have been. */
-function asPickled(task: TaskRecord): StoredBody {
+function asPickled(task: StoredBody & { readonly id: number }): StoredBody {
   const { id, context, slab, offset, length } = task;
   if (context === undefined || slab === undefined) return task;
   const body = bodyOfBuffer(id, context, slab.subarray(offset, offset + length));

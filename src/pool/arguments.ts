@@ -29,6 +29,10 @@ export interface PoolArguments {
   /** Between samples of what tasks use; 0: none are taken. */
   readonly sampleMs: number;
   readonly isDebug: boolean;
+  /** The directory in which the submitter keeps large values. It may be another machine's. */
+  readonly values: string | undefined;
+  /** From so many bytes on a result is kept there. */
+  readonly valuesFrom: number;
   /** Options of Node for the workers. */
   readonly nodeArguments: readonly string[];
 }
@@ -58,6 +62,7 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --python PROGRAM           start Python workers with this interpreter; Parsl's interchange knows the pool by it
       --python_workers N         Python workers at most                      (max_workers_per_node)
       --python_path DIR          where modules are looked for first; may be repeated
+      --values DIR, --values_from N  where large values are kept, and how large ones (65536 bytes)
       --node-option TEXT         an option of Node for the workers; may be repeated
       --sample SECONDS           tell monitoring what tasks use, so often   (0: never)
   -d, --debug                    log more`;
@@ -84,6 +89,8 @@ const options = {
   enable_mpi_mode: { type: 'boolean' },
   'mpi-launcher': { type: 'string' },
   node_workers: { type: 'string' },
+  values: { type: 'string' },
+  values_from: { type: 'string', default: '65536' },
   python: { type: 'string' },
   python_workers: { type: 'string' },
   python_path: { type: 'string', multiple: true },
@@ -153,6 +160,8 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     sampleMs: number('sample', 0) * 1_000,
     isDebug: values.debug === true,
     nodeArguments: values['node-option'] ?? [],
+    values: values.values,
+    valuesFrom: number('values_from', 1),
   };
   if (positionals.length > 0 && !values['available-accelerators'])
     faults.push(`what is meant by ${positionals.join(' ')}?`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { Result } from '../base/result.ts';
 import type { Runtime } from '../task/ports.ts';
+import { removeIfOrphaned } from '../wire/value-files.ts';
 import {
   curveClient,
   type DealerSocket,
@@ -73,6 +74,7 @@ async function run(given: PoolArguments): Promise<number> {
     }),
   );
   const { exitCode, reason } = ends.find((end) => end.exitCode !== 0) ?? (ends[0] as End);
+  if (given.values !== undefined) removeIfOrphaned(given.values);
   process.stderr.write(`chervil worker-pool ended: ${reason}\n`);
   return exitCode;
 }

@@ -22,6 +22,7 @@ import {
   writeManagerMessage,
 } from '../wire/messages/manager.ts';
 import { contextValue, readTaskBatch } from '../wire/messages/task.ts';
+import { bytesVariable, directoryVariable, seesValues } from '../wire/value-files.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';
@@ -348,6 +349,9 @@ export class Pool {
         PARSL_WORKER_COUNT: String(workerCount),
         PARSL_WORKER_POOL_ID: given.uid,
         PARSL_WORKER_BLOCK_ID: given.blockId,
+        ...(seesValues(given.values)
+          ? { [directoryVariable]: given.values, [bytesVariable]: String(given.valuesFrom) }
+          : {}),
         ...(runtime === 'python' ? pythonEnvironment(given.python?.path ?? []) : {}),
         ...affinityEnvironment(cores?.[rank]),
         ...acceleratorEnvironment(given.accelerators, rank, workerCount, this.#parts.devices),
@@ -448,7 +452,10 @@ export class Pool {
       // Python's interchange begins to drain by itself since it knows this key; before, the message of that name tells.
       ...(isChervil || settings.drainAfterMs === undefined ? {} : { drainTime }),
       runtimes: [this.#parts.runtime],
-      extensions: knownExtensions,
+      // Python workers take large values as they come.
+      extensions: knownExtensions.filter(
+        (name) => name !== 'files' || (this.#parts.runtime === 'node' && seesValues(given.values)),
+      ),
     };
   }
 

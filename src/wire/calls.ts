@@ -17,7 +17,7 @@ import { fromBytes, toBytes } from './values.ts';
 const form = 0xe5;
 const headBytes = 24;
 
-const flag = { bash: 1, told: 2, output: 4, stored: 8 } as const;
+const flag = { bash: 1, told: 2, output: 4, stored: 8, files: 16 } as const;
 
 /** A function as it is sent. */
 export interface SentFunction {
@@ -41,6 +41,8 @@ export interface CallFacts {
   readonly timeoutMs: number;
   /** Whether somebody wants to know when the body starts. */
   readonly isTold: boolean;
+  /** Whether a large result may be left in a file, as wire/value-files has it. */
+  readonly takesFiles?: boolean;
   /** Whether somebody wants to see what the body prints. */
   readonly wantsOutput: boolean;
 }
@@ -86,6 +88,7 @@ export function callTemplate(fn: SentFunction, pathOf: (hash: string) => string,
 /**
  * A call as bytes.
  *
+ * @param write another way than `toBytes` to make bytes of the arguments
  * @throws SerializationError for arguments that cannot be sent
  */
 export function writeCall(
@@ -94,13 +97,18 @@ export function writeCall(
   args: readonly unknown[],
   extra: CallExtra | undefined,
   app: string,
+  write: (args: readonly unknown[], path: string) => Uint8Array = toBytes,
 ): Buffer {
-  const argBytes = toBytes(args, `an argument of ${app}()`);
+  const argBytes = write(args, `an argument of ${app}()`);
   const extraBytes = extra === undefined ? none : toBytes(extra);
   const { head } = template;
   const call = Buffer.allocUnsafe(head.length + extraBytes.length + argBytes.length);
   head.copy(call);
-  call[1] = (head[1] as number) | (facts.isTold ? flag.told : 0) | (facts.wantsOutput ? flag.output : 0);
+  call[1] =
+    (head[1] as number) |
+    (facts.isTold ? flag.told : 0) |
+    (facts.wantsOutput ? flag.output : 0) |
+    (facts.takesFiles === true ? flag.files : 0);
   call.writeUInt16LE(Math.min(facts.tryNumber, 0xffff), 2);
   call.writeUInt32LE(facts.taskId % 2 ** 32, 4);
   call.writeUInt32LE(Math.min(facts.timeoutMs, 0xffff_ffff), 8);
@@ -128,6 +136,7 @@ export function readCallHead(bytes: Uint8Array): Result<CallHead> {
     kind: (flags & flag.bash) === 0 ? 'function' : 'bash',
     isTold: (flags & flag.told) !== 0,
     wantsOutput: (flags & flag.output) !== 0,
+    takesFiles: (flags & flag.files) !== 0,
     tryNumber: (bytes[2] as number) | ((bytes[3] as number) << 8),
     taskId: numberAt(bytes, 4),
     timeoutMs: numberAt(bytes, 8),
@@ -154,6 +163,14 @@ export function callParts(bytes: Uint8Array): CallParts {
     extra: extraEnd === functionEnd ? undefined : bytes.subarray(functionEnd, extraEnd),
     args: bytes.subarray(extraEnd),
   };
+}
+
+/** A call with its arguments in it, for a worker that cannot see the file in which they are. */
+export function withArguments(call: Uint8Array, args: Uint8Array): Buffer {
+  const rest = call.subarray(0, call.length - callParts(call).args.length);
+  const whole = Buffer.concat([rest, args]);
+  whole[1] = (whole[1] as number) & ~flag.files;
+  return whole;
 }
 
 /** Whether two calls are of the same function. */

@@ -1,6 +1,7 @@
 // A job as it came from the pool, opened when its turn comes; and the functions that came before. For worker/main.ts.
 import { type CallExtra, type CallHead, callParts, isSameFunction, readCallHead, readFunction } from '../wire/calls.ts';
 import { loadFunction } from '../wire/functions.ts';
+import { directoryVariable, isReference, ValueFiles } from '../wire/value-files.ts';
 import { fromBytes } from '../wire/values.ts';
 import type { KnownFunction, Pending } from './one-at-a-time.ts';
 
@@ -36,6 +37,11 @@ export class IncomingJob implements Pending {
     return typeof this.#head !== 'string' && this.#head.isTold;
   }
 
+  /** The submit side reads large results from files. */
+  get takesFiles(): boolean {
+    return typeof this.#head !== 'string' && this.#head.takesFiles === true;
+  }
+
   get wantsOutput(): boolean {
     return typeof this.#head !== 'string' && this.#head.wantsOutput;
   }
@@ -59,7 +65,7 @@ export class IncomingJob implements Pending {
       files: extra?.files,
       timeoutMs,
     };
-    return { known, job, args: fromBytes(parts.args) };
+    return { known, job, args: isReference(parts.args) ? valueFiles().read(parts.args) : fromBytes(parts.args) };
   }
 
   /** PARSL_<KEY> of the task's resource specification, for as long as it runs. */
@@ -80,6 +86,13 @@ export class IncomingJob implements Pending {
     };
   }
 }
+
+/** The files of large values that this worker sees. */
+export function valueFiles(): ValueFiles {
+  files ??= new ValueFiles(process.env[directoryVariable] ?? '/nowhere');
+  return files;
+}
+let files: ValueFiles | undefined;
 
 function functionOf(key: number, call: Uint8Array): KnownFunction | undefined {
   return functions.get(key)?.find((one) => isSameFunction(one.call, call));

@@ -15,8 +15,9 @@ import { WorkerClaims } from '../wire/claims.ts';
 import { failureFromData, failureToData } from '../wire/failures.ts';
 import { FrameCutter, FrameGatherer, fromWorker, toWorker } from '../wire/link.ts';
 import { writeNote } from '../wire/notes.ts';
+import { bytesVariable, directoryVariable } from '../wire/value-files.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
-import { IncomingJob } from './incoming.ts';
+import { IncomingJob, valueFiles } from './incoming.ts';
 import { OneAtATime, type Outlet } from './one-at-a-time.ts';
 import { asTaskError } from './runner.ts';
 import { watchPool } from './watch.ts';
@@ -34,6 +35,11 @@ const place: Place = {
 const placeNote = writeNote({ what: 'running', place });
 const nothing = new Uint8Array(0);
 const maxWaiting = 16;
+/** From so many bytes on a result is left in a file; never where this worker sees none. */
+const filesFrom =
+  environment[directoryVariable] === undefined
+    ? Number.POSITIVE_INFINITY
+    : Number(environment[bytesVariable] ?? 65_536);
 
 const link = new Socket({ fd: 3, readable: true, writable: true });
 const claims = new WorkerClaims(5);
@@ -72,7 +78,7 @@ function answerBytes(answer: Answer, isAbandoned: boolean): { what: number; byte
   let error: TaskError;
   if (answer.ok) {
     try {
-      return { what: fromWorker.value, bytes: toBytes(answer.value, 'the result') };
+      return { what: fromWorker.value, bytes: resultBytes(answer.value) };
     } catch (thrown) {
       error = asTaskError(thrown);
     }
@@ -80,6 +86,16 @@ function answerBytes(answer: Answer, isAbandoned: boolean): { what: number; byte
     error = answer.error;
   }
   return { what: isAbandoned ? fromWorker.abandoned : fromWorker.failure, bytes: toBytes(failureToData(error)) };
+}
+
+/** A result, if it is large as a file, where the submit side reads such. */
+function resultBytes(value: unknown): Uint8Array {
+  const job = lane.current as IncomingJob | undefined;
+  // Most are no objects, and never large.
+  const canBeLarge = (typeof value === 'object' && value !== null) || typeof value === 'string';
+  if (!canBeLarge || job?.takesFiles !== true || filesFrom === Number.POSITIVE_INFINITY)
+    return toBytes(value, 'the result');
+  return valueFiles().write(() => `r-${workerMark}-${job.ticket}`, value, 'the result', filesFrom);
 }
 
 const lane = new OneAtATime(outlet, {

@@ -33,6 +33,7 @@ export interface Outlet {
   claim(ticket: number): boolean;
   passedOver(ticket: number): void;
   began(ticket: number): void;
+  /** Called while the job is still `current`. */
   answer(ticket: number, answer: Answer, isAbandoned: boolean, tookMs: number): void;
   flush(): void;
   /** Results that have gathered. */
@@ -164,10 +165,10 @@ export class OneAtATime {
       // It forgets slowly: a first run that had to load and compile does not count for ever.
       known.slowestMs = Math.max(tookMs, known.slowestMs * 0.8);
     }
-    this.current = undefined;
-    this.#run = undefined;
     const outlet = this.#outlet;
     outlet.answer(ticket, answer, isAbandoned, tookMs);
+    this.current = undefined;
+    this.#run = undefined;
     if (isAbandoned) this.#isOver = true;
     if (isAbandoned || outlet.gathered >= batchSize || tookMs > quickMs) outlet.flush();
     if (!this.#isPumping) this.#pump();

@@ -49,7 +49,10 @@ describe('batches between Chervil peers', () => {
   it('go from a submitter to a pool, and back without what nobody asked for', async () => {
     await using submitter = await Submitter.start();
     await using pool = new Pool(await port(submitter), 'pool-a');
-    assert.deepEqual(await submitter.ask(writeCommand({ name: 'extensions', extensions: ['batch'] })), ['batch']);
+    assert.deepEqual(await submitter.ask(writeCommand({ name: 'extensions', extensions: ['batch'] })), [
+      'batch',
+      'files',
+    ]);
     pool.register(chervilPool);
     await welcome(pool);
     submitter.tasks.send([tasks(1, 2, 3)]);

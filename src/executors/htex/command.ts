@@ -30,6 +30,8 @@ export interface PoolCommandParts {
   readonly hasLoaders: boolean;
   /** Between samples of what tasks use; 0: none are taken. */
   readonly sampleMs?: number;
+  /** Where large values are kept; `undefined`: nowhere. */
+  readonly values?: { readonly directory: string; readonly from: number } | undefined;
 }
 
 /**
@@ -76,6 +78,7 @@ function ourValues(parts: PoolCommandParts): Readonly<Record<string, string>> {
   const seconds = (ms: number): string => String(ms / 1_000);
   const { python, nodeWorkers } = parts;
   const workers = [
+    ...(parts.values === undefined ? [] : [`--values=${parts.values.directory}`, `--values_from=${parts.values.from}`]),
     ...(nodeWorkers === undefined ? [] : [`--node_workers=${nodeWorkers}`]),
     ...((parts.sampleMs ?? 0) > 0 ? [`--sample=${seconds(parts.sampleMs ?? 0)}`] : []),
     ...(python === undefined ? [] : [`--python=${python.interpreter}`]),

@@ -13,17 +13,19 @@ export class Contexts {
   /**
    * The context of a try; the same object for tries that need the same.
    *
+   * @param files the directory in which its arguments are kept, if they are
    * @throws UnsupportedError for resources that htex() does not know
    */
-  of({ body, resources, timeoutMs, watched }: Attempt): PickleValue {
+  of({ body, resources, timeoutMs, watched }: Attempt, files?: string): PickleValue {
     const runtime: Runtime = body.kind === 'python' ? 'python' : 'node';
     const priority = resources === undefined ? undefined : priorityOf(resources);
     // A Node function has the rest in its buffer.
-    const key = runtime === 'node' ? `${priority}` : `python ${priority} ${timeoutMs} ${watched}`;
+    const key = runtime === 'node' ? `${priority} ${files ?? ''}` : `python ${priority} ${timeoutMs} ${watched}`;
     let context = this.#made.get(key);
     if (context === undefined) {
       context = dict({
         runtime,
+        ...(files === undefined ? {} : { chervil_files: files }),
         ...(priority === undefined ? {} : { resource_spec: dict({ priority: asPython(priority) }) }),
         ...(runtime === 'node' ? {} : writePythonFacts({ timeoutMs, isTold: watched, wantsOutput: true })),
       });

@@ -20,6 +20,7 @@ import type { ManagerLine } from '../../wire/messages/command.ts';
 import { type Outcome, readAnswer } from '../../wire/messages/item.ts';
 import { readNote } from '../../wire/notes.ts';
 import { writePythonCall } from '../../wire/python/call.ts';
+import { directoryVariable, isReference } from '../../wire/value-files.ts';
 import {
   createCertificates,
   curveClient,
@@ -39,6 +40,7 @@ import { Links } from './links.ts';
 import type { BlockShape, HtexSettings, Settled } from './options.ts';
 import { refusalOf, slotsOfBlock } from './planning.ts';
 import { Unserved } from './unserved.ts';
+import { LargeValues } from './values.ts';
 import { HtexWatch } from './watch.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
@@ -122,6 +124,9 @@ export class HtexExecutor implements Executor, BlockSide {
   /** Ends programs that are not ours, when this process is killed. */
   #reaper: Reaper | undefined;
   #hasSaidForeign = false;
+  #values: LargeValues | undefined;
+  /** The task whose call is being written. */
+  #sending = 0;
 
   constructor(options: HtexOptions, makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort) {
     this.label = options.label;
@@ -163,6 +168,7 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#functions = new Functions(host.directory);
     const { bundle } = this.#options;
     if (bundle !== undefined) this.#code = new CodeFunctions(bundle, (frame) => this.#links?.sendCode(frame));
+    this.#openValues();
     const { interchangeCommand, launchCommand } = this.#options;
     try {
       // Parsl's interchange does not see that its submitter is gone, and its pools only after their heartbeat threshold.
@@ -186,6 +192,16 @@ export class HtexExecutor implements Executor, BlockSide {
           : new ExecutorFailedError(this.label, (error as Error).message, error);
       this.#failure = failure;
       throw failure;
+    }
+  }
+
+  #openValues(): void {
+    const { largeValues } = this.#options;
+    if (largeValues === false) return;
+    try {
+      this.#values = new LargeValues(this.label, largeValues);
+    } catch (error) {
+      this.log('warn', `large values travel by themselves: ${(error as Error).message}`);
     }
   }
 
@@ -288,7 +304,10 @@ export class HtexExecutor implements Executor, BlockSide {
       host.directory,
       interchangeCommand,
       // Without CHERVIL_RUN: it ends with its input, and by nobody else's clearing up.
-      { CHERVIL_EXECUTOR: this.#mark },
+      {
+        CHERVIL_EXECUTOR: this.#mark,
+        ...(this.#values === undefined ? {} : { [directoryVariable]: this.#values.directory }),
+      },
     );
     this.#interchange = interchange;
     this.#watch(interchange);
@@ -342,6 +361,7 @@ export class HtexExecutor implements Executor, BlockSide {
       nodesPerBlock: provider.nodesPerBlock,
       // A bundle is JavaScript, and the program's loaders are not where the pool is.
       hasLoaders: this.#options.bundle === undefined,
+      values: this.#values,
       blockId,
       sampleMs: host.watch?.sampleMs ?? 0,
     };
@@ -372,11 +392,16 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   #send(id: number, attempt: Attempt): void {
-    const context = this.#contexts.of(attempt);
-    this.#links?.send(id, context, this.#bufferOf(attempt));
+    const values = this.#links?.takesFiles === true ? this.#values : undefined;
+    this.#sending = id;
+    const call = this.#bufferOf(attempt, values === undefined ? undefined : this.#writeLarge);
+    this.#links?.send(id, this.#contexts.of(attempt, values?.has(id) === true ? values.directory : undefined), call);
   }
 
-  #bufferOf(attempt: Attempt): Buffer {
+  readonly #writeLarge = (args: readonly unknown[], path: string): Uint8Array =>
+    (this.#values as LargeValues).write(this.#sending, args, path);
+
+  #bufferOf(attempt: Attempt, write?: (args: readonly unknown[], path: string) => Uint8Array): Buffer {
     const { body, files, resources } = attempt;
     const functions = this.#functions as Functions;
     if (body.kind === 'python') return writePythonCall(functions.pythonTemplateOf(body), attempt.args);
@@ -391,10 +416,11 @@ export class HtexExecutor implements Executor, BlockSide {
     const { taskId, tryNumber, timeoutMs, watched } = attempt;
     return writeCall(
       template,
-      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true },
+      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true, takesFiles: write !== undefined },
       attempt.args,
       extra,
       body.name,
+      write,
     );
   }
 
@@ -441,11 +467,26 @@ export class HtexExecutor implements Executor, BlockSide {
     const attempt = this.#attempts.get(value.taskId);
     if (attempt === undefined) {
       if (value.taskId === -1) this.#onAllFailed(value);
+      else this.#values?.drop(value.bytes);
       return;
     }
-    const answer = answerOf(value, this.label, attempt.body);
+    const answer = this.#read(value, attempt);
     if (answer instanceof Promise) void answer.then((ready) => this.#answer(value.taskId, attempt, ready));
     else this.#answer(value.taskId, attempt, answer);
+  }
+
+  #read(outcome: Outcome, attempt: Attempt): Answer | Promise<Answer> {
+    if (!isReference(outcome.bytes) || this.#values === undefined) return answerOf(outcome, this.label, attempt.body);
+    try {
+      const value = this.#values.take(outcome.bytes);
+      if (!(value instanceof Promise)) return { ok: true, value };
+      return value.then(
+        (ready): Answer => ({ ok: true, value: ready }),
+        (thrown): Answer => ({ ok: false, error: asTaskError(thrown) }),
+      );
+    } catch (thrown) {
+      return { ok: false, error: asTaskError(thrown) };
+    }
   }
 
   #onAllFailed(outcome: Parameters<typeof answerOf>[0]): void {
@@ -456,6 +497,7 @@ export class HtexExecutor implements Executor, BlockSide {
 
   #answer(id: number, attempt: Attempt, answer: Answer): void {
     if (!this.#attempts.delete(id)) return;
+    this.#values?.release(id, answer.ok);
     if (this.#attempts.size === 0) this.#rest();
     const place = this.#places.get(id);
     if (place !== undefined) {
@@ -666,6 +708,7 @@ export class HtexExecutor implements Executor, BlockSide {
       if (this.#host !== undefined) await endProcesses({ marks: { CHERVIL_EXECUTOR: this.#mark } }, { graceMs: 0 });
       await this.#reaper?.close();
     } finally {
+      this.#values?.close();
       clearInterval(keepAlive);
       this.#rest();
     }

@@ -30,6 +30,8 @@ export class Links {
   readonly #commands: RequesterSocket;
   readonly #batch = new TaskGatherer();
   #sendsBatches = false;
+  /** Whether the interchange gives large values to pools that cannot see their files. */
+  takesFiles = false;
   ports: readonly [tasks: number, results: number, command: number] = [0, 0, 0];
 
   private constructor({ mechanism, onAnswers }: LinkOptions) {
@@ -87,7 +89,9 @@ export class Links {
   /** Finds out what the interchange understands beyond Parsl's protocol; a Python one answers that it knows nothing. */
   async agree(): Promise<void> {
     const reply = await this.#ask({ name: 'extensions', extensions: ['batch'] });
-    this.#sendsBatches = Array.isArray(reply) && reply.includes('batch');
+    const extensions = Array.isArray(reply) ? reply : [];
+    this.#sendsBatches = extensions.includes('batch');
+    this.takesFiles = extensions.includes('files');
   }
 
   /** The port where pools are awaited. */

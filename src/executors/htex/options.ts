@@ -88,6 +88,11 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly managerSelector?: 'random' | 'block-id';
   /** Encrypt and authenticate all connections (CURVE). @default true */
   readonly encrypted?: boolean;
+  /**
+   * From how many bytes on arguments and results travel as files in the memory of this machine, where both ends see them; `false` for
+   * never. @default 65536
+   */
+  readonly largeValues?: number | false;
   /** Log more, in interchange and pools. @default false */
   readonly debug?: boolean;
   /** The interchange ended by itself: fail what is outstanding, or start it again and send that again (it may then run twice). @default 'fail' */
@@ -191,6 +196,7 @@ const known: Record<keyof AnySettings, true> = {
   workerLogDirectory: true,
   managerSelector: true,
   encrypted: true,
+  largeValues: true,
   debug: true,
   onInterchangeLost: true,
   interchangeCommand: true,
@@ -280,6 +286,7 @@ export function settleHtex<Provider, Handler>(
   if (options.nodeWorkers === 0 && python === undefined)
     problems.push({ path: 'nodeWorkers', problem: '0 leaves no worker at all; add python: true' });
   number('workerPort', options.workerPort, 1, true, 65_535);
+  if (options.largeValues !== false) number('largeValues', options.largeValues, 1, true);
   if (options.prefetch !== 'auto') number('prefetch', options.prefetch, 0, true);
   oneOf('strategy', ['none', 'simple', 'htex-auto-scale']);
   oneOf('managerSelector', ['random', 'block-id']);
@@ -323,6 +330,7 @@ export function settleHtex<Provider, Handler>(
     workerLogDirectory: options.workerLogDirectory,
     managerSelector: options.managerSelector ?? 'random',
     encrypted: options.encrypted ?? true,
+    largeValues: options.largeValues ?? 65_536,
     debug: options.debug ?? false,
     onInterchangeLost: options.onInterchangeLost ?? 'fail',
     interchangeCommand: options.interchangeCommand,

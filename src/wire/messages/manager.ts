@@ -48,9 +48,10 @@ export interface Registration {
 
 /**
  * What Chervil peers may agree on beyond Parsl's protocol: `cancel` of running tasks, a `refusal` with its reason,
- * many tasks or results in one frame (`batch`), a `welcome` after the registration, and then a `capacity` that may change.
+ * many tasks or results in one frame (`batch`), a `welcome` after the registration, and then a `capacity` that may change. `files`: its workers see
+ * the files in which the submitter keeps large values.
  */
-export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity';
+export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity' | 'files';
 
 export const knownExtensions = [
   'cancel',
@@ -58,6 +59,7 @@ export const knownExtensions = [
   'batch',
   'welcome',
   'capacity',
+  'files',
 ] as const satisfies readonly Extension[];
 
 /** A message of a pool, or of somebody who asks for the status, to the pool port. */

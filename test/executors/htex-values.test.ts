@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { app, htex, load } from '#src/index.js';
+import { isReference, ValueFiles } from '#src/wire/value-files.js';
+import { cutUp, putTogether } from '#src/wire/values/pieces.js';
+
+const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const place = mkdtempSync(join(tmpdir(), 'chervil-large-'));
+after(() => rmSync(place, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+
+/** The directories of values that a process of this id made. */
+const directoriesOf = (pid: number | undefined): string[] =>
+  readdirSync(root)
+    .filter((name) => name.startsWith(`chervil-values-${pid}-`))
+    .map((name) => join(root, name));
+
+const numbers = Float64Array.from({ length: 40_000 }, (_, index) => index / 3);
+const values: readonly (readonly [string, unknown])[] = [
+  ['a typed array', numbers],
+  ['a Buffer', Buffer.alloc(200_000, 7)],
+  ['an array of both', [numbers, Buffer.alloc(70_000, 1), 'and', { more: 1 }]],
+  ['a text', 'x'.repeat(100_000)],
+  ['an object that holds much', { deep: { numbers, list: Array.from({ length: 30_000 }, (_, index) => index) } }],
+  ['a Map', new Map([['numbers', numbers]])],
+];
+
+describe('large values', () => {
+  it('go through files in the memory of the machine, as arguments and as results, and are what they were', async () => {
+    await using run = await load({ executors: [htex({ maxWorkersPerNode: 1, encrypted: false })], runDir: place });
+    const echo = app((value: unknown) => value, { name: 'echo' });
+    const [directory] = directoriesOf(process.pid);
+    assert.ok(directory !== undefined, 'there must be a directory');
+    const before = statSync(directory).mtimeMs;
+    for (const [what, value] of values) assert.deepEqual(await echo(value), value, what);
+    assert.ok(statSync(directory).mtimeMs > before, 'no file was made');
+    await run.close();
+    assert.deepEqual(directoriesOf(process.pid), []);
+  });
+
+  it('that share their memory still do', async () => {
+    await using _run = await load({ executors: [htex({ maxWorkersPerNode: 1, encrypted: false })], runDir: place });
+    const areOne = app(
+      (first: Uint8Array, second: Float64Array) => {
+        first[0] = 99;
+        return [first.buffer === second.buffer, second.buffer.byteLength];
+      },
+      { name: 'areOne' },
+    );
+    const memory = new ArrayBuffer(80_000);
+    assert.deepEqual(await areOne(new Uint8Array(memory), new Float64Array(memory)), [true, 80_000]);
+  });
+
+  it('are given to pools that do not see the files', async () => {
+    await using _run = await load({
+      executors: [htex({ maxWorkersPerNode: 1, encrypted: false, launchCommand: '{node} {pool} {flags}' })],
+      runDir: place,
+    });
+    const sees = app((value: unknown) => [value, process.env['CHERVIL_VALUES'] ?? 'nothing'], { name: 'sees' });
+    for (const [what, value] of values) assert.deepEqual(await sees(value), [value, 'nothing'], what);
+  });
+
+  it('are there for the next try when a worker was killed', async () => {
+    await using _run = await load({
+      executors: [htex({ maxWorkersPerNode: 1, encrypted: false })],
+      runDir: place,
+    });
+    const mark = join(place, 'was-here');
+    const diesOnce = app(
+      async (value: Float64Array, path: string) => {
+        const { existsSync: has, writeFileSync: write } = await import('node:fs');
+        if (!has(path)) {
+          write(path, '');
+          process.kill(process.pid, 'SIGKILL');
+        }
+        return value;
+      },
+      { name: 'diesOnce', retry: 1 },
+    );
+    assert.deepEqual(await diesOnce(numbers, mark), numbers);
+  });
+
+  it('travel by themselves with largeValues: false', async () => {
+    await using _run = await load({
+      executors: [htex({ maxWorkersPerNode: 1, encrypted: false, largeValues: false })],
+      runDir: place,
+    });
+    assert.deepEqual(directoriesOf(process.pid), []);
+    const echo = app((value: unknown) => value, { name: 'echo' });
+    assert.deepEqual(await echo(numbers), numbers);
+  });
+
+  it('are removed when their program is killed', async () => {
+    const program = join(place, 'killed.mjs');
+    writeFileSync(
+      program,
+      `import { app, htex, load } from ${JSON.stringify(fileURLToPath(new URL('../../dist/index.js', import.meta.url)))};
+      await load({ executors: [htex({ maxWorkersPerNode: 1, encrypted: false })], runDir: ${JSON.stringify(place)} });
+      const wait = app(() => new Promise(() => { setInterval(() => {}, 1000); }), { name: 'wait' });
+      const waits = wait(new Uint8Array(1e6));
+      console.log('there');
+      await waits;`,
+    );
+    const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
+    assert.equal(directoriesOf(child.pid).length, 1);
+    child.kill('SIGKILL');
+    const until = Date.now() + 30_000;
+    while (directoriesOf(child.pid).length > 0 && Date.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(directoriesOf(child.pid), []);
+  });
+});
+
+describe('references to values', () => {
+  it('lead to no file outside of their directory', () => {
+    const directory = mkdtempSync(join(place, 'files-'));
+    const files = new ValueFiles(join(directory, 'inside'));
+    writeFileSync(join(directory, 'secret'), 'secret');
+    const name = '../secret';
+    const reference = Buffer.concat([Buffer.of(0xe3, name.length), Buffer.alloc(8), Buffer.from(name)]);
+    reference.writeDoubleLE(6, 2);
+    assert.equal(isReference(reference), true);
+    assert.throws(() => files.read(reference), /cannot be read/);
+    files.drop(reference);
+    assert.ok(existsSync(join(directory, 'secret')), 'it must not be removed');
+  });
+
+  it('that are cut short or made up are refused', () => {
+    const directory = mkdtempSync(join(place, 'files-'));
+    const files = new ValueFiles(directory);
+    const reference = files.write(() => 'one', [numbers, 1], 'it', 1_000);
+    assert.equal(isReference(reference), true);
+    assert.deepEqual(files.read(reference), [numbers, 1]);
+    for (let length = 1; length < reference.length; length++)
+      assert.throws(() => files.read(reference.subarray(0, length)), { code: 'DESERIALIZATION' }, `${length} bytes`);
+    writeFileSync(join(directory, 'one'), 'short');
+    assert.throws(() => files.read(reference), /cut short/);
+  });
+
+  it('are made for large typed arrays without a copy of them', () => {
+    const cut = cutUp(['a', numbers, 2]);
+    assert.ok(cut !== undefined, 'it must be cut up');
+    assert.equal(cut.parts[0]?.buffer, numbers.buffer);
+    const whole = putTogether(cut.plan, (into) => into.set(cut.parts[0] as Uint8Array));
+    assert.deepEqual(whole, ['a', numbers, 2]);
+    for (const other of [[1, 2], 'text', new Map(), [numbers, new Map()], [numbers, numbers], { numbers }, null])
+      assert.equal(cutUp(other), undefined);
+  });
+});
