@@ -1,7 +1,7 @@
 // Python functions on htex: on workers of our own, and on pools of real Parsl.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
@@ -58,6 +58,28 @@ describe("a pool of real Parsl, under Chervil's interchange", () => {
       });
     });
   }
+});
+
+describe("workers of our own, under Parsl's interchange", () => {
+  it('of both languages run what either gets: that interchange does not know what a pool runs', async (t) => {
+    const python = await parslOrSkip(t, newestRelease);
+    if (python === undefined) return;
+    const executor = htex({
+      interchangeCommand: [join(dirname(python), 'python'), join(dirname(python), 'interchange.py')],
+      python,
+      maxWorkersPerNode: 1,
+      coresPerWorker: 0.5,
+    });
+    const triple = app((x: number) => x * 3);
+    await inRun({ executors: [executor] }, async () => {
+      const calls = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? triple(n) : hypot(n, 0)));
+      assert.deepEqual(
+        await Promise.all(calls),
+        calls.map((_, n) => (n % 2 === 0 ? n * 3 : n)),
+      );
+      await assert.rejects(halves(-1), { code: 'APP_ERROR' });
+    });
+  });
 });
 
 describe('workers of our own', () => {
@@ -216,6 +238,45 @@ describe('workers of our own', () => {
       channels.output.unsubscribe(listen);
     }
     assert.deepEqual(texts.sort(), ['stderr 0 err a\n', 'stderr 1 err b\n', 'stdout 0 out a\n', 'stdout 1 out b\n']);
+  });
+
+  it('are managers of their own, known by the versions of their interpreter', async () => {
+    const executor = both();
+    await inRun({ executors: [executor] }, async () => {
+      await Promise.all([halves(1), app(() => 1)()]);
+      const lines = await executor.managers();
+      const seen = lines
+        .map(({ languages, pythonVersion }) => `${languages?.join()} ${pythonVersion.split('.')[0]}`)
+        .sort();
+      assert.deepEqual(seen, [`node node-${process.versions.node.split('.')[0]}`, 'python 3']);
+      assert.equal(new Set(lines.map(({ blockId }) => blockId)).size, 1);
+    });
+  });
+
+  it('end with their pool, however it went, while an extension holds the interpreter or they are stopped', async () => {
+    const holds = pythonApp.source<(path: string, how: string) => null>(`
+      import os, re, signal
+
+      def holds(path, how):
+          with open(path + '.new', 'w') as file:
+              file.write(f'{os.getpid()} {os.getppid()}')
+          os.rename(path + '.new', path)
+          if how == 'stopped':
+              os.kill(os.getpid(), signal.SIGSTOP)
+          re.match('(a+)+b', 'a' * 64)
+    `);
+    const directory = freshDirectory();
+    mkdirSync(directory, { recursive: true });
+    for (const how of ['busy', 'stopped']) {
+      await inRun({ executors: [only()] }, async () => {
+        const lost = holds(join(directory, how), how);
+        const [worker, pool] = await pidsIn(join(directory, how));
+        process.kill(pool as number, 'SIGKILL');
+        await isGone([worker as number, pool as number]);
+        lost.cancel();
+        await assert.rejects(lost);
+      });
+    }
   });
 
   it('an interpreter that is not there fails the executor, with what was tried', async () => {

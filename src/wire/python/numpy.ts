@@ -96,9 +96,10 @@ function array(
   const last = sizes.at(-1);
   if (last === undefined) return { ok: true, value: elements[0] };
   const ordered = isFortran && sizes.length > 1 ? rowsFirst(elements, sizes) : elements;
-  let rows: unknown[] | Elements = ordered;
-  for (const size of sizes.slice(1).reverse()) rows = cutInto(rows, size);
-  return { ok: true, value: rows };
+  const count = sizes.reduce((product, size) => product * size, 1);
+  if (count !== elements.length || sizes.some((size) => size > mostRows))
+    return { ok: false, error: `a numpy array of the shape ${sizes.join(' x ')} with ${elements.length} elements` };
+  return { ok: true, value: nested(ordered, sizes, 0) };
 }
 
 interface Elements {
@@ -107,10 +108,16 @@ interface Elements {
   slice(from: number, to: number): Elements;
 }
 
-function cutInto(elements: Elements, size: number): Elements[] {
-  const rows: Elements[] = [];
-  for (let at = 0; at + size <= elements.length && size > 0; at += size) rows.push(elements.slice(at, at + size));
-  return rows;
+/** Rows without elements take no bytes: a few bytes must not make millions of them. */
+const mostRows = 100_000_000;
+
+/** Rows of rows. An array has 64 dimensions at most. */
+function nested(elements: Elements, sizes: readonly number[], from: number): unknown {
+  const [size = 0, ...rest] = sizes;
+  if (rest.length === 0)
+    return sizes.length === 1 && from === 0 && size === elements.length ? elements : elements.slice(from, from + size);
+  const stride = rest.reduce((product, one) => product * one, 1);
+  return Array.from({ length: size }, (_, row) => nested(elements, rest, from + row * stride));
 }
 
 /** Elements that stand column after column, row after row. */
