@@ -44,8 +44,11 @@ export class Bulk {
     const names = columns.map(quoted).join(', ');
     const end = conflict === undefined ? '' : ` on conflict ${conflict}`;
     if (this.#database.sqlite !== undefined) {
-      const marks = columns.map(() => '?').join(', ');
-      this.#each(`insert into ${quoted(table)} (${names}) values (${marks})${end}`, rows);
+      const marks = `(${columns.map(() => '?').join(', ')})`;
+      this.#byMany(
+        (count) => `insert into ${quoted(table)} (${names}) values ${Array(count).fill(marks).join(', ')}${end}`,
+        rows,
+      );
     } else {
       await this.run(
         `insert into ${quoted(table)} (${names}) select * from unnest(${this.#arrays(table, columns)})${end}`,
@@ -67,9 +70,7 @@ export class Bulk {
   ): Promise<void> {
     if (rows.length === 0) return;
     if (this.#database.sqlite !== undefined) {
-      const sets = columns.map((column) => `${quoted(column)} = ${set(quoted(column), '?', column)}`).join(', ');
-      const where = key.map((column) => `${quoted(column)} = ?`).join(' and ');
-      this.#each(`update ${quoted(table)} set ${sets} where ${where}`, rows);
+      this.#updateSqlite(table, columns, key, rows, set);
       return;
     }
     const all = [...columns, ...key];
@@ -81,6 +82,43 @@ export class Bulk {
       `update ${quoted(table)} t set ${sets} from unnest(${this.#arrays(table, all)}) as g(${all.map(quoted).join(', ')}) where ${where}`,
       transposed(all.length, rows),
     );
+  }
+
+  #updateSqlite(
+    table: TableName,
+    columns: readonly string[],
+    key: readonly string[],
+    rows: Rows,
+    set: (old: string, given: string, column: string) => string,
+  ): void {
+    const name = quoted(table);
+    const sets = columns.map(
+      (column, at) => `${quoted(column)} = ${set(`${name}.${quoted(column)}`, `g.column${at + 1}`, column)}`,
+    );
+    const where = key.map((column, at) => `${name}.${quoted(column)} = g.column${columns.length + at + 1}`);
+    const marks = `(${[...columns, ...key].map(() => '?').join(', ')})`;
+    const text = (count: number): string =>
+      `update ${name} set ${sets.join(', ')} from (values ${Array(count).fill(marks).join(', ')}) as g where ${where.join(' and ')}`;
+    this.#byMany(text, rows);
+  }
+
+  /** Several rows a call, since what a call costs is more than what a row does; the rest one by one. */
+  #byMany(text: (count: number) => string, rows: Rows): void {
+    const many = rows.length - (rows.length % rowsAtOnce);
+    if (many > 0) {
+      const statement = this.#prepare(text(rowsAtOnce));
+      for (let first = 0; first < many; first += rowsAtOnce) {
+        const values: Value[] = [];
+        for (let index = first; index < first + rowsAtOnce; index++) {
+          const row = rows[index] as readonly Value[];
+          for (let column = 0; column < row.length; column++) values.push(row[column] as Value);
+        }
+        statement.run(values);
+      }
+    }
+    if (many === rows.length) return;
+    const statement = this.#prepare(text(1));
+    for (const row of rows.slice(many)) statement.run(row);
   }
 
   /** One statement; `?` stand for the parameters. */
@@ -98,11 +136,6 @@ export class Bulk {
         [...parameters],
       ),
     );
-  }
-
-  #each(text: string, rows: Rows): void {
-    const statement = this.#prepare(text);
-    for (const row of rows) statement.run(row);
   }
 
   #prepare(text: string): SqliteStatement {
@@ -124,6 +157,8 @@ export class Bulk {
       .join(', ');
   }
 }
+
+const rowsAtOnce = 16;
 
 function quoted(name: string): string {
   return `"${name}"`;

@@ -49,17 +49,21 @@ const failureColumns = ['task', 'try', 'at', 'app', 'final', 'code', 'class', 'm
 
 async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): Promise<void> {
   const inserts: (string | number | null)[][] = [];
+  const plainInserts: (string | number | null)[][] = [];
   const updates: (string | number | null)[][] = [];
   const moves: (string | number | null)[][] = [];
   const resets: (string | number | null)[][] = [];
   for (const row of tasks.values()) {
-    if (row.isNew) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
-    else if (row.isReset) resets.push([...resetColumns.map((column) => row[column]), run, row.task]);
-    else if (isPlain(row)) moves.push([...moveColumns.map((column) => row[column]), run, row.task]);
+    if (row.isNew) {
+      if (hasRare(row)) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
+      else plainInserts.push(plainRow(run, row));
+    } else if (row.isReset) resets.push([...resetColumns.map((column) => row[column]), run, row.task]);
+    else if (isPlain(row)) moves.push(movedRow(run, row));
     else updates.push([...taskColumns.map((column) => row[column]), run, row.task]);
   }
   const key = ['run', 'task'];
   const keep = (old: string, given: string): string => `coalesce(${given}, ${old})`;
+  await bulk.insert('tasks', ['run', 'task', ...plainColumns], plainInserts);
   await bulk.insert('tasks', ['run', 'task', ...taskColumns], inserts);
   await bulk.update('tasks', moveColumns, key, moves, keep);
   await bulk.update('tasks', taskColumns, key, updates, keep);
@@ -78,13 +82,64 @@ async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): P
 
 /** Most tasks are only moved on after their first row: these columns, and no other index than that of the states. */
 const moveColumns = ['state', 'try', 'place', 'launched', 'running', 'running_ended', 'returned', 'result'] as const;
-const otherColumns = taskColumns.filter(
-  (column) => column !== 'app' && !(moveColumns as readonly string[]).includes(column),
-);
 const resetColumns: readonly TaskColumn[] = ['state', 'try', 'result', ...tryColumns];
 
+/** What most tasks have from the beginning; written out, since it is done a million times. */
+const plainColumns = [
+  'app',
+  'state',
+  'try',
+  'place',
+  'invoked',
+  'launched',
+  'running',
+  'running_ended',
+  'returned',
+  'stage',
+  'arguments',
+  'result',
+] as const;
+
+function plainRow(run: number, row: TaskRow): (string | number | null)[] {
+  const { task, app, state, place, invoked, launched, running, running_ended, returned, stage, result } = row;
+  return [
+    run,
+    task,
+    app,
+    state,
+    row.try,
+    place,
+    invoked,
+    launched,
+    running,
+    running_ended,
+    returned,
+    stage,
+    row.arguments,
+    result,
+  ];
+}
+
+function movedRow(run: number, row: TaskRow): (string | number | null)[] {
+  const { task, state, place, launched, running, running_ended, returned, result } = row;
+  return [state, row.try, place, launched, running, running_ended, returned, result, run, task];
+}
+
+function hasRare({ pid, joining, parent, memo_key, inputs, outputs, stdout, stderr }: TaskRow): boolean {
+  return !(
+    pid === null &&
+    joining === null &&
+    parent === null &&
+    memo_key === null &&
+    inputs === null &&
+    outputs === null &&
+    stdout === null &&
+    stderr === null
+  );
+}
+
 function isPlain(row: TaskRow): boolean {
-  return otherColumns.every((column) => row[column] === null);
+  return !hasRare(row) && row.invoked === null && row.stage === null && row.arguments === null;
 }
 
 /** How rows of a table that are there already are met. */

@@ -26,7 +26,7 @@ export function readNote(bytes: Uint8Array): Result<Note> {
     case kinds.stderr:
       return { ok: true, value: { what: 'output', stream: 'stderr', text } };
     case kinds.running: {
-      const place = readPlace(text);
+      const place = knownPlace(text);
       return place === undefined
         ? { ok: false, error: 'a place that cannot be read' }
         : { ok: true, value: { what: 'running', place } };
@@ -34,6 +34,19 @@ export function readNote(bytes: Uint8Array): Result<Note> {
     default:
       return { ok: false, error: `an unknown note, ${bytes[0]}` };
   }
+}
+
+/** Each worker says the same of itself with every task: it is read once, and is one object. */
+const places = new Map<string, Place | undefined>();
+const mostPlaces = 20_000;
+
+function knownPlace(text: string): Place | undefined {
+  const known = places.get(text);
+  if (known !== undefined) return known;
+  const place = readPlace(text);
+  if (places.size >= mostPlaces) places.clear();
+  places.set(text, place);
+  return place;
 }
 
 function readPlace(text: string): Place | undefined {
