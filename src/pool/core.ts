@@ -144,7 +144,10 @@ function readJob(
   if (runtime === 'node') {
     const head = readCallHead(buffer);
     if (!head.ok)
-      return { ok: false, error: `This pool runs Node functions only, and the task is none: ${head.error}.` };
+      return {
+        ok: false,
+        error: `This pool runs Node functions only, and the task is none: ${head.error}. With --python it has Python workers, too.`,
+      };
     return { ok: true, value: { buffer, head: head.value } };
   }
   const job = readPythonJob(buffer, context);
