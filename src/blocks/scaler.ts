@@ -32,6 +32,8 @@ export interface BlockOptions {
   readonly maxIdleMs: number;
   readonly periodMs: number;
   readonly slotsPerBlock: number;
+  /** How long a block whose pools came may be without any, in milliseconds, until it is ended: they are stopped, or cut off. */
+  readonly lostMs: number;
   readonly onError: BlockErrorHandler;
   readonly directory: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -45,6 +47,10 @@ interface Block {
   isHeld: boolean;
   /** Why it is held. */
   reason?: string;
+  /** Its pools came; an interchange that was started again knows nothing of that. */
+  hasConnected: boolean;
+  /** Since when it has been without pools, having had some, in milliseconds. */
+  hollowSince: number | undefined;
 }
 
 export class Blocks {
@@ -57,6 +63,8 @@ export class Blocks {
   #isLooking = false;
   /** Something happened while it looked. */
   #mustLookAgain = false;
+  /** The executor has no interchange to ask. */
+  #isPaused = false;
   #isClosed = false;
   #hasFailed = false;
 
@@ -89,12 +97,12 @@ export class Blocks {
   /** Looks at all blocks and does what the strategy says. Never rejects. */
   async look(): Promise<void> {
     if (this.#isLooking) this.#mustLookAgain = true;
-    if (this.#isLooking || this.#isClosed || this.#hasFailed) return;
+    if (this.#isLooking || this.#isClosed || this.#hasFailed || this.#isPaused) return;
     this.#isLooking = true;
     this.#mustLookAgain = false;
     try {
       await this.#poll();
-      if (!this.#isClosed && !this.#hasFailed) await this.#scale();
+      if (!this.#isClosed && !this.#hasFailed && !this.#isPaused) await this.#scale();
     } catch (error) {
       this.#owner.log('warn', `looking at the blocks failed: ${(error as Error).message}`);
     } finally {
@@ -118,7 +126,8 @@ export class Blocks {
         continue;
       }
       connected ??= await this.#owner.connectedBlocks();
-      const isMissing = !connected.has(block.id) && status.state !== 'cancelled';
+      if (this.#isPaused) return;
+      const isMissing = !block.hasConnected && !connected.has(block.id) && status.state !== 'cancelled';
       const message = `block ${block.id} ended before its workers came`;
       block.status = isMissing
         ? {
@@ -133,7 +142,8 @@ export class Blocks {
       );
       this.#tell(block, block.status.message ?? `its job ended with exit code ${status.exitCode ?? 'unknown'}`);
     }
-    if (this.#isClosed) return;
+    await this.#endHollow();
+    if (this.#isClosed || this.#isPaused) return;
     const reason = this.#options.onError(
       new Map([...this.#blocks.values()].map(({ id, status }) => [id, status])),
       this.#options.init,
@@ -141,6 +151,30 @@ export class Blocks {
     if (reason === undefined) return;
     this.#hasFailed = true;
     this.#owner.onBlocksFailed(reason);
+  }
+
+  /** A block whose pools came, and are gone while its job runs, has slots that nobody serves. */
+  async #endHollow(): Promise<void> {
+    const running = this.#inStates(['running']);
+    if (running.length === 0) return;
+    const [connected, present] = await Promise.all([this.#owner.connectedBlocks(), this.#owner.idleBlocks()]);
+    const now = performance.now();
+    const lost: Block[] = [];
+    for (const block of running) {
+      block.hasConnected ||= connected.has(block.id);
+      if (present.has(block.id) || !block.hasConnected) {
+        block.hollowSince = undefined;
+        continue;
+      }
+      block.hollowSince ??= now;
+      if (now - block.hollowSince >= this.#options.lostMs) lost.push(block);
+    }
+    for (const block of lost) {
+      this.#owner.log('warn', `block ${block.id} is ended: its pools are not heard of any more`);
+      block.status = { ...block.status, state: 'cancelled', message: 'its pools were not heard of any more' };
+      this.#tell(block, 'its pools were not heard of any more');
+    }
+    if (lost.length > 0) await this.#provider.cancel(lost.map(({ job }) => job as string));
   }
 
   async #scale(): Promise<void> {
@@ -187,19 +221,33 @@ export class Blocks {
       const id = String(this.#blocks.size);
       const { directory, environment } = this.#options;
       // Counted at once, so that a second look does not start it again.
-      this.#blocks.set(id, { id, job: undefined, status: { state: 'pending' }, isHeld: false });
+      this.#blocks.set(id, {
+        id,
+        job: undefined,
+        status: { state: 'pending' },
+        isHeld: false,
+        hasConnected: false,
+        hollowSince: undefined,
+      });
       try {
         const job = await this.#provider.submit(this.#owner.commandFor(id), {
           name: `block-${id}`,
           directory,
           environment,
         });
-        this.#blocks.set(id, { id, job, status: { state: 'pending' }, isHeld: false });
+        this.#blocks.set(id, { id, job, status: { state: 'pending' }, isHeld: false, hasConnected: false, hollowSince: undefined });
         this.#owner.log('info', `block ${id} was submitted as ${job}: ${reason}`);
         this.#owner.onBlock?.(id, job, { state: 'pending' }, reason);
       } catch (error) {
         const status = { state: 'failed', message: (error as Error).message } as const;
-        this.#blocks.set(id, { id, job: undefined, status, isHeld: false });
+        this.#blocks.set(id, {
+          id,
+          job: undefined,
+          status,
+          isHeld: false,
+          hasConnected: false,
+          hollowSince: undefined,
+        });
         this.#owner.log('error', `block ${id} could not be submitted: ${(error as Error).message}`);
         this.#owner.onBlock?.(id, undefined, status, `it could not be submitted: ${status.message}`);
       }
@@ -241,11 +289,17 @@ export class Blocks {
     return [...this.#blocks.values()].filter(({ status }) => states.includes(status.state));
   }
 
+  /** Nobody can be asked how the pools are, and that they end says nothing: until `restart`. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
   /** Ends all blocks, and forgets those that were there: for another life with other pools. */
   async restart(): Promise<void> {
     await this.#cancelAll();
     for (const block of this.#blocks.values())
       if (!terminalStates.has(block.status.state)) block.status = { state: 'scaled-in' };
+    this.#isPaused = false;
     const { init, max } = this.#options;
     await this.#scaleOut(Math.min(max, Math.max(1, init)), 'the interchange was started again');
   }

@@ -74,6 +74,44 @@ test('a new life starts the first blocks again, and none where pools are started
   }
 });
 
+test('a block whose pools came and are gone, though its job runs, is ended, and another takes its place', async () => {
+  const { blocks, owner, provider } = bench({ init: 1, max: 1, lostMs: 0 });
+  await blocks.start();
+  provider.allRun();
+  owner.outstanding = 1;
+  owner.idle.set('0', 0);
+  await blocks.look();
+  assert.deepEqual(provider.cancelled, []);
+  owner.connected.add('0');
+  owner.idle.delete('0');
+  await blocks.look();
+  assert.deepEqual(provider.cancelled, ['job-0']);
+  assert.deepEqual([...provider.jobs.keys()], ['job-0', 'job-1']);
+  provider.allRun();
+  await blocks.look();
+  assert.deepEqual(provider.cancelled, ['job-0'], 'its pools have not come yet');
+  await blocks.close();
+});
+
+test('a block that ends while there is no interchange is no failure, nor one whose pools another interchange knew', async () => {
+  const { blocks, owner, provider } = bench({ init: 1, max: 1, onError: simpleBlockErrors });
+  await blocks.start();
+  provider.allRun();
+  owner.outstanding = 1;
+  owner.idle.set('0', 0);
+  await blocks.look();
+  blocks.pause();
+  owner.idle.clear();
+  provider.jobs.set('job-0', { state: 'completed', exitCode: 0 });
+  await blocks.look();
+  assert.equal(blocks.lines()[0]?.state, 'running');
+  await blocks.restart();
+  await blocks.look();
+  assert.deepEqual(owner.failures, []);
+  assert.deepEqual([...provider.jobs.keys()], ['job-0', 'job-1']);
+  await blocks.close();
+});
+
 test('a new block counts at once, though the provider knows nothing of it yet', async () => {
   const { blocks, owner, provider } = bench({ init: 0, max: 5 });
   await blocks.start();
@@ -90,7 +128,8 @@ class Owner implements BlockOwner {
   readonly failures: string[] = [];
   onHold = (): unknown => undefined;
   commandFor = (id: string): string => `pool of ${id}`;
-  connectedBlocks = async (): Promise<Set<string>> => new Set(this.idle.keys());
+  readonly connected = new Set<string>();
+  connectedBlocks = async (): Promise<Set<string>> => new Set([...this.connected, ...this.idle.keys()]);
   idleBlocks = async (): Promise<Map<string, number>> => this.idle;
   async holdBlock(id: string): Promise<void> {
     this.held.push(id);
@@ -138,6 +177,7 @@ function bench(options: Partial<BlockOptions>) {
     maxIdleMs: -1,
     periodMs: 2 ** 30,
     slotsPerBlock: 1,
+    lostMs: 1e6,
     onError: ignoreBlockErrors,
     directory: '/nowhere',
     environment: {},

@@ -52,5 +52,9 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<v
 
 /** Ends all processes of a run with this program: our own children only. */
 export function killMarked(mark: string, program: string): void {
-  for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, 'SIGKILL');
+  signalMarked(mark, program, 'SIGKILL');
+}
+
+export function signalMarked(mark: string, program: string, signal: NodeJS.Signals): void {
+  for (const { pid, command } of marked(mark)) if (command.includes(program)) process.kill(pid, signal);
 }

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { local } from '#src/blocks/local.js';
 import { htex } from '#src/executors/htex.js';
 import { FakeHost } from '#src/testing/index.js';
-import { killMarked, marked, onHost, submit, until } from './htex-bench.ts';
+import { killMarked, marked, onHost, signalMarked, submit, until } from './htex-bench.ts';
 
 const limit = { timeout: 60_000 };
 
@@ -61,6 +62,38 @@ test('a killed pool costs its tasks one try each, and another block takes its pl
     assert.equal(error.code, 'MANAGER_LOST');
     assert.equal(await host.value(submit(executor, one)), 1);
   }),
+);
+
+test(
+  'an interchange that is stopped and does not answer is ended after the heartbeat threshold, and its tasks sent again',
+  limit,
+  () =>
+    onHost({ onInterchangeLost: 'resend', heartbeatPeriod: 300, heartbeatThreshold: 1_500 }, async (executor, host) => {
+      await host.value(submit(executor, one));
+      signalMarked(host.mark, 'interchange/start.js', 'SIGSTOP');
+      assert.equal(await host.value(submit(executor, one)), 1);
+      assert.ok(
+        host.lines.some((line) => line.includes('the interchange did not answer for 1.5 s and was ended')),
+        host.lines.join('\n'),
+      );
+    }),
+);
+
+test(
+  'a pool that is stopped loses its tasks after the heartbeat threshold, and another block takes its place',
+  limit,
+  () =>
+    onHost(
+      { heartbeatPeriod: 300, heartbeatThreshold: 1_500, strategyPeriod: 200, provider: local({ pollMs: 200 }) },
+      async (executor, host) => {
+        const waiting = submit(executor, wait);
+        await host.began(waiting);
+        signalMarked(host.mark, 'pool/start.js', 'SIGSTOP');
+        assert.equal((await host.error(waiting)).code, 'MANAGER_LOST');
+        assert.equal(await host.value(submit(executor, one)), 1);
+        assert.equal(executor.blocks()[0]?.state, 'cancelled');
+      },
+    ),
 );
 
 test('a pool that never comes fails the executor with the words of its block', limit, () =>

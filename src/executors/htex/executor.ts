@@ -42,12 +42,14 @@ import { refusalOf, slotsOfBlock } from './planning.ts';
 import { Unserved } from './unserved.ts';
 import { LargeValues } from './values.ts';
 import { HtexWatch } from './watch.ts';
+import { keepVigil } from './vigil.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
 export interface BlockPort {
   start(): Promise<void>;
   readonly active: number;
   look(): Promise<void>;
+  pause(): void;
   restart(): Promise<void>;
   lines(): readonly BlockLine[];
   close(): Promise<void>;
@@ -81,11 +83,13 @@ export interface BlockFacts {
   readonly directory: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly slotsPerBlock: number;
+  /** How long a block that had pools may be without any, in milliseconds. */
+  readonly lostMs: number;
 }
 
 export type HtexOptions = Settled<HtexSettings<string, BlockShape & { readonly isLocal: boolean }, unknown>>;
 
-/** How long the interchange may take to start, and how often it may be started again. */
+/** How long the interchange may take to start, and how often in a row it may end without having answered a task. */
 const startMs = 120_000;
 const mostRestarts = 3;
 /** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
@@ -182,6 +186,7 @@ export class HtexExecutor implements Executor, BlockSide {
         directory: scripts,
         environment: this.#environment,
         slotsPerBlock: this.#slotsPerBlock,
+        lostMs: this.#options.heartbeatPeriodMs,
       });
       await this.#blocks.start();
       this.#tellCommand();
@@ -327,7 +332,18 @@ export class HtexExecutor implements Executor, BlockSide {
     } finally {
       clearInterval(keepAlive);
     }
-    early.catch(({ message }: Error) => void this.#onInterchangeLost(message));
+    const { heartbeatPeriodMs } = this.#options;
+    const endVigil = keepVigil({
+      periodMs: heartbeatPeriodMs,
+      thresholdMs: heartbeatThresholdMs,
+      isIdle: () => this.#attempts.size === 0 || this.#isClosed,
+      ask: (timeoutMs) => links.isThere(timeoutMs),
+      onSilent: () => interchange.kill(`did not answer for ${heartbeatThresholdMs / 1_000} s and was ended`),
+    });
+    early.catch(({ message }: Error) => {
+      endVigil();
+      void this.#onInterchangeLost(message);
+    });
   }
 
   /** Parsl's interchange gives itself another title, and its marks are gone with it: the reaper must know its group. */
@@ -498,6 +514,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #answer(id: number, attempt: Attempt, answer: Answer): void {
     if (!this.#attempts.delete(id)) return;
     this.#values?.release(id, answer.ok);
+    if (answer.ok) this.#restarts = 0;
     if (this.#attempts.size === 0) this.#rest();
     const place = this.#places.get(id);
     if (place !== undefined) {
@@ -653,6 +670,7 @@ export class HtexExecutor implements Executor, BlockSide {
       return;
     }
     this.#restarts++;
+    this.#blocks?.pause();
     this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
     this.#isRestarting = true;
     try {

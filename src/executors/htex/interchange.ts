@@ -22,6 +22,7 @@ export class InterchangeProcess {
   readonly #path: string;
   readonly #isForeign: boolean;
   #end: InterchangeEnd | undefined;
+  #killedBecause: string | undefined;
   readonly ended: Promise<InterchangeEnd>;
 
   /**
@@ -47,7 +48,7 @@ export class InterchangeProcess {
     closeSync(stderr);
     this.ended = new Promise((resolve) => {
       const done = (how: string): void => {
-        this.#end ??= { how, words: wordsOf(this.#path) };
+        this.#end ??= { how: this.#killedBecause ?? how, words: wordsOf(this.#path) };
         resolve(this.#end);
       };
       this.#process.once('error', (error) => done(`could not be started: ${error.message}`));
@@ -68,6 +69,13 @@ export class InterchangeProcess {
 
   get pid(): number | undefined {
     return this.#process.pid;
+  }
+
+  /** Ends it at once. @param how what is told as its end: it `…` */
+  kill(how: string): void {
+    this.#killedBecause = how;
+    const { pid } = this.#process;
+    if (pid !== undefined) void endProcesses({ group: pid }, { graceMs: 0 });
   }
 
   /** Lets it tell the pools to leave and end; kills it if it does not. */

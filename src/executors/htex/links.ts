@@ -102,6 +102,11 @@ export class Links {
     return reply.value;
   }
 
+  /** Resolves when the interchange answers anything, and rejects when it does not in time. */
+  async isThere(timeoutMs: number): Promise<void> {
+    await this.#commands.request([writeCommand({ name: 'worker binds' })], { timeoutMs });
+  }
+
   async managers(): Promise<ManagerLine[]> {
     const reply = await this.#ask({ name: 'managers' });
     const lines = readManagers(reply);
