@@ -64,6 +64,22 @@ test('a killed pool costs its tasks one try each, and another block takes its pl
   }),
 );
 
+test('an interchange that ends while it is started again is started once more', limit, () => {
+  const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+  const start = fileURLToPath(new URL('../../dist/interchange/start.js', import.meta.url));
+  // The second and the third one end at once.
+  const command = `echo x >> ${directory}/lives; lives=$(wc -l < ${directory}/lives); [ $lives = 2 ] && exit 5; [ $lives = 3 ] && exit 6; exec ${process.execPath} ${start}`;
+  return onHost(
+    { onInterchangeLost: 'resend', interchangeCommand: ['/bin/bash', '-c', command] },
+    async (executor, host) => {
+      await host.value(submit(executor, one));
+      killMarked(host.mark, 'interchange/start.js');
+      assert.equal(await host.value(submit(executor, one)), 1);
+      assert.equal(executor.blocks().length, 2, 'its pools were started once again, and no more');
+    },
+  ).finally(() => rmSync(directory, { recursive: true }));
+});
+
 test(
   'an interchange that is stopped and does not answer is ended after the heartbeat threshold, and its tasks sent again',
   limit,

@@ -91,7 +91,7 @@ export type HtexOptions = Settled<HtexSettings<string, BlockShape & { readonly i
 
 /** How long the interchange may take to start, and how often in a row it may end without having answered a task. */
 const startMs = 120_000;
-const mostRestarts = 3;
+const mostRestarts = 5;
 /** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
 const cancelAgainMs = 20;
 
@@ -119,6 +119,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #restarts = 0;
   /** A new interchange is being started: what is submitted meanwhile is sent with what is sent again. */
   #isRestarting = false;
+  #lives: Promise<void> = Promise.resolve();
   #openLinks: () => Promise<Links> = () => Promise.reject(new Error('not started'));
   #isClosed = false;
   #failure: TaskError | undefined;
@@ -342,7 +343,7 @@ export class HtexExecutor implements Executor, BlockSide {
     });
     early.catch(({ message }: Error) => {
       endVigil();
-      void this.#onInterchangeLost(message);
+      this.#onInterchangeLost(message);
     });
   }
 
@@ -657,41 +658,52 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#host?.log(level, message);
   }
 
-  async #onInterchangeLost(message: string): Promise<void> {
+  /** Also called for one that ended while it was being started again: one life after the other. */
+  #onInterchangeLost(message: string): void {
     if (this.#isClosed || this.#failure !== undefined) return;
     const { onInterchangeLost } = this.#options;
     if (onInterchangeLost === 'fail' || this.#restarts >= mostRestarts) {
-      this.#fail(
-        new ExecutorFailedError(
-          this.label,
-          `${message}. Its tasks are lost with it; onInterchangeLost: 'resend' would send them again.`,
-        ),
-      );
+      const hint =
+        onInterchangeLost === 'fail'
+          ? `Its tasks are lost with it; onInterchangeLost: 'resend' would send them again.`
+          : `It was started again ${mostRestarts} times without answering a task.`;
+      this.#fail(new ExecutorFailedError(this.label, `${message}. ${hint}`));
       return;
     }
     this.#restarts++;
     this.#blocks?.pause();
-    this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
     this.#isRestarting = true;
+    this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
+    this.#lives = this.#lives.then(() => this.#startAgain());
+  }
+
+  async #startAgain(): Promise<void> {
+    if (this.#isClosed) return;
     try {
       // New sockets: what the old ones still hold would be sent twice.
       await this.#links?.close();
-      this.#links = await this.#openLinks();
+      const links = await this.#openLinks();
+      if (this.#isClosed) {
+        await links.close();
+        return;
+      }
+      this.#links = links;
       await this.#startInterchange();
-      if (this.#isClosed) return;
-      // The pools of the old one: nobody would hear their answers.
-      await this.#blocks?.restart();
-      this.#isRestarting = false;
-      this.#code?.sendAgain();
-      for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
     } catch (error) {
-      this.#isRestarting = false;
-      this.#fail(
-        error instanceof ExecutorFailedError
-          ? error
-          : new ExecutorFailedError(this.label, (error as Error).message, error),
-      );
+      this.#onInterchangeLost(error instanceof ExecutorFailedError ? error.problem : (error as Error).message);
+      return;
     }
+    try {
+      // The pools of the old one: nobody would hear their answers.
+      if (!this.#isClosed && !this.#interchange?.hasEnded) await this.#blocks?.restart();
+    } catch (error) {
+      this.#fail(new ExecutorFailedError(this.label, (error as Error).message, error));
+    }
+    // If that has ended meanwhile, the next life sends the tasks.
+    if (this.#isClosed || this.#interchange?.hasEnded) return;
+    this.#isRestarting = false;
+    this.#code?.sendAgain();
+    for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
   }
 
   #sendAgain(id: number, attempt: Attempt): void {

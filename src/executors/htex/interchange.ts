@@ -67,6 +67,10 @@ export class InterchangeProcess {
     (stdin as unknown as { unref?: () => void } | null)?.unref?.();
   }
 
+  get hasEnded(): boolean {
+    return this.#end !== undefined;
+  }
+
   get pid(): number | undefined {
     return this.#process.pid;
   }
