@@ -235,7 +235,14 @@ export class Blocks {
           directory,
           environment,
         });
-        this.#blocks.set(id, { id, job, status: { state: 'pending' }, isHeld: false, hasConnected: false, hollowSince: undefined });
+        this.#blocks.set(id, {
+          id,
+          job,
+          status: { state: 'pending' },
+          isHeld: false,
+          hasConnected: false,
+          hollowSince: undefined,
+        });
         this.#owner.log('info', `block ${id} was submitted as ${job}: ${reason}`);
         this.#owner.onBlock?.(id, job, { state: 'pending' }, reason);
       } catch (error) {

@@ -41,8 +41,8 @@ import type { BlockShape, HtexSettings, Settled } from './options.ts';
 import { refusalOf, slotsOfBlock } from './planning.ts';
 import { Unserved } from './unserved.ts';
 import { LargeValues } from './values.ts';
-import { HtexWatch } from './watch.ts';
 import { keepVigil } from './vigil.ts';
+import { HtexWatch } from './watch.ts';
 
 /** What the executor needs of its blocks; blocks/scaler.ts has it. */
 export interface BlockPort {
