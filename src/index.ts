@@ -7,9 +7,11 @@ export {
   type PythonApp,
   type PythonAppMaker,
   type PythonAppOf,
+  type PythonOptions,
   type PythonSourceOptions,
   pythonApp,
 } from './app/python-app.ts';
+export type { SchemaIssue, SchemaResult, StandardSchema, ValueOf } from './app/schema.ts';
 export { asCompleted, type Completed, type StreamOptions, stream } from './app/streams.ts';
 export type * from './app/types.ts';
 export { wrapper } from './app/wrapper.ts';

@@ -1,12 +1,13 @@
 // pythonApp(): a Python function as an app, named in a module or given as text. It runs on executors with Python workers.
 import { AppDefinitionError } from '../task/errors.ts';
 import type { Future } from '../task/future.ts';
-import { TaskFuture } from '../task/future.ts';
+import { derive, TaskFuture } from '../task/future.ts';
 import type { Keywords } from '../task/keywords.ts';
 import type { Body, PythonFunction } from '../task/ports.ts';
 import { makeApp } from './app.ts';
 import { submit } from './call.ts';
 import { readPythonText } from './python-text.ts';
+import { checked, type StandardSchema, type ValueOf } from './schema.ts';
 import type { AppOptions, ArgsOf, ParametersOf } from './types.ts';
 
 /** A Python function of which no type was told. */
@@ -40,6 +41,12 @@ export type PythonAppOf<Run> = PythonApp<
   Run extends (...args: never[]) => infer Value ? Awaited<Value> : never
 >;
 
+/** Options of {@link pythonApp} with a schema in place of a type. */
+export interface PythonOptions<Schema extends StandardSchema> extends AppOptions {
+  /** Checks the value, and tells its type: a Standard Schema, as zod, valibot and arktype make them. */
+  readonly returns: Schema;
+}
+
 /** Options of {@link pythonApp}.source. */
 export interface PythonSourceOptions<Args extends readonly unknown[] = readonly unknown[]> extends AppOptions<Args> {
   /** Which function of the text is the app. @default the one that there is */
@@ -48,8 +55,18 @@ export interface PythonSourceOptions<Args extends readonly unknown[] = readonly 
 
 /** What {@link pythonApp} is. */
 export interface PythonAppMaker {
+  /** A function of a module that workers can import, as `module:function`; its value is checked by a schema. */
+  <Schema extends StandardSchema>(
+    reference: string,
+    options: PythonOptions<Schema>,
+  ): PythonApp<unknown[], ValueOf<Schema>>;
   /** A function of a module that workers can import, as `module:function`. */
   <Run = AnyPythonFunction>(reference: string, options?: AppOptions<ParametersOf<Run>>): PythonAppOf<Run>;
+  /** A function given as text; its value is checked by a schema. */
+  source<Schema extends StandardSchema>(
+    text: string,
+    options: PythonSourceOptions & PythonOptions<Schema>,
+  ): PythonApp<unknown[], ValueOf<Schema>>;
   /** A function given as text, with all that it needs: imports, other functions. Indentation that all lines share is removed. */
   source<Run = AnyPythonFunction>(text: string, options?: PythonSourceOptions<ParametersOf<Run>>): PythonAppOf<Run>;
 }
@@ -68,19 +85,31 @@ export interface PythonAppMaker {
  * `);
  */
 export const pythonApp: PythonAppMaker = Object.assign(
-  <Run>(reference: string, options: AppOptions<ParametersOf<Run>> = {}) => make<Run>(readReference(reference), options),
+  (reference: string, options: Given = {}) => make(readReference(reference), options),
   {
-    source<Run>(text: string, options: PythonSourceOptions<ParametersOf<Run>> = {}) {
+    source(text: string, options: Given & { readonly function?: string } = {}) {
       const { function: wanted, ...rest } = options;
-      return make<Run>({ by: 'python', module: undefined, ...readPythonText(text, wanted) }, rest);
+      return make({ by: 'python', module: undefined, ...readPythonText(text, wanted) }, rest);
     },
   },
 );
 
-function make<Run>(source: PythonFunction, options: AppOptions<never[]>): PythonAppOf<Run> {
+/** Options of all forms. */
+type Given = AppOptions<never[]> & { readonly returns?: StandardSchema };
+
+function make(source: PythonFunction, { returns, ...options }: Given): never {
   const name = source.name.slice(source.name.lastIndexOf('.') + 1);
   const body: Body = { kind: 'python', name: options.name ?? name, source, local: undefined };
-  return makeApp<PythonAppOf<Run>>(body, options, (record, args) => new TaskFuture(submit(record, args).task));
+  if (returns !== undefined && typeof (returns as Partial<StandardSchema>)?.['~standard']?.validate !== 'function')
+    throw new AppDefinitionError(
+      `The option returns of ${body.name}() must be a schema, as zod, valibot and arktype make them.`,
+    );
+  // What it is is told by the caller: its type, or that of its schema.
+  return makeApp<never>(body, options, (record, args) => {
+    const { task } = submit(record, args);
+    if (returns === undefined) return new TaskFuture(task);
+    return new TaskFuture(derive(task, (value) => checked(returns, value, `the value of ${record.name}()`)));
+  });
 }
 
 function readReference(reference: unknown): PythonFunction {

@@ -1,7 +1,7 @@
 // Python apps, as far as they go without Python: how they are made, what they say of themselves, and where they can run.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { htex, inline, keywords, load, pythonApp, threads } from '#src/index.js';
+import { htex, inline, keywords, load, pythonApp, type StandardSchema, threads } from '#src/index.js';
 import { freshDirectory, inRun } from '../support/run.ts';
 
 describe('a Python app', () => {
@@ -130,6 +130,28 @@ describe('calls of a Python app', () => {
       assert.equal(await others(1), 10);
       const clock = pythonApp<() => bigint>('time:monotonic_ns', { memo: true });
       assert.equal(await clock(), await clock());
+    });
+  });
+
+  it('are checked by a schema, which tells their type as well', async () => {
+    const numberOf: StandardSchema<number> = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: (value) =>
+          typeof value === 'number'
+            ? { value: value + 1 }
+            : { issues: [{ message: 'no number', path: ['peak', { key: 0 }] }] },
+      },
+    };
+    const same = pythonApp.source('def same(x):\n    return x\n', { returns: numberOf });
+    assert.throws(() => pythonApp('a:b', { returns: 7 as never }), { code: 'APP_DEFINITION', message: /returns/ });
+    await inRun({ executors: [python()] }, async () => {
+      const value: number = await same.with({ retry: 1 })(1);
+      assert.equal(value, 2);
+      await assert.rejects(same('a'), {
+        message: /the value of same\(\) is not what its schema says: \.peak\.0: no number/,
+      });
     });
   });
 
