@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -69,6 +69,34 @@ describe("Parsl's own interchange, under Chervil's executor", () => {
         assert.equal(error.code, 'EXECUTOR_FAILED');
         assert.match(error.message, /has no Parsl; name the interpreter of the interchange with --python/);
       });
+    },
+  );
+
+  it(
+    'ends its run when a pool with another version comes, and the executor fails with both versions',
+    limit,
+    async (t) => {
+      const python = await parslOrSkip(t, newestRelease);
+      if (python === undefined) return;
+      await using place = new Place();
+      const other = join(place.path, 'python3');
+      writeFileSync(other, `#!/bin/sh\necho '{"version":"3.1.4","parsl":"2020.01.01","packages":{}}'\n`);
+      chmodSync(other, 0o755);
+      const executor = htex({
+        maxWorkersPerNode: 1,
+        coresPerWorker: 0.1,
+        interchangeCommand: [python, join(dirname(python), 'interchange.py')],
+        launchCommand: `PATH=${place.path}:$PATH {command}`,
+      });
+      const host = new FakeHost(place.path);
+      await executor.start(host);
+      try {
+        const error = await host.error(submit(executor, one));
+        assert.equal(error.code, 'EXECUTOR_FAILED');
+        assert.match(error.message, /versions differ: .*parsl\.v=2026\..*py\.v=3\.1 parsl\.v=2020\.01\.01/);
+      } finally {
+        await executor.close();
+      }
     },
   );
 
