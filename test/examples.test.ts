@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { chervil, type Ended, root, scratch, start } from './cli/command.ts';
 
 const example = (name: string): string => join(root, 'examples', name);
@@ -55,6 +56,26 @@ describe('the example', { concurrency: false }, () => {
     }));
 
   test('fibonacci joins', (t) => runs(t, 'fibonacci.ts', [], ({ stdout }) => assert.equal(stdout, '233\n')));
+
+  test('each runs unchanged on htex, too', async (t) => {
+    const configuration = join(scratch(t), 'on-htex.mjs');
+    const executor = 'htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5 })';
+    writeFileSync(
+      configuration,
+      `import { defineConfig, htex } from ${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href)};\nexport default defineConfig({ executors: [${executor}] });\n`,
+    );
+    for (const [name, args, expected] of [
+      ['hello.ts', [], /^Hello, world!\n$/],
+      ['pi.ts', ['100000'], /^3\.1/],
+      ['fibonacci.ts', [], /^233\n$/],
+      ['files.ts', [], /^0\n1\n2\n$/],
+      ['retries.ts', ['0'], /^1\n4\n9\n$/],
+    ] as const) {
+      const { code, stdout, stderr } = await chervil(t, ['run', '--config', configuration, example(name), ...args]);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, expected);
+    }
+  });
 
   test('retries tries again until it works, or until its budget is spent', async (t) => {
     await runs(t, 'retries.ts', ['0'], ({ stdout }) => assert.equal(stdout, '1\n4\n9\n'));

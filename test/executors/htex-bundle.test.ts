@@ -42,6 +42,9 @@ test('functions by reference and by value run where no file of the program is', 
     ]);
     assert.equal(await host.value(byValue(executor, program.importLater, [])), 'LATER!');
     assert.equal(await host.value(byValue(executor, program.long, [1])), 101);
+    const large = 'x '.repeat(200_000);
+    assert.deepEqual(await host.value(byReference(executor, tasks, 'count', [large])), { '': 1, x: 200_000 });
+    assert.equal(await host.value(byReference(executor, tasks, 'echo', [large])), large, 'no memory is shared either');
     const many = Array.from({ length: 300 }, (_, n) => byValue(executor, program.useImports, [n]));
     for (const [n, attempt] of many.entries())
       assert.deepEqual(await host.value(attempt), ['LOUD!', `left ${n}`, 'commonjs true']);
@@ -147,6 +150,7 @@ export function count(text: string): Record<string, number> {
   for (const word of text.split(' ')) counts[word] = (counts[word] ?? 0) + 1;
   return counts;
 }
+export const echo = <Value>(value: Value): Value => value;
 export const directory = (): string => process.cwd();
 export const canSee = (path: string): boolean => existsSync(path);
 export const used = left(1);
@@ -192,7 +196,7 @@ async function elsewhere(t: TestContext, enter = ''): Promise<{ readonly launchC
     `set -e
 certificates=$1; shift
 mkdir -p -m 700 ${place}$certificates && cp -a $certificates/. ${place}$certificates
-exec ${enter} unshare -m /bin/bash -c '${shared.map((path) => `mount --rbind ${path} ${place}${path} && `).join('')} mount --bind ${installed} ${place}/opt/chervil/node_modules && exec chroot ${place} /opt/node /opt/chervil/dist/pool/start.js "$@"' pool "$@"
+exec ${enter} unshare -m /bin/bash -c '${shared.map((path) => `mount --rbind ${path} ${place}${path} && `).join('')} mount --bind ${installed} ${place}/opt/chervil/node_modules && mount -t tmpfs none ${place}/dev/shm && exec chroot ${place} /opt/node /opt/chervil/dist/pool/start.js "$@"' pool "$@"
 `,
   );
   return { launchCommand: `/bin/bash ${place}/start.sh {cert_dir} {arguments}` };

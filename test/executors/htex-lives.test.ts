@@ -9,7 +9,8 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { local } from '#src/blocks/local.js';
-import { htex } from '#src/executors/htex.js';
+import { type HtexOptions, htex } from '#src/executors/htex.js';
+import { load } from '#src/index.js';
 import { FakeHost } from '#src/testing/index.js';
 import { killMarked, marked, onHost, signalMarked, submit, until } from './htex-bench.ts';
 
@@ -119,6 +120,41 @@ test('a pool that never comes fails the executor with the words of its block', l
     assert.match(error.message, /exit code 3; no such module/);
   }),
 );
+
+test('what keeps the interchange from starting reaches load() at once, in its own words', limit, async () => {
+  const { createServer } = await import('node:net');
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as { port: number };
+  const cases: { readonly options: HtexOptions; readonly says: RegExp }[] = [
+    { options: { workerPort: port }, says: /interchange .*EADDRINUSE|in use/s },
+    { options: { address: '203.0.113.7' }, says: /interchange .*203\.0\.113\.7|EADDRNOTAVAIL/s },
+    { options: { interchangeCommand: ['/no/such/program'] }, says: /could not be started: .*ENOENT/ },
+    {
+      options: { interchangeCommand: ['/bin/bash', '-c', 'echo no licence >&2; exit 7'] },
+      says: /exit code 7: no licence/,
+    },
+  ];
+  try {
+    for (const { options, says } of cases) {
+      const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));
+      try {
+        await assert.rejects(
+          load({ executors: [htex(options)], runDir: directory, signals: false }),
+          (error: Error) => {
+            assert.equal((error as { code?: string }).code, 'EXECUTOR_FAILED');
+            assert.match(error.message, says);
+            return true;
+          },
+        );
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    }
+  } finally {
+    taken.close();
+  }
+});
 
 test('an interchange that cannot start fails the start, at once and in its own words', limit, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));

@@ -1,7 +1,7 @@
 // A run under load while its processes come to harm: workers, pools and the interchange are killed, or stopped for a while. At the end
 // every task must have come to its one result, and no process may be left. The test and scripts/chaos.js call it.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ignoreBlockErrors } from '#src/blocks/handlers.js';
@@ -29,7 +29,7 @@ const heartbeat = { heartbeatPeriod: 400, heartbeatThreshold: 2_500 } as const;
 /** After the harm has ended all tasks must come to their results within this time. */
 const patienceMs = 90_000;
 
-/** The bodies: quick, waiting, computing, and commands. Each gives back what it was given. */
+/** The bodies: quick, waiting, computing, with large values, and commands. Each gives back what it was given. */
 const bodies = {
   quick: app((n: number) => n, { name: 'quick' }),
   wait: app((n: number) => new Promise<number>((resolve) => setTimeout(resolve, 5 + (n % 40), n)), { name: 'wait' }),
@@ -41,8 +41,24 @@ const bodies = {
     },
     { name: 'compute' },
   ),
+  large: app((n: number, text: string) => [n, text], { name: 'large' }),
   command: bashApp((n: number) => sh`exit $((${n} - ${n}))`, { name: 'command' }),
 };
+
+const kinds = ['quick', 'quick', 'quick', 'wait', 'wait', 'compute', 'large', 'command'] as const;
+const largeText = 'chaos '.repeat(30_000);
+
+function isRight(kind: keyof typeof bodies, n: number, value: unknown): boolean {
+  if (kind === 'command') return true;
+  if (kind !== 'large') return value === n;
+  const [first, text] = value as [number, string];
+  return first === n && text === largeText;
+}
+
+/** What this process keeps of large values. */
+function valueDirectories(): string[] {
+  return readdirSync('/dev/shm').filter((name) => name.startsWith(`chervil-values-${process.pid}-`));
+}
 
 /**
  * Does harm for `ms` milliseconds, then lets all settle.
@@ -104,13 +120,13 @@ export async function htexChaos({
   const submit = (): void => {
     while (!isOver && submitted - settled < outstanding) {
       const n = submitted++;
-      const kind = (['quick', 'quick', 'quick', 'wait', 'wait', 'compute', 'command'] as const)[
-        chance(7)
-      ] as keyof typeof bodies;
-      const future: PromiseLike<unknown> = bodies[kind](n);
+      const kind = kinds[chance(kinds.length)] as keyof typeof bodies;
+      const future: PromiseLike<unknown> = kind === 'large' ? bodies.large(n, largeText) : bodies[kind](n);
       future.then(
         (value) =>
-          onSettled(kind === 'command' || value === n ? undefined : new Error(`task ${n} gave ${String(value)}`)),
+          onSettled(
+            isRight(kind, n, value) ? undefined : new Error(`task ${n} (${kind}) gave ${String(value).slice(0, 100)}`),
+          ),
         (error: Error) => onSettled(error),
       );
     }
@@ -203,6 +219,7 @@ export async function htexChaos({
     assert.equal(finals.size, submitted, `every task came to an end (CHERVIL_SEED=${seed})`);
     for (const [id, times] of finals) assert.equal(times, 1, `task ${id} ended ${times} times (CHERVIL_SEED=${seed})`);
     assert.deepEqual(marked(mark), [], `no process is left (CHERVIL_SEED=${seed})`);
+    assert.deepEqual(valueDirectories(), [], `no file of a large value is left (CHERVIL_SEED=${seed})`);
     const seconds = Math.round((performance.now() - begin) / 1_000);
     return { seed, seconds, tasks: submitted, harm, lostTries, longestPauseMs: Math.round(longestPauseMs), recoveryMs };
   } finally {
