@@ -93,7 +93,7 @@ export class Monitor {
         feed_offset: 0,
       },
       batchMs: 500,
-      batchRecords: 200_000,
+      batchRecords: 400_000,
       busyMs: 2_000,
       patienceMs: 60_000,
     };

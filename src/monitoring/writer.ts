@@ -54,6 +54,9 @@ export async function runWriter(start: WriterStart, ports: WriterPorts): Promise
   }
 }
 
+/** From here on a batch is large. */
+const manyRecords = 20_000;
+
 class Writer {
   readonly #start: WriterStart;
   readonly #ports: WriterPorts;
@@ -82,6 +85,7 @@ class Writer {
     }
     const reader = new FeedReader(feed, from, (text) => this.#ports.tell({ say: 'problem', text }));
     let last = 0;
+    let gatherMs = batchMs;
     for (;;) {
       const isLast = this.#ports.isSourceGone();
       const before = reader.position;
@@ -90,6 +94,8 @@ class Writer {
       if (batch.records > 0) {
         batch.close();
         last = performance.now();
+        // The more there is, the more of it begins and ends in one batch if one waits a little longer.
+        gatherMs = batch.records > manyRecords ? 4 * batchMs : batchMs;
         const isWritten = await this.#troubles.patiently(async () => {
           await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position);
           return true;
@@ -104,7 +110,7 @@ class Writer {
       if (isLast) break;
       await this.#ports.wait(1_000);
       // Tasks that come and go within one batch are written once.
-      const early = last + batchMs - performance.now();
+      const early = last + gatherMs - performance.now();
       if (early > 0 && !this.#ports.isSourceGone()) await pause(early, this.#ports);
     }
     await this.#troubles.patiently(() => this.#endRun());
