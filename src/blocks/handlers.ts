@@ -8,10 +8,17 @@ export type BlockErrorHandler = (blocks: ReadonlyMap<string, JobStatus>, initBlo
 /** Blocks may fail as they like. */
 export const ignoreBlockErrors: BlockErrorHandler = () => undefined;
 
-/** Fails when every block so far has failed, and there were as many as were started at first. */
+/** Blocks that worked and were lost say little about the next one; so many of them in a row do. */
+const mostLost = 3;
+
+/**
+ * Fails when every block so far has failed, and there were as many as were started at first. While blocks have failed whose workers had
+ * come, others are started in their place, until three have failed.
+ */
 export const simpleBlockErrors: BlockErrorHandler = (blocks, initBlocks) => {
-  if (blocks.size < Math.max(1, initBlocks)) return undefined;
   const all = [...blocks.values()];
+  const least = all.some(({ hadWorkers }) => hadWorkers === true) ? mostLost : 1;
+  if (blocks.size < Math.max(least, initBlocks)) return undefined;
   return all.every(hasFailed) ? describe(all) : undefined;
 };
 

@@ -25,6 +25,8 @@ export const terminalStates: ReadonlySet<JobState> = new Set([
 ]);
 
 export interface JobStatus {
+  /** Its pools had come, and so it worked for a while. */
+  readonly hadWorkers?: boolean;
   readonly state: JobState;
   readonly message?: string;
   readonly exitCode?: number | null;

@@ -16,6 +16,8 @@ export interface BlockOwner {
   idleBlocks(): Promise<ReadonlyMap<string, number>>;
   /** Gives the pools of this block no more tasks. */
   holdBlock(blockId: string): Promise<void>;
+  /** The job of a block is over, and its pools with it. */
+  onBlockEnded?(blockId: string): void;
   /** The blocks mean that nothing can run any more. */
   onBlocksFailed(reason: string): void;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;
@@ -135,7 +137,8 @@ export class Blocks {
             state: 'missing',
             message: status.message === undefined ? message : `${message}: ${status.message}`,
           }
-        : status;
+        : { ...status, hadWorkers: true };
+      if (!isMissing) this.#owner.onBlockEnded?.(block.id);
       this.#owner.log(
         isMissing ? 'error' : 'info',
         `block ${block.id} is ${block.status.state}, exit code ${status.exitCode ?? 'unknown'}`,

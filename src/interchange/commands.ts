@@ -4,6 +4,7 @@ import type { CancelAnswer, Command, CommandReply, ManagerLine, StatusReport } f
 import { fail } from './answer.ts';
 import type { InterchangeEffect } from './events.ts';
 import { mark, updateReady } from './schedule.ts';
+import { loseBlock } from './silence.ts';
 import { type InterchangeState, log } from './state.ts';
 
 export function onCommand(
@@ -49,6 +50,10 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
         name: 'cancelled',
         answers: command.taskIds.map((taskId) => cancel(state, taskId, command.reason ?? '', now, effects)),
       };
+    case 'block ended':
+      state.isChervilSubmitter = true;
+      loseBlock(state, command.blockId, now, effects);
+      return { name: 'nothing' };
     case 'extensions':
       state.isChervilSubmitter = true;
       return { name: 'texts', values: ['batch', 'files'] };

@@ -16,7 +16,7 @@ import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
 import { giveOut, mark, updateReady } from './schedule.ts';
-import { onTimer, setTimer } from './silence.ts';
+import { loseIfEnded, onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, isLogged, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
 
@@ -384,6 +384,7 @@ function onConnection(
   updateReady(manager);
   const what = brokenAt === undefined ? 'is connected again' : 'has lost its connection';
   log(state, effects, 'info', `Manager ${manager.name} ${what}`);
+  if (brokenAt !== undefined) loseIfEnded(state, manager, brokenAt, effects);
 }
 
 const recordEveryMs = 10_000;

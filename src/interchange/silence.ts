@@ -45,6 +45,23 @@ export function onTimer(state: InterchangeState, now: number, effects: Interchan
   }
 }
 
+/** The job of a block is over: those of its managers whose connection broke do not come back, and neither do those whose breaks later. */
+export function loseBlock(state: InterchangeState, blockId: string, now: number, effects: InterchangeEffect[]): void {
+  state.endedBlocks.add(blockId);
+  for (const manager of [...state.disconnected]) loseIfEnded(state, manager, now, effects);
+}
+
+/** Loses a manager without connection whose block is over. */
+export function loseIfEnded(
+  state: InterchangeState,
+  manager: Manager,
+  now: number,
+  effects: InterchangeEffect[],
+): void {
+  if (state.endedBlocks.has(manager.registration.blockId))
+    lose(state, effects, manager, now, 'lost its connection, and the job of whose block is over');
+}
+
 function lose(state: InterchangeState, effects: InterchangeEffect[], manager: Manager, now: number, why: string): void {
   const wasActive = manager.isActive;
   const { hostname, blockId } = manager.registration;

@@ -19,6 +19,8 @@ export interface InterchangeState {
   readonly managers: ManagerTable;
   /** Managers whose connection broke, in the order in which it did. */
   readonly disconnected: Set<Manager>;
+  /** Blocks whose jobs are over, as their submitter said. */
+  readonly endedBlocks: Set<string>;
   /** Managers that said when they want to drain, and no later than when the first of them does. */
   readonly leaving: Set<Manager>;
   leavesFrom: number;
@@ -59,6 +61,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     lanes: new Map(),
     managers: new ManagerTable(),
     disconnected: new Set(),
+    endedBlocks: new Set(),
     leaving: new Set(),
     leavesFrom: Number.POSITIVE_INFINITY,
     blocks: [],

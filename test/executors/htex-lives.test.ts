@@ -55,7 +55,7 @@ test('a killed worker costs its task one try, is told with its signal, and is st
 );
 
 test('a killed pool costs its tasks one try each, and another block takes its place', limit, () =>
-  onHost({ onBlockError: () => undefined, strategyPeriod: 500 }, async (executor, host) => {
+  onHost({}, async (executor, host) => {
     const waiting = submit(executor, wait);
     await host.began(waiting);
     kill(host, 'pool/start.js');

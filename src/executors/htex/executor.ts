@@ -74,6 +74,7 @@ export interface BlockSide {
   connectedBlocks(): Promise<ReadonlySet<string>>;
   idleBlocks(): Promise<ReadonlyMap<string, number>>;
   holdBlock(blockId: string): Promise<void>;
+  onBlockEnded(blockId: string): void;
   onBlocksFailed(reason: string): void;
   onBlock(block: string, job: string | undefined, status: JobStatus, reason?: string): void;
   log: ExecutorHost['log'];
@@ -648,6 +649,11 @@ export class HtexExecutor implements Executor, BlockSide {
   async holdBlock(blockId: string): Promise<void> {
     const links = this.#links as Links;
     for (const line of await links.managers()) if (line.blockId === blockId) await links.hold(line.manager);
+  }
+
+  onBlockEnded(blockId: string): void {
+    // Nothing of it will come back: its tasks need not wait for that.
+    this.#links?.blockEnded(blockId).catch(({ message }: Error) => this.log('debug', message));
   }
 
   onBlocksFailed(reason: string): void {

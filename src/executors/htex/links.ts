@@ -134,6 +134,11 @@ export class Links {
     );
   }
 
+  /** Tells a Chervil interchange that the pools of a block are gone; another one finds out by itself. */
+  async blockEnded(blockId: string): Promise<void> {
+    if (this.#sendsBatches) await this.#ask({ name: 'block ended', blockId });
+  }
+
   async hold(manager: string): Promise<void> {
     await this.#ask({ name: 'hold manager', manager });
   }

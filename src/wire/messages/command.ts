@@ -26,6 +26,8 @@ export type Command =
   | { readonly name: 'cancel'; readonly taskIds: readonly number[]; readonly reason?: string }
   /** Extension `["CHERVIL_EXTENSIONS", [names]]`: what the submitter understands; the answer is what the interchange does. */
   | { readonly name: 'extensions'; readonly extensions: readonly string[] }
+  /** Extension `["CHERVIL_BLOCK_ENDED", id]`: the job of a block is over, and its pools with it. */
+  | { readonly name: 'block ended'; readonly blockId: string }
   /** Extension `"CHERVIL_STATUS"`. */
   | { readonly name: 'status' }
   | { readonly name: 'unknown'; readonly shown: string };
@@ -132,6 +134,8 @@ export function readCommand(frame: Uint8Array): Command {
   }
   if (Array.isArray(value) && value.length === 2) {
     const [word, argument] = value;
+    if (word === 'CHERVIL_BLOCK_ENDED' && typeof argument === 'string')
+      return { name: 'block ended', blockId: argument };
     if (word === 'HOLD_MANAGER' && typeof argument === 'string') return { name: 'hold manager', manager: argument };
   }
   if (Array.isArray(value) && value[0] === 'CHERVIL_CANCEL' && Array.isArray(value[1])) {
@@ -166,6 +170,8 @@ export function writeCommand(
         [...command.taskIds],
         ...(command.reason === undefined ? [] : [command.reason]),
       ]);
+    case 'block ended':
+      return encode(['CHERVIL_BLOCK_ENDED', command.blockId]);
     case 'extensions':
       return encode(['CHERVIL_EXTENSIONS', [...command.extensions]]);
     default: {
