@@ -127,7 +127,14 @@ export class ValueFiles {
         }
         at += into.length;
       };
-      if (plan.length > 0) return use.value(putTogether(plan, fill));
+      const take = (count: number): ArrayBuffer => {
+        // Never more than there is: the plan may be made up.
+        if (at + count > bytes) throw unreadable(this.directory, new Error('it is cut short'));
+        const memory = new ArrayBuffer(count);
+        fill(new Uint8Array(memory));
+        return memory;
+      };
+      if (plan.length > 0) return use.value(putTogether(plan, take));
       const whole = Buffer.allocUnsafeSlow(bytes);
       fill(whole);
       return use.bytes(whole);

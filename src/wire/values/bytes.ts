@@ -5,9 +5,10 @@ import { checkValue } from './check.ts';
 import { readCompact, writeCompact } from './compact.ts';
 import { decodeValue } from './decode.ts';
 import { encodeValue } from './encode.ts';
+import { cutUp, type Pieces, putTogether } from './pieces.ts';
 
 /** First bytes. Another version of a form gets another byte; none of them begins a Python payload (digits, `C`). */
-const forms = { compact: 0xe1, v8: 0xe2 } as const;
+const forms = { compact: 0xe1, v8: 0xe2, pieces: 0xe4 } as const;
 
 /**
  * A value as bytes, checked and encoded. Small plain values get a short form of their own.
@@ -26,6 +27,8 @@ export function toBytes(value: unknown, path = 'the value'): Uint8Array {
   } catch {
     // A getter or a Proxy threw: the check below says which.
   }
+  const pieces = cutUp(value);
+  if (pieces !== undefined) return joined(pieces);
   const data = checkValue(value, path) === 'encode' ? encodeValue(value, path) : value;
   try {
     // Views with their memory, as postMessage has them, rather than v8.serialize, which tears shared memory apart.
@@ -50,6 +53,8 @@ export function fromBytes(bytes: Uint8Array): unknown | Promise<unknown> {
       return readCompact(bytes);
     case forms.v8:
       return decodeValue(readV8(bytes));
+    case forms.pieces:
+      return readJoined(bytes);
     default: {
       const what = bytes.length === 0 ? 'there are no bytes' : `its first byte is ${bytes[0]}`;
       throw new DeserializationError(
@@ -57,6 +62,40 @@ export function fromBytes(bytes: Uint8Array): unknown | Promise<unknown> {
       );
     }
   }
+}
+
+/** Form, length of the plan u32, plan, parts. */
+function joined({ plan, parts }: Pieces): Uint8Array {
+  const start = 5 + plan.length;
+  const bytes = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + part.length, start));
+  bytes[0] = forms.pieces;
+  bytes.writeUInt32LE(plan.length, 1);
+  bytes.set(plan, 5);
+  let at = start;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+function readJoined(bytes: Uint8Array): unknown {
+  const length =
+    (bytes[1] as number) | ((bytes[2] as number) << 8) | ((bytes[3] as number) << 16) | ((bytes[4] as number) << 24);
+  let at = 5 + length;
+  if (!(length > 0 && at <= bytes.length))
+    throw new DeserializationError('Cannot read a value: its bytes end too early.');
+  const value = putTogether(bytes.subarray(5, at), (count) => {
+    const end = at + count;
+    if (end > bytes.length) throw new DeserializationError('Cannot read a value: its bytes end too early.');
+    const memory = new ArrayBuffer(count);
+    new Uint8Array(memory).set(bytes.subarray(at, end));
+    at = end;
+    return memory;
+  });
+  if (at !== bytes.length)
+    throw new DeserializationError(`Cannot read a value: ${bytes.length - at} bytes are left after its end.`);
+  return value;
 }
 
 /**

@@ -1,12 +1,12 @@
-// Large typed arrays without a copy: a list (or one value) of which some elements are long typed arrays or Buffers, and the rest small plain
-// values, as a short form that says what goes where, and the memory of those arrays as it is. For values that are kept in files.
+// Typed arrays without the work that v8 makes of them: a list (or one value) of which some elements are typed arrays or Buffers, and the
+// rest small plain values, as a short form that says what goes where, and the memory of those arrays as it is. bytes.ts tries it before v8, and value-files.ts writes the memory straight into files.
 import { types } from 'node:util';
 import { DeserializationError } from '../../task/errors.ts';
 import { readCompact, writeCompact } from './compact.ts';
 import { kindOf } from './kind.ts';
 
 /** Shorter ones are not worth it. */
-const leastBytes = 16_384;
+const leastBytes = 256;
 const mostElements = 32;
 const header = 0xe1;
 
@@ -25,7 +25,7 @@ const kinds = {
   BigUint64Array: (memory: ArrayBuffer): object => new BigUint64Array(memory),
 } as const;
 
-/** A value cut up: what says how it is put together, and its large parts, which are views of the value's own memory. */
+/** A value cut up: what says how it is put together, and its parts, which are views of the value's own memory. */
 export interface Pieces {
   readonly plan: Uint8Array;
   readonly parts: readonly Uint8Array[];
@@ -65,6 +65,8 @@ export function cutUp(value: unknown): Pieces | undefined {
 
 function kindOfPart(element: unknown): keyof typeof kinds | undefined {
   if (!ArrayBuffer.isView(element) || element.byteLength < leastBytes || types.isDataView(element)) return undefined;
+  // Memory that can grow arrives as such, which v8 knows how to say.
+  if ((element.buffer as { resizable?: boolean }).resizable === true) return undefined;
   const kind = kindOf(element);
   if (kind === 'buffer') return 'Buffer';
   const { name } = element.constructor;
@@ -74,20 +76,31 @@ function kindOfPart(element: unknown): keyof typeof kinds | undefined {
 /**
  * Puts a value together again.
  *
- * @param read fills memory with the next so many bytes of the parts
+ * @param read gives the next so many bytes of the parts, as memory of its own
  * @throws DeserializationError for a plan that is none, and what `read` throws
  */
-export function putTogether(plan: Uint8Array, read: (into: Uint8Array) => void): unknown {
+export function putTogether(plan: Uint8Array, read: (bytes: number) => ArrayBuffer): unknown {
   const found = readCompact(plan);
   const [isList, places, rest] = Array.isArray(found) ? (found as unknown[]) : [];
   if (!Array.isArray(places) || !Array.isArray(rest)) throw broken();
   for (const place of places as unknown[]) {
     const [index, name, bytes] = Array.isArray(place) ? (place as unknown[]) : [];
-    if (typeof index !== 'number' || !(index in rest) || typeof bytes !== 'number' || bytes < 0) throw broken();
+    if (
+      typeof index !== 'number' ||
+      !(index in rest) ||
+      typeof bytes !== 'number' ||
+      bytes < 0 ||
+      !Number.isInteger(bytes)
+    )
+      throw broken();
     if (typeof name !== 'string' || !Object.hasOwn(kinds, name)) throw broken();
-    const memory = new ArrayBuffer(bytes);
-    read(new Uint8Array(memory));
-    rest[index] = kinds[name as keyof typeof kinds](memory);
+    try {
+      rest[index] = kinds[name as keyof typeof kinds](read(bytes));
+    } catch (error) {
+      // A length that this kind of array cannot have.
+      if (error instanceof RangeError) throw broken();
+      throw error;
+    }
   }
   return isList === true ? rest : rest[0];
 }
