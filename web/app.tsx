@@ -14,6 +14,7 @@ import { TasksPage } from './pages/tasks.tsx';
 import { TimelinePage } from './pages/timeline.tsx';
 import { Icon } from './parts/icon.tsx';
 import { Empty } from './parts/messages.tsx';
+import { PageHead } from './parts/page-head.tsx';
 import { href, type Route, useRoute } from './router.ts';
 import { sum, total } from './states.ts';
 
@@ -76,9 +77,12 @@ function PageOf({ route }: { route: Route }): JSX.Element {
     }
   }
   return (
-    <Empty title="There is no such page" icon="attention">
-      <a href="#/">All runs</a>
-    </Empty>
+    <>
+      <PageHead title="Not found" tab="Not found" />
+      <Empty title="There is no such page" icon="attention">
+        <a href="#/">All runs</a>
+      </Empty>
+    </>
   );
 }
 

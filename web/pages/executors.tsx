@@ -5,6 +5,7 @@ import { useAsk } from '../data.ts';
 import { ago, bytes, counted, duration, moment, number } from '../format.ts';
 import { Answered, Empty } from '../parts/messages.tsx';
 import { Card, PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { href } from '../router.ts';
 
 export function ExecutorsPage({ run }: { run: string }): JSX.Element {
@@ -99,7 +100,7 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
       }
       kind="flush"
     >
-      <div class="scroll">
+      <Scroll label="Managers">
         <table class="table">
           <thead>
             <tr>
@@ -156,7 +157,7 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }

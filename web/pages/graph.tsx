@@ -9,6 +9,7 @@ import type { LayoutInput, LayoutOutput } from '../graph/layout.ts';
 import { CanvasView, prepared } from '../graph/view.ts';
 import { Answered, Empty, Loading } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { StateBar, StateLegend } from '../parts/state.tsx';
 import { goTo, href } from '../router.ts';
 import { looks } from '../states.ts';
@@ -312,7 +313,7 @@ function GraphRows({ run, graph }: { run: string; graph: Graph }): JSX.Element {
     return node === undefined ? '' : node.task === null ? node.app : `#${node.task}`;
   };
   return (
-    <div class="scroll">
+    <Scroll label="Graph as a table">
       <table class="table">
         <thead>
           <tr>
@@ -346,6 +347,6 @@ function GraphRows({ run, graph }: { run: string; graph: Graph }): JSX.Element {
       {graph.nodes.length > rowsShown && (
         <p class="muted pad">and {counted(graph.nodes.length - rowsShown, 'more row', 'more rows')}; see Tasks</p>
       )}
-    </div>
+    </Scroll>
   );
 }

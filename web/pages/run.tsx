@@ -8,6 +8,7 @@ import { Chart } from '../parts/chart.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Answered } from '../parts/messages.tsx';
 import { Card, Figure, PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { RunMark, StateBar, StateLegend } from '../parts/state.tsx';
 import { href } from '../router.ts';
 import { sum, total } from '../states.ts';
@@ -227,7 +228,7 @@ function Apps({ run, apps }: { run: string; apps: readonly AppRow[] }): JSX.Elem
   const most = apps[0]?.total ?? 1;
   return (
     <Card title="Apps" aside={<span class="muted">{counted(apps.length, 'app')}</span>} kind="flush">
-      <div class="scroll">
+      <Scroll label="Apps">
         <table class="table">
           <thead>
             <tr>
@@ -281,7 +282,7 @@ function Apps({ run, apps }: { run: string; apps: readonly AppRow[] }): JSX.Elem
             })}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {apps.length > appsShown && <p class="muted pad">and {counted(apps.length - appsShown, 'app')} more</p>}
     </Card>
   );

@@ -6,6 +6,7 @@ import { type AskError, ask, useAsk } from '../data.ts';
 import { ago, counted, duration, moment, number } from '../format.ts';
 import { Answered, Empty, Trouble } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { RunMark, StateBar } from '../parts/state.tsx';
 import { href } from '../router.ts';
 
@@ -56,7 +57,7 @@ function RunList({ first }: { first: Page<RunRow> }): JSX.Element {
   const rows = [...first.rows, ...(more?.rows ?? [])];
   return (
     <>
-      <div class="card scroll">
+      <Scroll label="Runs" kind="card">
         <table class="table runs">
           <caption class="unseen">Runs, the newest first</caption>
           <thead>
@@ -84,7 +85,7 @@ function RunList({ first }: { first: Page<RunRow> }): JSX.Element {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {error !== undefined && <Trouble error={error} again={() => void fetchMore()} />}
       {next !== null && (
         <p class="centre">

@@ -8,6 +8,7 @@ import { Chart } from '../parts/chart.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Answered } from '../parts/messages.tsx';
 import { Card, Figure, PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { StateMark } from '../parts/state.tsx';
 import { href } from '../router.ts';
 import { looks } from '../states.ts';
@@ -236,7 +237,7 @@ function Times({ task }: { task: TaskDetail }): JSX.Element {
 
 function Tries({ tries }: { tries: readonly TryRow[] }): JSX.Element {
   return (
-    <div class="scroll">
+    <Scroll label="Tries">
       <table class="table">
         <thead>
           <tr>
@@ -286,7 +287,7 @@ function Tries({ tries }: { tries: readonly TryRow[] }): JSX.Element {
           })}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

@@ -8,6 +8,7 @@ import { clock, counted, duration, number, percent } from '../format.ts';
 import { prepared } from '../graph/view.ts';
 import { Answered, Empty } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
+import { Scroll } from '../parts/scroll.tsx';
 import { goTo, href } from '../router.ts';
 import { css } from '../states.ts';
 
@@ -115,7 +116,7 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
     box.addEventListener('scroll', soon, { signal, passive: true });
     addEventListener('themechange', soon, { signal });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon, { signal });
-    const gutter = (): number => gutterOf(element.clientWidth);
+    const gutter = (): number => gutterOf(element.clientWidth, state.current.timeline);
     element.addEventListener(
       'wheel',
       (event) => {
@@ -239,7 +240,11 @@ function within({ from, to }: Range, whole: Range): Range | undefined {
   return { from: start, to: start + span };
 }
 
-const gutterOf = (width: number): number => Math.min(170, Math.max(84, width * 0.16));
+/** As wide as the longest name of a worker wants, though never more than a part of it all. */
+function gutterOf(width: number, timeline: Timeline): number {
+  const longest = timeline.rows.reduce((most, { worker }) => Math.max(most, worker.length), 0);
+  return Math.min(longest * 7 + 22, Math.max(84, width * 0.22));
+}
 
 function barAt(
   { shown, timeline }: { shown: Range; timeline: Timeline },
@@ -248,7 +253,7 @@ function barAt(
   x: number,
   y: number,
 ): { bar: TimelineBar; row: TimelineRow; x: number; y: number } | undefined {
-  const gutter = gutterOf(canvas.clientWidth);
+  const gutter = gutterOf(canvas.clientWidth, timeline);
   const row = timeline.rows[Math.floor((y - axisHeight + top) / rowHeight)];
   if (row === undefined || x < gutter || y < axisHeight) return undefined;
   const msPerPixel = (shown.to - shown.from) / (canvas.clientWidth - gutter);
@@ -271,7 +276,7 @@ interface Picture {
 
 function drawTimeline(context: CanvasRenderingContext2D, picture: Picture): void {
   const { timeline, shown, width, height, top } = picture;
-  const gutter = gutterOf(width);
+  const gutter = gutterOf(width, timeline);
   const scale = (width - gutter - 8) / (shown.to - shown.from);
   const xOf = (at: number): number => gutter + (at - shown.from) * scale;
   const colours = {
@@ -312,6 +317,7 @@ function drawTimeline(context: CanvasRenderingContext2D, picture: Picture): void
   context.fillStyle = colours.surface;
   context.fillRect(0, 0, width, axisHeight);
   context.fillStyle = colours.muted;
+  context.strokeStyle = colours.line;
   for (const at of marks) {
     const x = Math.round(xOf(at)) + 0.5;
     stroke(context, x, axisHeight - 5, axisHeight);
@@ -461,7 +467,7 @@ function AppLegend({ timeline }: { timeline: Timeline }): JSX.Element {
 function BusyTable({ timeline }: { timeline: Timeline }): JSX.Element {
   const span = timeline.to - timeline.from;
   return (
-    <div class="scroll">
+    <Scroll label="Timeline as a table">
       <table class="table">
         <thead>
           <tr>
@@ -488,6 +494,6 @@ function BusyTable({ timeline }: { timeline: Timeline }): JSX.Element {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
