@@ -168,6 +168,20 @@ class Asker<Answer> {
   }
 }
 
+/** The time, every second while `isOn` and the server answers. */
+export function useNow(isOn: boolean): number {
+  const { state } = useContext(LiveContext);
+  const isTicking = isOn && state !== 'lost';
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    if (!isTicking) return;
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, [isTicking]);
+  return now;
+}
+
 export function query(values: Readonly<Record<string, string | number | null | undefined>>): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(values))

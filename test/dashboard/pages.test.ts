@@ -52,7 +52,10 @@ function files(t: TestContext, hasBroken: boolean): string {
   const path = join(folder(t), 'source');
   mkdirSync(path);
   for (let file = 0; file < 12; file++)
-    writeFileSync(join(path, `file-${file}.txt`), `${'line\n'.repeat(file + 1)}${hasBroken && file === 7 ? 'broken' : ''}`);
+    writeFileSync(
+      join(path, `file-${file}.txt`),
+      `${'line\n'.repeat(file + 1)}${hasBroken && file === 7 ? 'broken' : ''}`,
+    );
   return path;
 }
 
@@ -74,7 +77,8 @@ async function runCensus(t: TestContext, hasBroken: boolean): Promise<Census> {
     const found = find(source);
     const paths = listOf(found.stdout);
     const total = add(census(paths));
-    if (hasBroken) await Promise.allSettled([total, retried('sample-1'), retried('sample-2'), add([retried('sample-3')])]);
+    if (hasBroken)
+      await Promise.allSettled([total, retried('sample-1'), retried('sample-2'), add([retried('sample-3')])]);
     else await total;
   });
   return { database: join(directory, 'monitoring.db'), run: run.id };
@@ -128,7 +132,10 @@ test('a run that failed says what failed and why, and text of tasks is never mar
   await lookAtAll(view, run, 'failed');
   await view.open(`/run/${run}/attention`);
   const concern = page.getByRole('listitem').filter({ hasText: 'RangeError: sample-1 is out of range' }).first();
-  await concern.getByRole('link', { name: /retried #/ }).first().click();
+  await concern
+    .getByRole('link', { name: /retried #/ })
+    .first()
+    .click();
   await page.getByRole('heading', { name: /retried #/ }).waitFor();
   await page.getByRole('region', { name: 'Error with its stack' }).getByText('RangeError: sample-1').first().waitFor();
   assert.equal(await page.getByText(/^Try 3$/).count(), 1, 'each try has its bar');
@@ -185,7 +192,11 @@ test('a run that goes on is followed without loading the page again', async (t) 
     await page.getByText('of 6 · 100 %').waitFor();
     await run.close();
     await page.locator('.page-head').getByText('Succeeded').waitFor();
-    assert.equal(await page.evaluate(() => (globalThis as { isSame?: boolean }).isSame), true, 'the page was loaded again');
+    assert.equal(
+      await page.evaluate(() => (globalThis as { isSame?: boolean }).isSame),
+      true,
+      'the page was loaded again',
+    );
     await view.check();
   }
 });
@@ -303,5 +314,8 @@ test('pages say what is wrong when there is nothing, or no answer', async (t) =>
   const again = await serveDashboard(database, { port: dashboard.port });
   t.after(() => again.close());
   await page.getByText('Live', { exact: true }).waitFor();
-  await page.getByRole('heading', { name: /never ran|failed|Nothing wants/ }).first().waitFor();
+  await page
+    .getByRole('heading', { name: /never ran|failed|Nothing wants/ })
+    .first()
+    .waitFor();
 });

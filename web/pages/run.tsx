@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { AppRow, Executors, RunDetail, Series, State } from '../../src/dashboard/api.ts';
-import { LiveContext, useAsk } from '../data.ts';
+import { LiveContext, useAsk, useNow } from '../data.ts';
 import { ago, counted, duration, moment, number, percent, rate, shortNumber } from '../format.ts';
 import { Chart } from '../parts/chart.tsx';
 import { Icon } from '../parts/icon.tsx';
@@ -80,7 +80,8 @@ function Figures({
   const succeeded = sum(counts, 'exec_done', 'memo_done');
   const failed = sum(counts, 'failed', 'dep_fail');
   const isRunning = detail.status === 'running';
-  const end = detail.completed ?? (isRunning ? Date.now() : detail.lastActivity);
+  const now = useNow(isRunning);
+  const end = detail.completed ?? (isRunning ? now : detail.lastActivity);
   const tookMs = detail.began === null || end === null ? null : end - detail.began;
   return (
     <dl class="figures">
@@ -158,6 +159,7 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
           times={series.times}
           isStacked
           isStepped
+          isWhole
           show={showCount}
           lines={[
             { label: 'Done', colour: '--state-exec_done', values: series.done },
@@ -187,6 +189,7 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
           summary={`At most ${number(most(series.queued))} queued and ${number(most(series.running))} running at once.`}
           times={series.times}
           isStepped
+          isWhole
           show={showCount}
           lines={[
             { label: 'Running', colour: '--state-running', values: series.running },

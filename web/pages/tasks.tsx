@@ -1,9 +1,9 @@
 // All tasks of a run: filtered, sorted, and as many as there are. What is asked for stands in the address, so that it can be
 // kept and sent.
 import type { JSX } from 'preact';
-import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type Facets, type Page, states, type TaskCount, type TaskRow } from '../../src/dashboard/api.ts';
-import { type AskError, ask, LiveContext, query as queryText, useAsk } from '../data.ts';
+import { type AskError, ask, query as queryText, useAsk, useNow } from '../data.ts';
 import { clock, duration, moment, number } from '../format.ts';
 import { Icon } from '../parts/icon.tsx';
 import { Empty, Loading, Trouble } from '../parts/messages.tsx';
@@ -407,14 +407,8 @@ function columnsFor(run: string): readonly Column<TaskRow>[] {
 
 /** Of a task that runs it grows while one looks. */
 function RunTime({ row }: { row: TaskRow }): JSX.Element {
-  const { state } = useContext(LiveContext);
   const isRunning = row.state === 'running' && row.started !== null && row.durationMs === null;
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    if (!isRunning || state === 'lost') return;
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, [isRunning, state]);
+  const now = useNow(isRunning);
   if (!isRunning) return <>{duration(row.durationMs)}</>;
   return <span class="running">{duration(now - (row.started as number))}</span>;
 }

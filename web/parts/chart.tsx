@@ -23,6 +23,8 @@ export interface ChartProps {
   readonly isStacked?: boolean;
   readonly isStepped?: boolean;
   readonly height?: number;
+  /** Values are whole numbers. */
+  readonly isWhole?: boolean;
   /** How a value is told. */
   readonly show?: (value: number) => string;
   /** What a screen reader says in place of the picture. */
@@ -109,7 +111,12 @@ function optionsFor(props: ChartProps, width: number, height: number): uPlot.Opt
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, (max ?? 1) * 1.06)] } },
     axes: [
       { ...axis, space: 70, size: 32, values: timeTicks },
-      { ...axis, size: 54, values: (_plot, values) => values.map((value) => show(value)) },
+      {
+        ...axis,
+        ...(props.isWhole ? { incrs: wholeSteps } : {}),
+        size: 54,
+        values: (_plot, values) => values.map((value) => show(value)),
+      },
     ],
     series: [
       { label: 'Time', value: (_plot, at) => (at === null ? '–' : new Date(at * 1_000).toLocaleTimeString('en-GB')) },
@@ -135,6 +142,8 @@ function optionsFor(props: ChartProps, width: number, height: number): uPlot.Opt
     ],
   };
 }
+
+const wholeSteps = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 function timeTicks(_plot: uPlot, seconds: number[]): string[] {
   const step = (seconds[1] ?? 0) - (seconds[0] ?? 0);
