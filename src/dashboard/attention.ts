@@ -3,7 +3,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { Attention, Concern, Counts } from './api.ts';
-import { managersSilentMs } from './executors.ts';
+import { latestSamples, managersSilentMs } from './executors.ts';
 import { timesOf } from './run-detail.ts';
 import { countsOf, type RunRecord, statusOf } from './run-list.ts';
 import { byNumber } from './task-detail.ts';
@@ -67,9 +67,7 @@ function silence(run: RunRecord, counts: Counts): Concern[] {
 async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promise<Concern[]> {
   const queued = counts.launched ?? 0;
   if (queued === 0) return [];
-  const { rows } = await sql<Schema['executor_samples']>`
-    select * from executor_samples s where run = ${run.run} and at =
-      (select max(at) from executor_samples x where x.run = s.run and x.executor = s.executor)`.execute(db);
+  const rows = await latestSamples(db, run.run);
   const found: Concern[] = [];
   for (const sample of rows) {
     const waiting = Number(sample.outstanding);

@@ -25,12 +25,10 @@ async function executorRows(db: Kysely<Schema>, run: number): Promise<ExecutorRo
     select distinct p.executor, e.kind, e.facts from places p
       left join executors e on e.run = p.run and e.executor = p.executor where p.run = ${run}
     union select executor, kind, facts from executors where run = ${run}`.execute(db);
-  const samples = await sql<Schema['executor_samples']>`
-    select * from executor_samples s where run = ${run} and at =
-      (select max(at) from executor_samples x where x.run = s.run and x.executor = s.executor)`.execute(db);
+  const samples = await latestSamples(db, run);
   return labels.rows
     .map(({ executor, kind, facts }) => {
-      const sample = samples.rows.find((one) => one.executor === executor);
+      const sample = samples.find((one) => one.executor === executor);
       return {
         executor,
         kind,
@@ -104,4 +102,12 @@ async function blocks(db: Kysely<Schema>, run: number): Promise<BlockRow[]> {
   }
   const collator = new Intl.Collator('en', { numeric: true });
   return [...found.values()].sort((a, b) => collator.compare(`${a.executor} ${a.block}`, `${b.executor} ${b.block}`));
+}
+
+/** How each executor stood last. */
+export async function latestSamples(db: Kysely<Schema>, run: number): Promise<Schema['executor_samples'][]> {
+  const { rows } = await sql<Schema['executor_samples']>`
+    select s.* from (select executor, max(at) as at from executor_samples where run = ${run} group by executor) m
+      cross join executor_samples s where s.run = ${run} and s.executor = m.executor and s.at = m.at`.execute(db);
+  return rows;
 }

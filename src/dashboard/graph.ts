@@ -71,12 +71,12 @@ interface AppEdge {
   readonly n: number;
 }
 
+/** Joined in the order in which they stand: from each edge to its tasks, which SQLite would not always find out. */
 async function allEdges(db: Kysely<Schema>, run: number): Promise<AppEdge[]> {
   const { rows } = await sql<AppEdge>`
-    select a.app as "from", b.app as "to", count(*) as n from edges e
-    join tasks b on b.run = e.run and b.task = e.task
-    join tasks a on a.run = e.run and a.task = e.needs
-    where e.run = ${run} group by a.app, b.app`.execute(db);
+    select a.app as "from", b.app as "to", count(*) as n from edges e cross join tasks b cross join tasks a
+    where e.run = ${run} and b.run = ${run} and b.task = e.task and a.run = ${run} and a.task = e.needs
+    group by a.app, b.app`.execute(db);
   return rows;
 }
 
@@ -88,8 +88,8 @@ async function sampledEdges(db: Kysely<Schema>, run: number, apps: readonly numb
       const { rows } = await sql<AppEdge>`
         select a.app as "from", s.app as "to", count(*) as n from
           (select task, app from tasks where run = ${run} and app = ${app} order by task ${direction} limit ${sampledTasks}) s
-        join edges e on e.run = ${run} and e.task = s.task
-        join tasks a on a.run = e.run and a.task = e.needs
+        cross join edges e cross join tasks a
+        where e.run = ${run} and e.task = s.task and a.run = ${run} and a.task = e.needs
         group by a.app, s.app`.execute(db);
       found.push(...rows);
     }

@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { AppRow, Counts, RunDetail } from './api.ts';
+import { latestSamples } from './executors.ts';
 import { addCount, type RunRecord, runRow } from './run-list.ts';
 
 /** How many tasks of an app tell how long they take: the newest that succeeded. */
@@ -73,9 +74,7 @@ export async function timesOf(
 
 /** As executors said last. */
 async function workersNow(db: Kysely<Schema>, run: number): Promise<{ busy: number | null; workers: number | null }> {
-  const { rows } = await sql<{ workers: number | null; busy: number | null }>`
-    select workers, busy from executor_samples s where run = ${run} and at =
-      (select max(at) from executor_samples x where x.run = s.run and x.executor = s.executor)`.execute(db);
+  const rows = await latestSamples(db, run);
   let busy: number | null = null;
   let workers: number | null = null;
   for (const row of rows) {

@@ -78,9 +78,7 @@ export async function viewOrSkip(t: TestContext, url: string, options: ViewOptio
   return {
     page,
     async open(place) {
-      await page.evaluate((hash) => {
-        location.hash = hash;
-      }, place);
+      await page.evaluate(`location.hash = ${JSON.stringify(place)}`);
       await page.locator('main h1').first().waitFor();
       await settled(page);
     },
@@ -92,7 +90,7 @@ export async function viewOrSkip(t: TestContext, url: string, options: ViewOptio
     async check() {
       await settled(page);
       assert.deepEqual(troubles, [], 'what went wrong in the page');
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
       assert.ok(overflow <= 0, `the page is ${overflow} pixels wider than the screen at ${page.url()}`);
       assert.deepEqual(await seriousFindings(page), [], `findings of axe at ${page.url()}`);
     },
@@ -101,10 +99,8 @@ export async function viewOrSkip(t: TestContext, url: string, options: ViewOptio
 
 /** Nothing is being fetched for the first time, and what was fetched is drawn. */
 async function settled(page: Page): Promise<void> {
-  await page.waitForFunction(() => document.querySelector('.loading') === null);
-  await page.evaluate(
-    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(undefined)))),
-  );
+  await page.waitForFunction('document.querySelector(".loading") === null');
+  await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))');
 }
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -1,0 +1,465 @@
+// What the dashboard's server answers, and to whom: lists against a search through all rows, live news, and who is refused.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type {
+  Attention,
+  Executors,
+  Graph,
+  OutputText,
+  Page,
+  RunDetail,
+  RunRow,
+  Series,
+  TaskCount,
+  TaskDetail,
+  TaskRow,
+  Timeline,
+} from '#src/dashboard/api.js';
+import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
+import { openDatabase } from '#src/monitoring/database.js';
+import { makeSynthetic, type Synthetic } from '../support/synthetic.ts';
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'chervil-answers-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+interface Served {
+  readonly dashboard: Dashboard;
+  readonly database: string;
+  readonly run: string;
+  readonly number: number;
+  get<Answer>(path: string): Promise<Answer>;
+}
+
+async function served(t: TestContext, synthetic: Synthetic = {}, options: DashboardOptions = {}): Promise<Served> {
+  const database = join(folder(t), 'monitoring.db');
+  const { runId, run } = await makeSynthetic(database, synthetic);
+  const dashboard = await serveDashboard(database, options);
+  t.after(() => dashboard.close());
+  return {
+    dashboard,
+    database,
+    run: runId,
+    number: run,
+    async get<Answer>(path: string) {
+      const response = await fetch(new URL(`api/runs/${runId}${path}`, dashboard.url));
+      const text = await response.text();
+      assert.equal(response.status, 200, `${path}: ${text}`);
+      return JSON.parse(text) as Answer;
+    },
+  };
+}
+
+interface Raw {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+/** Fetch does not let a test choose its Host header. */
+function ask(dashboard: Dashboard, path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Raw> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port: dashboard.port, path, headers, method }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+test('the page comes with a policy that lets nothing else in', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 });
+  for (const path of ['/', '/app.js', '/api/runs', '/api/nothing', '/nothing']) {
+    const { headers } = await ask(dashboard, path);
+    assert.match(String(headers['content-security-policy']), /default-src 'none'; script-src 'self'/, path);
+    assert.equal(headers['x-content-type-options'], 'nosniff', path);
+    assert.equal(headers['access-control-allow-origin'], undefined, path);
+  }
+  const { text } = await ask(dashboard, '/');
+  assert.doesNotMatch(
+    text,
+    /<script(?![^>]*src="app\.js")|https?:\/\//,
+    'a script in the page, or something from elsewhere',
+  );
+});
+
+test('a name that is not ours is not answered to, so that no other site can read the page', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 }, { hosts: ['login.example'] });
+  const statusFor = async (host: string): Promise<number> => (await ask(dashboard, '/api/runs', { host })).status;
+  for (const host of ['localhost', `localhost:${dashboard.port}`, '127.0.0.1:1', '[::1]:80', 'LOGIN.example:80'])
+    assert.equal(await statusFor(host), 200, host);
+  for (const host of ['evil.example', 'localhost.evil.example', 'localhost:80@evil.example'])
+    assert.ok([400, 421].includes(await statusFor(host)), host);
+});
+
+test('only reading is understood, and not for a script of another site', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 });
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS'])
+    assert.equal((await ask(dashboard, '/api/runs', {}, method)).status, 405, method);
+  const foreign = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors' };
+  assert.equal((await ask(dashboard, '/api/runs', foreign)).status, 403);
+  assert.equal(
+    (await ask(dashboard, '/', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' })).status,
+    200,
+  );
+});
+
+test('beyond loopback whoever comes needs the token, which does not stay in the address', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 }, { address: '0.0.0.0' });
+  const { token } = dashboard;
+  assert.ok(token !== undefined && token.length >= 32, 'a token of many characters');
+  assert.ok(dashboard.url.endsWith(`?token=${token}`), dashboard.url);
+  for (const path of ['/', '/app.js', '/api/runs', '/api/live', '/api/runs?token=wrong'])
+    assert.equal((await ask(dashboard, path)).status, 401, path);
+  assert.equal((await ask(dashboard, '/api/runs', { authorization: 'Bearer wrong' })).status, 401);
+  assert.equal((await ask(dashboard, '/api/runs', { authorization: `Bearer ${token}` })).status, 200);
+  const entered = await ask(dashboard, `/?token=${token}`);
+  assert.deepEqual([entered.status, entered.headers.location], [302, './']);
+  const cookie = String(entered.headers['set-cookie']);
+  assert.match(cookie, /HttpOnly; SameSite=Strict/);
+  assert.equal((await ask(dashboard, '/api/runs', { cookie: cookie.split(';')[0] as string })).status, 200);
+  const asked = await served(t, { tasks: 20 }, { token: true });
+  assert.equal((await ask(asked.dashboard, '/api/runs')).status, 401, 'asked for on loopback, too');
+});
+
+test('no path of a request becomes a path of the disk', async (t) => {
+  const { dashboard, run } = await served(t, { tasks: 20 });
+  for (const path of [
+    '/../package.json',
+    '/..%2fserver.js',
+    '/%2e%2e/server.js',
+    '/server.js',
+    '/page/app.js',
+    '/constructor',
+  ])
+    assert.equal((await ask(dashboard, path)).status, 404, path);
+  for (const stream of ['..%2f..%2fetc%2fpasswd', 'stdin'])
+    assert.equal((await ask(dashboard, `/api/runs/${run}/tasks/2/output/${stream}`)).status, 404, stream);
+});
+
+test('wrong questions are refused with a sentence', async (t) => {
+  const { dashboard, run } = await served(t, { tasks: 20 });
+  const wrong: readonly [path: string, status: number, text: RegExp][] = [
+    ['/api/runs/unknown', 404, /there is no run unknown/],
+    [`/api/runs/${run}/tasks/999`, 404, /no task 999/],
+    [`/api/runs/${run}/tasks/1x`, 404, /no task 1x/],
+    [`/api/runs/${run}/tasks?state=done`, 400, /there is no state 'done'; there are pending/],
+    [`/api/runs/${run}/tasks?sort=colour`, 400, /sorted by id/],
+    [`/api/runs/${run}/tasks?cursor=!!`, 400, /cursor is not one/],
+    [`/api/runs/${run}/tasks?limit=many`, 400, /limit must be a number/],
+    [`/api/runs/${run}/timeline?buckets=1.5`, 400, /whole number/],
+  ];
+  for (const [path, status, text] of wrong) {
+    const answer = await ask(dashboard, path);
+    assert.equal(answer.status, status, path);
+    assert.match((JSON.parse(answer.text) as { error: string }).error, text);
+  }
+});
+
+test('a list of tasks has exactly those that fit, in order, each once, however it is asked for', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 3_000, isLive: true });
+  await using monitoring = await openDatabase(database);
+  const rows = await monitoring.db
+    .selectFrom('tasks as t')
+    .innerJoin('apps as a', (join) => join.onRef('a.run', '=', 't.run').onRef('a.app', '=', 't.app'))
+    .leftJoin('places as p', (join) => join.onRef('p.run', '=', 't.run').onRef('p.place', '=', 't.place'))
+    .leftJoin('failures as f', (join) =>
+      join.onRef('f.run', '=', 't.run').onRef('f.task', '=', 't.task').on('f.final', '=', 1),
+    )
+    .select([
+      't.task',
+      'a.name',
+      't.state',
+      't.try',
+      't.invoked',
+      't.running',
+      't.running_ended',
+      't.returned',
+      'p.host',
+      'p.worker',
+      'f.message',
+      'f.class',
+    ])
+    .where('t.run', '=', number)
+    .execute();
+  type Row = (typeof rows)[number];
+  const middle = rows[1_500] as Row;
+  const filters: readonly [query: string, fits: (row: Row) => boolean][] = [
+    ['', () => true],
+    ['state=failed', (row) => row.state === 4],
+    ['state=failed,dep_fail&app=merge', (row) => [4, 5].includes(row.state) && row.name === 'merge'],
+    ['state=exec_done&app=fetch', (row) => row.state === 3 && row.name === 'fetch'],
+    ['app=nothing', () => false],
+    ['name=s', (row) => row.name.startsWith('s')],
+    ['worker=nid0012/3', (row) => row.host === 'nid0012' && row.worker === '3'],
+    ['worker=nid0012&state=exec_done', (row) => row.host === 'nid0012' && row.state === 3],
+    ['executor=htex&app=call', (row) => row.host !== null && row.name === 'call'],
+    ['idFrom=100&idTo=250', (row) => row.task >= 100 && row.task <= 250],
+    [`from=${middle.invoked}&app=sort`, (row) => row.invoked >= middle.invoked && row.name === 'sort'],
+    [`to=${middle.invoked}`, (row) => row.invoked <= middle.invoked],
+    ['error=RangeError', (row) => row.class === 'RangeError'],
+    ['error=quality%205', (row) => row.message?.startsWith('quality 5') ?? false],
+    ['retried=1', (row) => row.try > 0],
+  ];
+  const ran = (row: Row): number | null => {
+    const end = row.running_ended ?? row.returned;
+    return end === null || row.running === null ? null : end - row.running;
+  };
+  const sorts: readonly [sort: string, key: (row: Row) => number | null][] = [
+    ['id', (row) => row.task],
+    ['ended', (row) => row.returned],
+    ['duration', ran],
+    ['tries', (row) => row.try],
+  ];
+  for (const [query, fits] of filters) {
+    const fitting = rows.filter(fits);
+    const { count } = await get<TaskCount>(`/count?${query}`);
+    assert.equal(count, fitting.length, `the count of ${query}`);
+    for (const [sort, key] of sorts) {
+      for (const order of ['asc', 'desc']) {
+        const sign = order === 'asc' ? 1 : -1;
+        const expected = fitting
+          .filter((row) => key(row) !== null)
+          .sort((a, b) => sign * ((key(a) as number) - (key(b) as number) || a.task - b.task))
+          .map(({ task }) => task);
+        const found: number[] = [];
+        let cursor: string | null = '';
+        // As large as the page's, and one that does not divide anything.
+        while (cursor !== null) {
+          const part: Page<TaskRow> = await get(
+            `/tasks?${query}&sort=${sort}&order=${order}&limit=701&cursor=${cursor}`,
+          );
+          found.push(...part.rows.map(({ id }) => id));
+          cursor = part.next;
+        }
+        assert.deepEqual(found, expected, `${query} by ${sort}, ${order}`);
+      }
+    }
+  }
+});
+
+test('one task is told with its tries, its neighbours, its error and its output', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 3_000 });
+  await using monitoring = await openDatabase(database);
+  const { task } = await monitoring.db
+    .selectFrom('tasks')
+    .select('task')
+    .where('run', '=', number)
+    .where('state', '=', 4)
+    .where('try', '=', 1)
+    .executeTakeFirstOrThrow();
+  const detail = await get<TaskDetail>(`/tasks/${task}`);
+  assert.equal(detail.state, 'failed');
+  assert.equal(detail.tryRows.length, 2);
+  assert.match(detail.tryRows[0]?.error ?? '', /^WorkerLostError: Lost with worker 3/);
+  assert.match(detail.errorText ?? '', /\n {4}at \w+ \(file:/);
+  assert.deepEqual(
+    detail.history.map(({ state }) => state),
+    ['pending', 'launched', 'running', 'fail_retryable', 'launched', 'running', 'running_ended', 'failed'],
+  );
+  assert.equal(detail.dependsOn.length, detail.app === 'fetch' ? 0 : detail.app === 'merge' ? 2 : 1);
+  const consequence = detail.neededBy[0];
+  if (consequence !== undefined) {
+    const follower = await get<TaskDetail>(`/tasks/${consequence.id}`);
+    assert.deepEqual([follower.state, follower.tries, follower.rootTask?.id], ['dep_fail', 0, task]);
+  }
+  const printed = await get<OutputText>('/tasks/0/output/stdout');
+  assert.match(printed.text, /^line one of task 0/);
+});
+
+test('the end of a long output file is shown; what is no plain file is not waited for', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 20 });
+  const path = join(folder(t), 'long.txt');
+  writeFileSync(path, `${'x'.repeat(100_000)}\nthe end\n`);
+  {
+    await using monitoring = await openDatabase(database, { mode: 'write' });
+    const set = (task: number, stdout: string): Promise<unknown> =>
+      monitoring.db.updateTable('tasks').set({ stdout }).where('run', '=', number).where('task', '=', task).execute();
+    await set(2, path);
+    await set(3, '/dev/zero');
+    await set(4, join(folder(t), 'not there'));
+  }
+  const long = await get<OutputText>('/tasks/2/output/stdout');
+  assert.deepEqual([long.size, long.offset, long.problem], [100_009, 100_009 - 65_536, null]);
+  assert.ok(long.text.endsWith('x\nthe end\n'), 'the end of the file');
+  assert.match((await get<OutputText>('/tasks/3/output/stdout')).problem ?? '', /no plain file/);
+  assert.match((await get<OutputText>('/tasks/4/output/stdout')).problem ?? '', /no such file/);
+});
+
+test('curves over time, from tasks and from seconds, end at what the run came to', async (t) => {
+  for (const tasks of [2_000, 25_000]) {
+    const { get } = await served(t, { tasks });
+    const detail = await get<RunDetail>('');
+    const lines = await get<Series>('/series');
+    const done = (detail.counts.exec_done ?? 0) + (detail.counts.memo_done ?? 0);
+    const failed = (detail.counts.failed ?? 0) + (detail.counts.dep_fail ?? 0);
+    assert.deepEqual([lines.done.at(-1), lines.failed.at(-1)], [done, failed]);
+    assert.deepEqual([lines.waiting.at(-1), lines.queued.at(-1), lines.running.at(-1)], [0, 0, 0]);
+    assert.equal(
+      lines.doneIn.reduce((sum, one) => sum + one, 0),
+      done,
+    );
+    assert.ok(lines.times.length <= 600, `${lines.times.length} points`);
+    assert.ok(
+      lines.busy.some((value) => value > 0),
+      'somebody was busy',
+    );
+    assert.ok(
+      lines.workers.some((value) => value === 32),
+      'the workers there were',
+    );
+  }
+});
+
+test('a timeline gives each try, or how busy each worker was, and both tell the same', async (t) => {
+  const { get } = await served(t, { tasks: 4_500 });
+  const whole = await get<Timeline>('/timeline?buckets=100');
+  assert.equal(whole.isAggregated, true);
+  assert.equal(whole.rows.length, 32);
+  const tenth = (whole.to - whole.from) / 10;
+  const window = `from=${Math.round(whole.from + 4 * tenth)}&to=${Math.round(whole.from + 5 * tenth)}`;
+  const single = await get<Timeline>(`/timeline?${window}`);
+  assert.equal(single.isAggregated, false);
+  for (const [index, row] of single.rows.entries()) {
+    const busy = (whole.rows[index]?.busy.slice(40, 50) ?? []).reduce((sum, share) => sum + (share * tenth) / 10, 0);
+    assert.equal(row.worker, whole.rows[index]?.worker);
+    // A bucket at either end may be cut differently.
+    assert.ok(Math.abs(busy - row.busyMs) <= tenth / 5, `${row.worker}: ${busy} and ${row.busyMs}`);
+    for (const bar of row.bars)
+      assert.ok(bar.from < single.to && (bar.to ?? single.to) >= single.from, 'a bar in the window');
+  }
+});
+
+test('graphs have every app, or every task, with the edges between them', async (t) => {
+  const { get } = await served(t, { tasks: 600 });
+  const apps = await get<Graph>('/graph?by=app');
+  assert.deepEqual([apps.nodes.length, apps.nodes.reduce((sum, node) => sum + node.total, 0)], [12, 600]);
+  const edge = apps.edges.find(([from, to]) => apps.nodes[from]?.app === 'fetch' && apps.nodes[to]?.app === 'split');
+  assert.equal(edge?.[2], 50);
+  const tasks = await get<Graph>('/graph?by=task');
+  assert.deepEqual([tasks.nodes.length, tasks.omitted], [600, 0]);
+  const around = await get<Graph>('/graph?around=100&depth=1');
+  assert.deepEqual(
+    around.nodes.map(({ task }) => task),
+    [99, 100, 101],
+  );
+  const ofApp = await get<Graph>('/graph?app=merge');
+  assert.ok(ofApp.nodes.length === 50 && ofApp.nodes.every(({ app }) => app === 'merge'), 'tasks of one app');
+});
+
+test('attention names what failed, what follows from it, and a run that was lost', async (t) => {
+  const { get } = await served(t, { tasks: 3_000, isLive: true });
+  const { concerns } = await get<Attention>('/attention');
+  const find = (kind: string) => concerns.find((concern) => concern.kind === kind);
+  assert.match(find('failures')?.title ?? '', /tasks of \d+ apps failed: RangeError: quality/);
+  assert.ok((find('failures')?.tasks.length ?? 0) > 0, 'with tasks to open');
+  assert.match(find('silent')?.title ?? '', /ended without being closed/);
+  assert.match(find('retries')?.title ?? '', /tries failed and were followed by another/);
+  const order = concerns.map(({ severity }) => ['serious', 'warning', 'note'].indexOf(severity));
+  assert.deepEqual(order, [...order].sort(), 'the most serious first');
+  const found = await get<Executors>('/executors');
+  assert.deepEqual(
+    [found.executors.length, found.nodes.length, found.blocks.length, found.blocks[0]?.history[0]?.reason],
+    [1, 4, 4, 'init_blocks: 1'],
+  );
+});
+
+interface Event {
+  readonly id: string;
+  readonly data: { readonly counts: Readonly<Record<string, number>> };
+}
+
+/** Events as they come, until `enough` of them. */
+async function listen(dashboard: Dashboard, run: string, enough: number, lastId?: string): Promise<Event[]> {
+  const stop = new AbortController();
+  const response = await fetch(new URL(`api/live?run=${run}`, dashboard.url), {
+    signal: stop.signal,
+    headers: lastId === undefined ? {} : { 'last-event-id': lastId },
+  });
+  assert.equal(response.headers.get('content-type'), 'text/event-stream');
+  const events: Event[] = [];
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const found = /^id: (\S+)\nevent: run\ndata: (.*)$/.exec(text.slice(0, end));
+      text = text.slice(end + 2);
+      if (found !== null)
+        events.push({ id: found[1] as string, data: JSON.parse(found[2] as string) as Event['data'] });
+    }
+    if (events.length >= enough) break;
+  }
+  stop.abort();
+  return events;
+}
+
+test('live news resumes where a browser has left off', async (t) => {
+  const { dashboard, database, run, number } = await served(t, { tasks: 100, isLive: true });
+  await using monitoring = await openDatabase(database, { mode: 'write' });
+  const [first] = await listen(dashboard, run, 1);
+  assert.ok(first !== undefined, 'whoever comes is told how things stand');
+  let written = 0;
+  const change = async (): Promise<void> => {
+    written++;
+    await monitoring.db
+      .updateTable('app_states')
+      .set({ tasks: 1_000 + written })
+      .where('run', '=', number)
+      .where('app', '=', 0)
+      .where('state', '=', 3)
+      .execute();
+    await monitoring.db
+      .updateTable('runs')
+      .set({ written: Date.now() + written })
+      .where('run', '=', number)
+      .execute();
+  };
+  // Somebody listens on, so that news is made while the other is away.
+  const other = listen(dashboard, run, 3);
+  await change();
+  await listen(dashboard, run, 1, first.id);
+  await change();
+  const all = await other;
+  const missed = await listen(dashboard, run, 2, first.id);
+  assert.deepEqual(
+    missed.map(({ id }) => id),
+    all.slice(1).map(({ id }) => id),
+    'both pieces of news, in order, and nothing twice',
+  );
+  const [stranger] = await listen(dashboard, run, 1, '17-3');
+  assert.equal(stranger?.id, all.at(-1)?.id, 'the number of another server: how things stand now');
+});
+
+test('the list of runs is given in parts, the newest first', async (t) => {
+  const database = join(folder(t), 'monitoring.db');
+  for (let run = 0; run < 7; run++)
+    await makeSynthetic(database, { tasks: 5, seed: run, began: 1_700_000_000_000 + Math.floor(run / 2) });
+  const dashboard = await serveDashboard(database);
+  t.after(() => dashboard.close());
+  const found: RunRow[] = [];
+  let cursor: string | null = '';
+  while (cursor !== null) {
+    const part = (await (
+      await fetch(new URL(`api/runs?limit=3&cursor=${cursor}`, dashboard.url))
+    ).json()) as Page<RunRow>;
+    found.push(...part.rows);
+    cursor = part.next;
+  }
+  assert.equal(new Set(found.map(({ id }) => id)).size, 7);
+  const began = found.map((run) => run.began ?? 0);
+  assert.deepEqual(
+    began,
+    [...began].sort((a, b) => b - a),
+  );
+});
