@@ -174,11 +174,13 @@ async function tasksAround(db: Kysely<Schema>, run: number, task: number, depth:
   for (let step = 0; step < depth && ring.length > 0 && seen.size < mostAround; step++) {
     const next: number[] = [];
     for (const part of parts(ring)) {
-      const { rows } = await sql<{ task: number }>`
-        select needs as task from edges where run = ${run} and task in (${sql.join(part)})
-        union select task from edges where run = ${run} and needs in (${sql.join(part)})
-        limit ${mostAround}`.execute(db);
-      for (const row of rows) {
+      const needs = await sql<{ task: number }>`
+        select needs as task from edges where run = ${run} and task in (${sql.join(part)}) limit ${mostAround}`.execute(
+        db,
+      );
+      const neededBy = await sql<{ task: number }>`
+        select task from edges where run = ${run} and needs in (${sql.join(part)}) limit ${mostAround}`.execute(db);
+      for (const row of [...needs.rows, ...neededBy.rows]) {
         const number = Number(row.task);
         if (seen.has(number) || seen.size >= mostAround) continue;
         seen.add(number);

@@ -73,7 +73,7 @@ export async function taskDetail(db: Kysely<Schema>, run: RunRecord, task: numbe
   const neededBy = await neighbours(
     db,
     run.run,
-    sql`select task as needs, kind from edges where run = ${run.run} and needs = ${task} order by task limit ${neighboursShown}`,
+    sql`select task as needs from edges where run = ${run.run} and needs = ${task} order by +task limit ${neighboursShown}`,
   );
   const needed = await sql<{
     n: number;
@@ -137,7 +137,7 @@ async function neighbours(
   run: number,
   edges: ReturnType<typeof sql>,
 ): Promise<{ kind: string; task: Neighbour }[]> {
-  const { rows } = (await edges.execute(db)) as { rows: { needs: number; kind: string }[] };
+  const { rows } = (await edges.execute(db)) as { rows: { needs: number; kind?: string }[] };
   const tasks = await byNumber(
     db,
     run,

@@ -99,7 +99,7 @@ export async function viewOrSkip(t: TestContext, url: string, options: ViewOptio
 
 /** Nothing is being fetched for the first time, and what was fetched is drawn. */
 async function settled(page: Page): Promise<void> {
-  await page.waitForFunction('document.querySelector(".loading") === null');
+  await page.waitForSelector('.loading', { state: 'detached' });
   await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))');
 }
 
