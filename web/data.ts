@@ -25,7 +25,7 @@ export async function ask<Answer>(path: string, signal?: AbortSignal): Promise<A
     if (signal?.aborted) throw error;
     throw new AskError(
       'The dashboard’s server does not answer.',
-      'Is `chervil monitor` still running? This page goes on by itself when it is back.',
+      'Is “chervil monitor” still running? This page goes on by itself when it is back.',
       0,
     );
   }

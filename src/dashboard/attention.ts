@@ -170,8 +170,8 @@ async function failures(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> 
   let consequences = 0;
   const roots = new Map<number, number>();
   for (const row of rows) {
-    if (row.code === 'DEPENDENCY') {
-      consequences++;
+    if (row.code === 'DEPENDENCY' || (row.code === 'JOIN' && row.root_task !== null)) {
+      if (row.code === 'DEPENDENCY') consequences++;
       if (row.root_task !== null) roots.set(Number(row.root_task), (roots.get(Number(row.root_task)) ?? 0) + 1);
       continue;
     }
@@ -313,12 +313,14 @@ async function stragglers(db: Kysely<Schema>, run: RunRecord, isRunning: boolean
 const seconds = (ms: number): string => (ms < 10_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 1_000)} s`);
 
 async function retries(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
-  const { rows } = await sql<{ n: number; tasks: number; code: string }>`
-    select count(*) as n, count(distinct task) as tasks, code from failures
+  const { rows } = await sql<{ n: number; code: string }>`
+    select count(*) as n, code from failures
     where run = ${run.run} and final = 0 group by code order by 1 desc`.execute(db);
   const first = rows[0];
   if (first === undefined) return [];
   const tries = rows.reduce((sum, { n }) => sum + Number(n), 0);
+  const all = await sql<{ tasks: number }>`
+    select count(distinct task) as tasks from tries where run = ${run.run}`.execute(db);
   const most = await sql<{ task: number }>`
     select task from tries where run = ${run.run} group by task order by count(*) desc, task limit ${shownTasks}`.execute(
     db,
@@ -330,7 +332,7 @@ async function retries(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
       title: `${tries} tries failed and were followed by another`,
       advice: `Most often with ${first.code} (${first.n}). Time that is computed twice: is the cause worth removing?`,
       detail: null,
-      count: tries,
+      count: Number(all.rows[0]?.tasks ?? 0),
       tasks: await byNumber(
         db,
         run.run,
