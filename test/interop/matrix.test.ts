@@ -14,7 +14,7 @@ import { interchangeCommand, newestRelease, parslOrSkip } from '../support/parsl
 const programs = fileURLToPath(new URL('programs/', import.meta.url));
 const page = fileURLToPath(new URL('../../docs/interop.md', import.meta.url));
 const poolProgram = fileURLToPath(new URL('../../dist/pool/start.js', import.meta.url));
-const limitMs = 240_000;
+const limitMs = 280_000;
 
 interface Row {
   readonly submitter: 'Parsl' | 'Chervil';
