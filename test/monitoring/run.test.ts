@@ -463,3 +463,52 @@ test('a feed that grows too long slows the run down, and then loses events with 
     /"kind":"lost","events":80/,
   );
 });
+
+test('what a run could not write is taken in later from its run directory', async (t) => {
+  const runDir = folder(t);
+  const { Feed } = await import('#src/monitoring/feed.js');
+  const { runWriter } = await import('#src/monitoring/writer.js');
+  const directory = join(runDir, '000', 'monitoring');
+  const feed = new Feed({ directory, onWritten: () => {}, onProblem: () => {} });
+  feed.records.rare({ kind: 'app', app: 0, name: 'left', body: 'function', memoize: false });
+  feed.records.new(0, 0, 1_000, undefined, undefined, undefined, '1');
+  feed.close();
+  const run = {
+    run_id: 'left-behind',
+    name: 'left.ts',
+    version: '1',
+    began: 1,
+    ended: null,
+    end_reason: null,
+    host: 'h',
+    user: 'u',
+    directory: runDir,
+    pid: 1,
+    command: '',
+    chervil_version: '1',
+    node_version: 'v24',
+    tasks: 0,
+    completed: 0,
+    memoized: 0,
+    failed: 0,
+    sample_ms: 0,
+    written: null,
+    lag_ms: null,
+    lost_events: 0,
+    feed_segment: 0,
+    feed_offset: 0,
+  };
+  const path = join(runDir, 'monitoring.db');
+  const start = {
+    database: path,
+    feed: directory,
+    run,
+    batchMs: 500,
+    batchRecords: 1_000,
+    busyMs: 1_000,
+    patienceMs: 1_000,
+  };
+  await runWriter(start, { tell: () => {}, wait: async () => {}, isSourceGone: () => true });
+  assert.deepEqual(await standing(path, 'left-behind'), { tasks: 1, done: 0, end: 'lost' });
+  assert.ok(!existsSync(directory), 'nothing is left of the feed');
+});
