@@ -93,6 +93,7 @@ export class Run implements AsyncDisposable {
    * monitoring database.
    *
    * @example
+   * await using run = await load({ monitoring: true });
    * run.stage('align');
    */
   stage(name: string): void {
