@@ -170,9 +170,10 @@ if (isWanted('managers')) {
       await sleep(500);
     }
     await sleep(5_000);
-    const each = (run.residentBytes() - empty) / count;
+    const atFirst = (run.residentBytes() - empty) / count;
     for (const [at, pool] of pools.entries()) setTimeout(() => pool.beat(30_000), (at * 30_000) / count);
     await sleep(32_000);
+    const each = (run.residentBytes() - empty) / count;
     const before = run.cpuMicroseconds();
     const seconds = values.quick ? 10 : 60;
     await sleep(seconds * 1_000);
@@ -180,7 +181,7 @@ if (isWanted('managers')) {
     say(
       `${count} idle managers, 250 packages, heartbeat 30 s`,
       name,
-      `${(each / 1_024).toFixed(1)} KiB each, ${share.toFixed(2)} % of a core`,
+      `${(each / 1_024).toFixed(1)} KiB each (${(atFirst / 1_024).toFixed(1)} at first), ${share.toFixed(2)} % of a core`,
     );
     for (const pool of pools) await pool.close();
   }

@@ -183,7 +183,8 @@ export class Connection {
     const isBoxed = security.kind === 'boxed';
     this.#channel = isBoxed ? security.channel : undefined;
     this.peer = {
-      identity,
+      // Kept as long as the connection: as a view it would keep alive the chunk in which it came.
+      identity: Buffer.from(identity),
       key: identityKey(identity),
       socketType,
       address: this.address,

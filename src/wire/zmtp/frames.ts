@@ -68,8 +68,10 @@ export class FrameDecoder {
     if (this.failure !== undefined) return 'broken';
     for (;;) {
       if (this.#at >= this.#chunk.length) {
-        if (!this.#nextChunk()) return 'wait';
-        continue;
+        if (this.#nextChunk()) continue;
+        // It may be long until the next one, and the last body, a view, would keep its whole chunk alive.
+        this.body = emptyBody;
+        return 'wait';
       }
       if (this.#partial !== undefined) {
         if (this.#continueBody(this.#partial)) return 'frame';
