@@ -244,6 +244,7 @@ export function writeManagerMessage(
   message: Exclude<ManagerMessage, { type: 'result' }>,
   style: PoolStyle = 'one-port',
 ): Uint8Array {
+  if (message.type === 'heartbeat' && style === 'one-port') return usual.heartbeat;
   const value =
     message.type === 'registration'
       ? registrationDict(message.registration)
