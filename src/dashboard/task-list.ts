@@ -230,13 +230,18 @@ async function conditionsOf(
   if (idTo < Number.MAX_SAFE_INTEGER) conditions.push(sql`t.task <= ${idTo}`);
   if (filter.isRetried) conditions.push(sql`t.try > 0`);
   if (filter.error !== undefined) {
-    const end = `${filter.error}\u{10ffff}`;
     // Both have an index; a task may have several tries that failed.
     conditions.push(sql`t.task in (
-      select task from failures where run = ${run.run} and message >= ${filter.error} and message < ${end}
-      union select task from failures where run = ${run.run} and class >= ${filter.error} and class < ${end})`);
+      select task from failures where run = ${run.run} and ${begins(db, 'message', filter.error)}
+      union select task from failures where run = ${run.run} and ${begins(db, 'class', filter.error)})`);
   }
   return conditions;
+}
+
+/** Each database has its own words that an index serves; the order of PostgreSQL's texts depends on its locale. */
+function begins(db: Kysely<Schema>, column: 'message' | 'class', prefix: string): RawBuilder<unknown> {
+  if (isPostgres(db)) return sql`${sql.ref(column)} like ${`${prefix.replaceAll(/[\\%_]/g, '\\$&')}%`}`;
+  return sql`${sql.ref(column)} >= ${prefix} and ${sql.ref(column)} < ${`${prefix}\u{10ffff}`}`;
 }
 
 function isPostgres(db: Kysely<Schema>): boolean {

@@ -39,8 +39,8 @@ export async function timeline(db: Kysely<Schema>, run: RunRecord, window: Timel
   const isOpen = statusOf(run, now) === 'running';
   const began = Number(run.began);
   const ended = isOpen ? Math.max(began + 1, now) : await lastMoment(db, run);
-  const from = window.from ?? began;
-  const to = Math.max(from + 1, window.to ?? ended);
+  const from = Math.floor(window.from ?? began);
+  const to = Math.max(from + 1, Math.ceil(window.to ?? ended));
   const places = await sql<Place>`
     select place, executor, host, worker from places where run = ${run.run} order by executor, host, worker, place`.execute(
     db,
@@ -155,7 +155,7 @@ async function aggregated(
     ? sql`t.running is not null`
     : sql`t.running < ${to} and coalesce(t.running_ended, t.returned, ${now}) >= ${from}`;
   const binned = (table: string, failed: string): ReturnType<typeof sql> => sql`
-    select t.place, cast(floor((case when t.running < ${from} then 0 else t.running - ${from} end) / ${bucketMs}) as integer) as bucket,
+    select t.place, cast(floor((case when t.running < ${from} then 0 else t.running - ${from} end) / cast(${bucketMs} as double precision)) as integer) as bucket,
       sum(coalesce(t.running_ended, t.returned, ${now}) - (case when t.running < ${from} then ${from} else t.running end)) as busy,
       count(*) as n, sum(case when ${sql.raw(failed)} then 1 else 0 end) as failed
     from ${sql.table(table)} t where t.run = ${run} and ${inWindow} group by 1, 2`;

@@ -1,0 +1,75 @@
+// The dashboard over PostgreSQL answers as it does over SQLite.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { sql } from 'kysely';
+import { serveDashboard } from '#src/dashboard/server.js';
+import { openDatabase } from '#src/monitoring/database.js';
+import { tables } from '#src/monitoring/schema.js';
+import { postgresOrSkip } from '../support/postgres.ts';
+import { makeSynthetic } from '../support/synthetic.ts';
+
+const questions = [
+  '',
+  '/series',
+  '/facets',
+  '/tasks?limit=50',
+  '/tasks?state=failed,dep_fail&app=merge',
+  '/tasks?worker=nid0012/3&sort=duration&order=desc',
+  '/tasks?sort=ended&order=desc&limit=20',
+  '/tasks?error=RangeError',
+  '/tasks?error=quality%205%20is',
+  '/tasks?error=%25',
+  '/tasks?from=1767323080000&name=s',
+  '/tasks?retried=1&sort=tries&order=desc',
+  '/count?state=failed',
+  '/count?error=RangeError&retried=1',
+  '/tasks/26',
+  '/tasks/100',
+  '/graph?by=app',
+  '/graph?by=task',
+  '/graph?around=100',
+  '/timeline?from=1767323045000&to=1767323095000&buckets=50',
+  '/timeline?buckets=50',
+  '/executors',
+  '/attention',
+];
+
+test('the dashboard over PostgreSQL answers as it does over SQLite', async (t) => {
+  const url = await postgresOrSkip(t);
+  if (url === undefined) return;
+  const folder = mkdtempSync(join(tmpdir(), 'chervil-dashboard-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'monitoring.db');
+  const { runId } = await makeSynthetic(path, { tasks: 4_500 });
+  {
+    await using from = await openDatabase(path);
+    await using to = await openDatabase(url, { mode: 'write' });
+    for (const name of Object.keys(tables) as (keyof typeof tables)[]) {
+      if (name === 'chervil_schema') continue;
+      const rows = (await sql<Record<string, unknown>>`select * from ${sql.table(name)}`.execute(from.db)).rows;
+      for (let at = 0; at < rows.length; at += 500)
+        await to.db
+          .insertInto(name)
+          .values(rows.slice(at, at + 500) as never)
+          .execute();
+    }
+  }
+  await using sqlite = await serveDashboard(path);
+  await using postgres = await serveDashboard(url);
+  for (const question of questions) {
+    const [expected, found] = await Promise.all(
+      [sqlite, postgres].map(async (dashboard) => {
+        const response = await fetch(new URL(`api/runs/${runId}${question}`, dashboard.url));
+        const text = await response.text();
+        assert.equal(response.status, 200, `${question}: ${text}`);
+        return JSON.parse(text) as Record<string, unknown>;
+      }),
+    );
+    // When they were asked.
+    for (const answer of [expected, found]) delete answer?.['now'];
+    assert.deepEqual(found, expected, question);
+  }
+});
