@@ -14,8 +14,8 @@ export interface LocalSample {
 
 export class LocalSampler {
   readonly #timer: NodeJS.Timeout;
-  /** Whose process it is, by pid and when it began; `undefined`: no task's. */
-  readonly #known = new Map<number, { readonly task: number; readonly try: number } | undefined>();
+  /** Whose process it is, by pid. One that is no task's is asked again: it may not have come to its own program yet. */
+  readonly #known = new Map<number, { readonly task: number; readonly try: number }>();
 
   constructor(everyMs: number, run: string, take: (sample: LocalSample) => void) {
     this.#timer = setInterval(() => this.#look(run, take), everyMs).unref();
@@ -27,9 +27,9 @@ export class LocalSampler {
     const pids = table.descendants(process.pid);
     for (const pid of pids) {
       if (seen.has(pid)) continue;
-      const of = this.#known.has(pid) ? this.#known.get(pid) : taskOf(pid, run);
-      this.#known.set(pid, of);
+      const of = this.#known.get(pid) ?? taskOf(pid, run);
       if (of === undefined) continue;
+      this.#known.set(pid, of);
       // What descends from it belongs to the same task.
       for (const child of table.descendants(pid)) seen.add(child);
       const usage = table.usage(pid);
