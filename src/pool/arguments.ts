@@ -62,7 +62,7 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --python PROGRAM           start Python workers with this interpreter; Parsl's interchange knows the pool by it
       --python_workers N         Python workers at most                      (max_workers_per_node)
       --python_path DIR          where modules are looked for first; may be repeated
-      --values DIR, --values_from N  where large values are kept, and how large ones (65536 bytes)
+      --values DIR, --values_from N  where large values are kept, and how large ones (8192 bytes)
       --node-option TEXT         an option of Node for the workers; may be repeated
       --sample SECONDS           tell monitoring what tasks use, so often   (0: never)
   -d, --debug                    log more`;
@@ -90,7 +90,7 @@ const options = {
   'mpi-launcher': { type: 'string' },
   node_workers: { type: 'string' },
   values: { type: 'string' },
-  values_from: { type: 'string', default: '65536' },
+  values_from: { type: 'string', default: '8192' },
   python: { type: 'string' },
   python_workers: { type: 'string' },
   python_path: { type: 'string', multiple: true },

@@ -39,7 +39,7 @@ const maxWaiting = 16;
 const filesFrom =
   environment[directoryVariable] === undefined
     ? Number.POSITIVE_INFINITY
-    : Number(environment[bytesVariable] ?? 65_536);
+    : Number(environment[bytesVariable] ?? 8_192);
 
 const link = new Socket({ fd: 3, readable: true, writable: true });
 const claims = new WorkerClaims(5);

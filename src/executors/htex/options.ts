@@ -90,7 +90,7 @@ export interface HtexSettings<Label extends string, Provider, BlockErrorHandler>
   readonly encrypted?: boolean;
   /**
    * From how many bytes on arguments and results travel as files in the memory of this machine, where both ends see them; `false` for
-   * never. @default 65536
+   * never. @default 8192
    */
   readonly largeValues?: number | false;
   /** Log more, in interchange and pools. @default false */
@@ -330,7 +330,7 @@ export function settleHtex<Provider, Handler>(
     workerLogDirectory: options.workerLogDirectory,
     managerSelector: options.managerSelector ?? 'random',
     encrypted: options.encrypted ?? true,
-    largeValues: options.largeValues ?? 65_536,
+    largeValues: options.largeValues ?? 8_192,
     debug: options.debug ?? false,
     onInterchangeLost: options.onInterchangeLost ?? 'fail',
     interchangeCommand: options.interchangeCommand,
