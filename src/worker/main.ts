@@ -37,9 +37,7 @@ const nothing = new Uint8Array(0);
 const maxWaiting = 16;
 /** From so many bytes on a result is left in a file; never where this worker sees none. */
 const filesFrom =
-  environment[directoryVariable] === undefined
-    ? Number.POSITIVE_INFINITY
-    : Number(environment[bytesVariable] ?? 8_192);
+  environment[directoryVariable] === undefined ? Number.POSITIVE_INFINITY : Number(environment[bytesVariable] ?? 8_192);
 
 const link = new Socket({ fd: 3, readable: true, writable: true });
 const claims = new WorkerClaims(5);
