@@ -123,6 +123,16 @@ describe('batches', () => {
     }
   });
 
+  it('whose context leaves more on the stack than one dict are refused, since they would break a list of tasks', () => {
+    const { length } = context;
+    const open = Buffer.from(context);
+    open[length - 1] = 0x7d;
+    const bad = [open, Buffer.from('7d7d', 'hex'), Buffer.from('7d287d', 'hex'), context.subarray(0, length - 1)];
+    for (const bytes of bad) assert.equal(readContext(bytes).ok, false, Buffer.from(bytes).toString('hex'));
+    assert.equal(readContext(context).ok, true);
+    assert.equal(readContext(Buffer.from('7d', 'hex')).ok, true);
+  });
+
   it('have no room for ids that are not whole, negative or too large', () => {
     assert.deepEqual([0, 4_294_967_295, -1, 4_294_967_296, 0.5].map(isBatchable), [true, true, false, false, false]);
   });

@@ -135,8 +135,25 @@ function wholeNumber(value: number): number | undefined {
 
 /** Priority and runtime out of a context that stands in a batch. Never throws. */
 export function readContext(context: Uint8Array): Result<Route> {
-  return context.length === 1 && context[0] === 0x7d ? { ok: true, value: noRoute } : routeOfForm('context', context);
+  if (context.length === 1 && context[0] === 0x7d) return { ok: true, value: noRoute };
+  if (!isFragment(context)) return { ok: false, error: 'its context is not written as one of a batch' };
+  return routeOfForm('context', context);
 }
+
+/**
+ * Whether these are the bytes that our own writer makes of a value. A pickle may leave more on its stack than its value,
+ * and in the middle of a list of tasks that would harm the others.
+ */
+function isFragment(context: Uint8Array): boolean {
+  if (isEqual(context, lastFragment)) return true;
+  const decoded = decodePrefix(wrapFragment(context), taskLimits);
+  const form = decoded.ok ? writeFragment(decoded.value.value) : undefined;
+  if (form === undefined || !isEqual(form, context)) return false;
+  lastFragment = form;
+  return true;
+}
+
+let lastFragment: Uint8Array = new Uint8Array(0);
 
 /** A context that stands in a batch; empty when it cannot be read. */
 export function contextValue(context: Uint8Array): PickleValue {
