@@ -1,5 +1,5 @@
 // One worker process, seen from its pool: starts it, moves frames, and finds out how it ended. The shell owns one for each rank.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -54,7 +54,8 @@ export class WorkerChild {
     this.ended = new Promise((resolve) => {
       this.#onEnded = resolve;
     });
-    const program = options.command;
+    // Also a worker that is stopped, and so cannot see its pool's end itself, ends with it.
+    const program = [...endsWithParent(), ...options.command];
     // taskset becomes the program: the same process id, and all of its threads keep to the cores.
     const command = cores === undefined ? program : ['taskset', '-c', cores.join(','), ...program];
     this.#process = spawn(command[0] as string, command.slice(1), {
@@ -154,4 +155,18 @@ export class WorkerChild {
       return '';
     }
   }
+}
+
+let deathSignal: readonly string[] | undefined;
+
+/** What makes the system end a program with its parent, where it can: Linux, with setpriv of util-linux 2.33 or later. */
+function endsWithParent(): readonly string[] {
+  if (deathSignal === undefined) {
+    const setpriv = ['setpriv', '--pdeathsig', 'KILL', '--'];
+    const isThere =
+      process.platform === 'linux' &&
+      spawnSync('setpriv', [...setpriv.slice(1), 'true'], { stdio: 'ignore' }).status === 0;
+    deathSignal = isThere ? setpriv : [];
+  }
+  return deathSignal;
 }

@@ -1,6 +1,6 @@
 // What becomes of an htex executor's processes, and of its tasks, when some of them are killed; with real processes.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,6 +64,21 @@ test('a killed pool costs its tasks one try each, and another block takes its pl
     assert.equal(await host.value(submit(executor, one)), 1);
   }),
 );
+
+test('a worker that is stopped ends with its pool', limit, (t) => {
+  if (spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true']).status !== 0) {
+    t.skip('for want of setpriv, which comes with util-linux');
+    return;
+  }
+  return onHost({}, async (executor, host) => {
+    assert.equal(await host.value(submit(executor, one)), 1);
+    const workers = marked(host.mark).filter(({ command }) => command.includes('worker/main.js'));
+    assert(workers.length > 0, 'there are no workers');
+    signalMarked(host.mark, 'worker/main.js', 'SIGSTOP');
+    kill(host, 'pool/start.js');
+    await until(() => !marked(host.mark).some(({ pid }) => workers.some((worker) => worker.pid === pid)));
+  });
+});
 
 test('an interchange that ends while it is started again is started once more', limit, () => {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-htex-'));

@@ -51,7 +51,8 @@ export function testEnds({ test, make, supports }: Suite): void {
         for (let round = 0; round < 5; round++) {
           const name = `round-${round}`;
           const busy = submit('markAndSpin', [join(directory, `${name}-busy`)], {
-            timeoutMs: round % 2 === 0 ? 60 : 0,
+            // Long enough for a worker on a loaded machine to come as far as the file.
+            timeoutMs: round % 2 === 0 ? 1_500 : 0,
           });
           const write = async (path: string): Promise<void> => {
             const { appendFileSync } = await import('node:fs');
