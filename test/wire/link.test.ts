@@ -32,7 +32,7 @@ test('frames come out as they went in, whatever the pieces', () => {
   }
 });
 
-const facts = { taskId: 41, tryNumber: 2, timeoutMs: 1_500, isTold: true, wantsOutput: false };
+const facts = { taskId: 41, tryNumber: 2, timeoutMs: 1_500, isTold: true, wantsOutput: false, takesFiles: true };
 const source = { by: 'reference', module: 'file:///tasks.js', export: 'count' } as const;
 
 test('a call arrives with its head, its function, its arguments and what else it has', () => {
