@@ -46,7 +46,8 @@ describe('real Parsl and Chervil, in every combination of submitter, interchange
     const python = await parslOrSkip(t, newestRelease);
     if (python === undefined) return;
     // Newer Node.js needs nothing to run TypeScript; the name of a loader is looked up in the directory where it is used.
-    const loader = process.execArgv.includes('tsx') ? ['--import', import.meta.resolve('tsx')] : [];
+    const loader =
+      'typescript' in process.features && process.features.typescript ? [] : ['--import', import.meta.resolve('tsx')];
     const args = [...loader, join(programs, 'submit.ts'), python, directory];
     rows.push(...(await run('Chervil', process.execPath, args, { python, variables: {} })));
   });
