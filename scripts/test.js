@@ -19,7 +19,7 @@ const limitMs = 10 * 60_000;
 const graceMs = 5_000;
 /** What runs on Node.js 24 as well: units, the conformance of executors, the command line and the examples. */
 const alsoOnNewest =
-  /^test\/(?:app|base|cli|executors|kernel|load|task|testing|types|wire|worker)\/|^test\/[^/]+\.test\.ts$/;
+  /^test\/(?:app|base|cli|executors|kernel|load|run|task|testing|types|wire|worker)\/|^test\/[^/]+\.test\.ts$/;
 
 const isStrict = !['', '0', undefined].includes(process.env.CHERVIL_REQUIRE);
 const patterns = process.argv.slice(2).filter((argument) => argument !== '--');
