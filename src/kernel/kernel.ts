@@ -456,13 +456,13 @@ export class Kernel {
     }
   }
 
-  /** Moves a task to a state, counts it, and tells whoever listens. */
-  transition(task: Task, state: TaskState, error?: TaskError, place?: Place): void {
+  /** Moves a task to a state, counts it, and tells whoever listens: that it happened at this time, if not now. */
+  transition(task: Task, state: TaskState, error?: TaskError, place?: Place, at?: number): void {
     const from = task.state;
     this.counts[from]--;
     this.counts[state]++;
     task.state = state;
-    if (this.isWatched) this.#publish(task, from, state, error, place);
+    if (this.isWatched) this.#publish(task, from, state, error, place, at);
   }
 
   /** Somebody wants to know of every change. */
@@ -476,7 +476,14 @@ export class Kernel {
     return () => this.#listeners.delete(listener);
   }
 
-  #publish(task: Task, from: TaskState | undefined, state: TaskState, error?: TaskError, place?: Place): void {
+  #publish(
+    task: Task,
+    from: TaskState | undefined,
+    state: TaskState,
+    error?: TaskError,
+    place?: Place,
+    at: number = this.clock.now(),
+  ): void {
     const { notes } = task;
     const event: TaskEvent = {
       run: this.run,
@@ -485,7 +492,7 @@ export class Kernel {
       from,
       state,
       tryNumber: task.tryNumber,
-      time: this.clock.now(),
+      time: at,
       executor: task.executor?.label,
       error,
       parent: task.parent?.id,
@@ -551,12 +558,12 @@ export class Kernel {
       mark: this.#options.mark,
       watch: this.#options.watchOf?.(executor),
       answer: (attempt, answer) => this.#onAnswer(attempt, answer),
-      report: (given, what, place) => {
+      report: (given, what, place, at) => {
         const { task } = given as TaskAttempt;
         if (task.attempt !== given) return;
         const { state } = task;
         if (state === 'launched' || (what === 'running_ended' && state === 'running'))
-          this.transition(task, what, undefined, place);
+          this.transition(task, what, undefined, place, at);
       },
       output: (given, stream, text) => {
         const { task } = given as TaskAttempt;
