@@ -7,8 +7,8 @@
 import { inspect } from 'node:util';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/time.ts';
-import type { Cell, Waitable, Waiter } from '../task/cell.ts';
-import { channels, type TaskEvent, type TaskView } from '../task/channels.ts';
+import type { Waitable, Waiter } from '../task/cell.ts';
+import { channels, type TaskEvent, type TransitionListener } from '../task/channels.ts';
 import {
   CancelledError,
   ChervilError,
@@ -50,7 +50,7 @@ export interface KernelOptions {
 }
 
 /** Called for each change of state, after the counters are right. */
-export type TaskListener = (event: TaskEvent, task: TaskView) => void;
+export type TaskListener = (event: TaskEvent) => void;
 
 export class Kernel {
   readonly run: string;
@@ -70,6 +70,7 @@ export class Kernel {
   readonly #plans = new WeakMap<AppRecord, Plan>();
   readonly #broken = new Map<Executor, TaskError>();
   readonly #listeners = new Set<TaskListener>();
+  readonly #observers = new Set<TransitionListener>();
   #nextId = 0;
   #live = 0;
   #first: Task | undefined;
@@ -467,6 +468,11 @@ export class Kernel {
 
   /** Somebody wants to know of every change. */
   get isWatched(): boolean {
+    return this.#observers.size > 0 || this.#isListenedTo;
+  }
+
+  /** Somebody wants events. */
+  get #isListenedTo(): boolean {
     return this.#listeners.size > 0 || channels.task.hasSubscribers;
   }
 
@@ -474,6 +480,12 @@ export class Kernel {
   listen(listener: TaskListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** As `listen`, for one who needs no event. */
+  observe(observer: TransitionListener): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
   }
 
   #publish(
@@ -484,7 +496,15 @@ export class Kernel {
     place?: Place,
     at: number = this.clock.now(),
   ): void {
-    const { notes } = task;
+    for (const observer of this.#observers) {
+      try {
+        observer(task, from, state, at, error, place);
+      } catch (thrown) {
+        // Who listens must not disturb what happens.
+        this.#logThrown('an observer', thrown);
+      }
+    }
+    if (!this.#isListenedTo) return;
     const event: TaskEvent = {
       run: this.run,
       id: task.id,
@@ -496,14 +516,14 @@ export class Kernel {
       executor: task.executor?.label,
       error,
       parent: task.parent?.id,
-      dependencies: from === undefined ? idsOf(task.dependencies) : undefined,
-      joins: state === 'joining' ? idsOf(notes?.joins) : undefined,
-      memoKey: notes?.memoKey,
+      dependencies: from === undefined ? task.needs : undefined,
+      joins: state === 'joining' ? task.joined : undefined,
+      memoKey: task.memoKey,
       place,
     };
     for (const listener of this.#listeners) {
       try {
-        listener(event, task);
+        listener(event);
       } catch (error) {
         // Who listens must not disturb what happens.
         this.#logThrown('a listener', error);
@@ -613,11 +633,6 @@ function lastEntered(task: Task): number {
   let { place } = task;
   while (place < task.path.length && task.path[place]?.enter === undefined) place++;
   return place - 1;
-}
-
-/** Ids of the tasks among what is waited for; promises of others have none. */
-function idsOf(cells: Cell | readonly Cell[] | undefined): number[] | undefined {
-  return cells === undefined ? undefined : [cells].flat().flatMap(({ id }) => (id >= 0 ? [id] : []));
 }
 
 /** Why the tasks of an interrupted join are cancelled. */
