@@ -483,7 +483,7 @@ export class HtexExecutor implements Executor, BlockSide {
       if (hasRun(what)) {
         const ran = readRan(read.value, index);
         start = ran.end;
-        this.#onRan(taskId, ran);
+        this.#onRan(taskId, frame, ran);
       }
       const bytes = frame.subarray(start, ends[index]);
       if (what !== entry.note) {
@@ -496,9 +496,9 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   /** A body ran of which nothing was told while it did. */
-  #onRan(taskId: number, { beganAgoMs, tookMs, place: bytes }: RanHead): void {
+  #onRan(taskId: number, frame: Uint8Array, { beganAgoMs, tookMs, placeStart, end }: RanHead): void {
     const attempt = this.#attempts.get(taskId);
-    const place = attempt === undefined ? undefined : readPlaceNote(bytes);
+    const place = attempt === undefined ? undefined : readPlaceNote(frame, placeStart, end);
     if (attempt === undefined || place === undefined) return;
     const now = Date.now();
     const beganAt = now - beganAgoMs;
