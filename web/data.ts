@@ -69,7 +69,11 @@ export function useLiveFeed(run: string | undefined): Live {
       // The first tells how things stand, which the pages have just asked for themselves.
       const step = isFirst ? 0 : 1;
       isFirst = false;
-      setLive((before) => ({ version: before.version + step, counts: news.counts, state: 'live' }));
+      setLive((before) => ({
+        version: before.version + step,
+        counts: news.isGone ? before.counts : news.counts,
+        state: 'live',
+      }));
     });
     return () => source.close();
   }, [run]);

@@ -376,6 +376,8 @@ export interface LiveEvent {
   readonly at: number;
   readonly counts: Counts;
   readonly completed: number | null;
+  /** The run cannot be told of any more: those who ask are told why. */
+  readonly isGone: boolean;
 }
 
 /** The body of every answer that is not 200. */

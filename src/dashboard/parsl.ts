@@ -12,7 +12,7 @@ import { type MonitoringDatabase, openDatabase } from '../monitoring/database.ts
 import type { Schema, tables } from '../monitoring/schema.ts';
 import type { SqliteConnection } from '../monitoring/sqlite.ts';
 import { taskStates } from '../task/state.ts';
-import type { Source } from './source.ts';
+import type { Opened } from './source.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 type Value = number | string | null;
@@ -20,7 +20,7 @@ type Value = number | string | null;
 /** Tasks at a time: each has several rows. */
 const portion = 10_000;
 
-export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Source> {
+export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Opened> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-monitor-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
@@ -28,7 +28,14 @@ export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Source> {
   // It can be made again: nothing needs to be safe.
   copy.sqlite?.exec('pragma synchronous = off');
   const copier = new Copier(parsl, copy);
-  await copier.refresh();
+  try {
+    await copier.refresh();
+  } catch (error) {
+    await copy.close();
+    process.off('exit', remove);
+    remove();
+    throw error;
+  }
   return {
     db: copy.db,
     name: parsl.name,
@@ -135,6 +142,8 @@ class Copier {
           grouped(await this.#rows('try', part)),
         );
         run.addSamples(await this.#rows('resource', part));
+        // Before there is anything to show nobody asks in between, and Ctrl-C must be heard.
+        if (this.#version === '') await new Promise(setImmediate);
       }
       run.finish(nodes, blocks);
       into.commit();
