@@ -95,7 +95,7 @@ export function taskText(run: RunRow, details: TaskDetails, outputOf: (path: str
   const { row, earlier, failures, outputs, needs, neededBy, sample, stage } = details;
   const state = stateNames.get(row.state) ?? row.state;
   const lines = [
-    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? ''}), ${state}`,
+    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? '…'}), ${state}`,
     ...(row.result === null ? [] : [`  result      ${row.result}`]),
     ...(stage === undefined ? [] : [`  stage       ${stage}`]),
     ...(row.parent === null ? [] : [`  called by   task ${row.parent}`]),
@@ -160,7 +160,7 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
       task.name,
       stateNames.get(task.state) ?? task.state,
       [task.executor, task.host, task.worker].filter((part) => part !== null).join('/') || '-',
-      task.returned === null ? '-' : showDuration(task.returned - (task.running ?? task.invoked)),
+      took(task),
       task.message === null
         ? task.result === null
           ? ''
@@ -170,6 +170,12 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
   );
   if (tasks.length === most) lines.push(`the first ${most}; more with --limit, or --after ${tasks.at(-1)?.task}`);
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** What never came to run took no time, however long it waited. */
+function took({ returned, running, launched }: TaskLine): string {
+  const from = running ?? launched;
+  return returned === null || from === null ? '-' : showDuration(returned - from);
 }
 
 function failureLines(failure: TaskDetails['failures'][number]): string[] {

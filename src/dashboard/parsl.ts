@@ -285,8 +285,7 @@ class RunCopy {
       returned: isFinal ? returned : null,
       joining: timeOf('joining', lastTimes.try),
       memo_key: text(task['task_hashsum']),
-      inputs: text(task['task_inputs']),
-      outputs: text(task['task_outputs']),
+      arguments: shown(task),
       stdout: text(task['task_stdout']),
       stderr: text(task['task_stderr']),
     });
@@ -307,6 +306,7 @@ class RunCopy {
   #addFailure(task: number, app: number, row: Row, isFinal: boolean, isDependency = false): void {
     const history = text(row['task_fail_history']) ?? '';
     const match = /^(\w+)\((['"]?)([\s\S]*?)\2,?\)$/.exec(history);
+    const root = isDependency ? rootOf(history) : undefined;
     this.#into.insert('failures', {
       run: this.#run,
       task,
@@ -316,7 +316,11 @@ class RunCopy {
       final: isFinal ? 1 : 0,
       code: isDependency ? 'DEPENDENCY' : 'APP_ERROR',
       class: match?.[1] ?? (isDependency ? 'DependencyError' : 'Exception'),
-      message: match?.[3] ?? (history === '' ? 'Parsl did not note why' : history),
+      message:
+        root !== undefined
+          ? `task ${root.task} failed: ${root.error}`
+          : (match?.[3] ?? (history === '' ? 'Parsl did not note why' : history)),
+      root_task: root?.task ?? null,
     });
   }
 
@@ -545,6 +549,23 @@ const forgotten = [
 
 function text(value: unknown): string | null {
   return value === null || value === undefined || value === '' ? null : String(value);
+}
+
+/** Of its arguments Parsl notes two, as Python shows them. */
+function shown(task: Row): string | null {
+  const parts = ['inputs', 'outputs'].flatMap((name) => {
+    const value = text(task[`task_${name}`]);
+    return value === null || value === 'None' || value === '[]' ? [] : [`${name}=${value}`];
+  });
+  return parts.length === 0 ? null : parts.join(', ').slice(0, 200);
+}
+
+/** Of `DependencyError([(ValueError('no data'), 'task 6')], 7)`, or such within such, the task with which it began. */
+function rootOf(history: string): { readonly task: number; readonly error: string } | undefined {
+  const found = /, 'task (\d+)'\)/.exec(history);
+  if (found === null) return undefined;
+  const before = history.slice(0, found.index);
+  return { task: Number(found[1]), error: before.slice(before.lastIndexOf('[(') + 2) };
 }
 
 /** Parsl writes times as the clock of its machine showed them; this one is taken to show the same. */

@@ -1,15 +1,21 @@
 // Questions that the commands ask a monitoring database: which run is meant, how it stands, what a task went through.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { type TaskState, taskStates } from '../task/state.ts';
-import { DatabaseError, type MonitoringDatabase } from './database.ts';
+import { DatabaseError } from './database.ts';
 import { type Schema, stateNames } from './schema.ts';
 
 export type RunRow = Selectable<Schema['runs']>;
 
+/** Tables of ours, whosever run is in them. */
+export interface Readable {
+  readonly db: Kysely<Schema>;
+  readonly name: string;
+}
+
 /** The run that `wish` names: its number, the beginning of its id, or its directory; by default the last one. */
-export async function findRun({ db, name }: MonitoringDatabase, wish: string | undefined): Promise<RunRow> {
+export async function findRun({ db, name }: Readable, wish: string | undefined): Promise<RunRow> {
   const runs = await db.selectFrom('runs').selectAll().orderBy('run', 'desc').execute();
   const [last] = runs;
   if (last === undefined) throw new DatabaseError('MISSING', `${name} has no run yet.`);
@@ -36,7 +42,7 @@ export interface AppCount {
 }
 
 /** Tasks of each app by state, the largest app first. */
-export async function appCounts({ db }: MonitoringDatabase, run: number): Promise<AppCount[]> {
+export async function appCounts({ db }: Readable, run: number): Promise<AppCount[]> {
   const rows = await db
     .selectFrom('app_states as s')
     .innerJoin('apps as a', (join) => join.onRef('a.run', '=', 's.run').onRef('a.app', '=', 's.app'))
@@ -56,7 +62,7 @@ export async function appCounts({ db }: MonitoringDatabase, run: number): Promis
 }
 
 /** Settled tasks a second, over the last seconds of what is known. */
-export async function rate({ db }: MonitoringDatabase, run: number, overMs = 30_000): Promise<number> {
+export async function rate({ db }: Readable, run: number, overMs = 30_000): Promise<number> {
   const settled = sql<number>`exec_done + memo_done + failed + dep_fail`;
   const last = await db
     .selectFrom('levels')
@@ -77,7 +83,7 @@ export async function rate({ db }: MonitoringDatabase, run: number, overMs = 30_
 }
 
 /** What failed most: errors with equal beginnings, the most frequent first. */
-export async function failedMost({ db }: MonitoringDatabase, run: number, most = 5) {
+export async function failedMost({ db }: Readable, run: number, most = 5) {
   return db
     .selectFrom('failures')
     .select(['class', 'message', (of) => of.fn.countAll<number>().as('times'), (of) => of.fn.min('task').as('first')])
@@ -90,7 +96,7 @@ export async function failedMost({ db }: MonitoringDatabase, run: number, most =
 }
 
 /** How each executor stood last. */
-export async function executorsNow({ db }: MonitoringDatabase, run: number) {
+export async function executorsNow({ db }: Readable, run: number) {
   return db
     .selectFrom('executor_samples as s')
     .selectAll('s')
@@ -107,7 +113,7 @@ export async function executorsNow({ db }: MonitoringDatabase, run: number) {
 
 /** Tasks of a run, in order of their numbers, from `after` on. */
 export async function tasksOf(
-  { db }: MonitoringDatabase,
+  { db }: Readable,
   run: number,
   wish: {
     readonly states?: readonly TaskState[];
@@ -157,7 +163,7 @@ export async function tasksOf(
 export type TaskLine = Awaited<ReturnType<typeof tasksOf>>[number];
 
 /** Everything about one task. `undefined`: there is none with this number. */
-export async function taskDetails(database: MonitoringDatabase, run: number, task: number) {
+export async function taskDetails(database: Readable, run: number, task: number) {
   const { db } = database;
   const [row] = await tasksOf(database, run, { after: task - 1, most: 1 });
   if (row?.task !== task) return undefined;
