@@ -281,6 +281,8 @@ export interface Timeline {
   readonly ended: number;
   readonly apps: readonly string[];
   readonly isAggregated: boolean;
+  /** How busy workers were is known from moments, and so by a few percent. */
+  readonly isSampled: boolean;
   readonly buckets: number;
   readonly rows: readonly TimelineRow[];
   /** Rows that are left out. */

@@ -194,7 +194,7 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
           {counted(all.length, timeline.by)}, {counted(timeline.tries, 'try', 'tries')} between {clock(shown.from)} and{' '}
           {clock(shown.to)} ({duration(shown.to - shown.from)}).{' '}
           {timeline.isAggregated
-            ? 'How busy each was; zoom in for single tasks.'
+            ? `How busy each was${timeline.isSampled ? ', to within a few percent' : ''}; zoom in for single tasks.`
             : 'Each bar is a try; a click opens its task.'}
           {timeline.omitted > 0 && ` ${counted(timeline.omitted, 'more row', 'more rows')} not shown.`}
         </p>
