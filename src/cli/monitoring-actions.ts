@@ -20,6 +20,7 @@ import { runWriter, type WriterStart } from '../monitoring/writer.ts';
 import type { TaskState } from '../task/state.ts';
 import { CommandError } from './command-error.ts';
 import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
+import { Screen } from './screen.ts';
 
 export async function showStatus(
   wish: string | undefined,
@@ -103,6 +104,7 @@ async function status(
   wish: string | undefined,
   options: { watch?: boolean; json?: boolean },
 ): Promise<void> {
+  const screen = new Screen();
   for (;;) {
     await database.refresh();
     const run = await findRun(database, wish);
@@ -130,8 +132,11 @@ async function status(
       )?.name,
     };
     const text = options.json ? `${JSON.stringify(now)}\n` : statusText(now, Date.now());
-    if (options.watch && !options.json && process.stdout.isTTY) print('\x1b[H\x1b[2J');
-    print(text);
+    if (options.watch && !options.json && process.stdout.isTTY && now.life === 'running') screen.show(text);
+    else {
+      screen.leave();
+      print(text);
+    }
     if (!options.watch || now.life !== 'running') return;
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }

@@ -347,6 +347,8 @@ export interface Executors {
   readonly executors: readonly ExecutorRow[];
   readonly nodes: readonly NodeRow[];
   readonly blocks: readonly BlockRow[];
+  /** The run has ended, or has lost its program: nothing of this is there any more. */
+  readonly isOver: boolean;
   readonly now: number;
 }
 

@@ -2,6 +2,7 @@
 // concern says what it means and what to try; what has none of them is told as looked at.
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
+import { shapeOf } from '../monitoring/shape.ts';
 import type { Attention, Concern, Counts } from './api.ts';
 import { latestSamples, managersSilentMs } from './executors.ts';
 import { timesOf } from './run-detail.ts';
@@ -182,10 +183,7 @@ async function failures(db: Kysely<Schema>, run: RunRecord, counts: Counts): Pro
       roots.set(Number(row.root_task), (roots.get(Number(row.root_task)) ?? 0) + 1);
       continue;
     }
-    const shape = `${row.class}\n${(row.message.split('\n', 1)[0] as string)
-      .replaceAll(/(['"`]).*?\1/g, '…')
-      .replaceAll(/\/\S+/g, '/…')
-      .replaceAll(/\S*\d\S*/g, '#')}`;
+    const shape = shapeOf(row.class, row.message);
     const group = groups.get(shape);
     if (group === undefined) groups.set(shape, [row]);
     else group.push(row);

@@ -5,6 +5,7 @@ import { type Kysely, type Selectable, sql } from 'kysely';
 import { type TaskState, taskStates } from '../task/state.ts';
 import { DatabaseError } from './database.ts';
 import { type Schema, stateNames } from './schema.ts';
+import { shapeOf } from './shape.ts';
 
 export type RunRow = Selectable<Schema['runs']>;
 
@@ -82,17 +83,43 @@ export async function rate({ db }: Readable, run: number, overMs = 30_000): Prom
   return ((Number(last.settled) - Number(first.settled)) / (last.at - first.at)) * 1_000;
 }
 
-/** What failed most: errors with equal beginnings, the most frequent first. */
-export async function failedMost({ db }: Readable, run: number, most = 5) {
-  return db
+/** Tries that failed with the same error, but for what it is about. */
+export interface FailureCount {
+  readonly class: string;
+  /** Of the first. */
+  readonly message: string;
+  readonly times: number;
+  /** The first task. */
+  readonly first: number;
+}
+
+/** Different messages that are read. */
+const mostMessages = 20_000;
+
+/** What failed most, the most frequent first; without what follows from the failure of another task. */
+export async function failedMost({ db }: Readable, run: number, most = 5): Promise<FailureCount[]> {
+  const rows = await db
     .selectFrom('failures')
     .select(['class', 'message', (of) => of.fn.countAll<number>().as('times'), (of) => of.fn.min('task').as('first')])
     .where('run', '=', run)
     .where('code', '<>', 'DEPENDENCY')
+    .where((of) => of.or([of('code', '<>', 'JOIN'), of('root_task', 'is', null)]))
     .groupBy(['class', 'message'])
     .orderBy('times', 'desc')
-    .limit(most)
+    .limit(mostMessages)
     .execute();
+  const groups = new Map<string, FailureCount>();
+  for (const row of rows) {
+    const shape = shapeOf(row.class, row.message);
+    const [times, first] = [Number(row.times), Number(row.first)];
+    const group = groups.get(shape);
+    if (group === undefined) groups.set(shape, { class: row.class, message: row.message, times, first });
+    else {
+      const { message } = first < group.first ? row : group;
+      groups.set(shape, { class: row.class, message, times: group.times + times, first: Math.min(first, group.first) });
+    }
+  }
+  return [...groups.values()].sort((a, b) => b.times - a.times || a.first - b.first).slice(0, most);
 }
 
 /** How each executor stood last. */
