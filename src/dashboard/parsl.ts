@@ -228,6 +228,8 @@ class RunCopy {
       lost_events: 0,
       feed_segment: 0,
       feed_offset: 0,
+      held_segment: 0,
+      held_offset: 0,
     });
   }
 

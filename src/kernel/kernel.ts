@@ -7,8 +7,8 @@
 import { inspect } from 'node:util';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/time.ts';
-import type { Cell, Waitable, Waiter } from '../task/cell.ts';
-import { channels, type TaskEvent, type TaskView } from '../task/channels.ts';
+import type { Waitable, Waiter } from '../task/cell.ts';
+import { channels, type TaskEvent, type TransitionListener } from '../task/channels.ts';
 import {
   CancelledError,
   ChervilError,
@@ -50,7 +50,7 @@ export interface KernelOptions {
 }
 
 /** Called for each change of state, after the counters are right. */
-export type TaskListener = (event: TaskEvent, task: TaskView) => void;
+export type TaskListener = (event: TaskEvent) => void;
 
 export class Kernel {
   readonly run: string;
@@ -70,6 +70,7 @@ export class Kernel {
   readonly #plans = new WeakMap<AppRecord, Plan>();
   readonly #broken = new Map<Executor, TaskError>();
   readonly #listeners = new Set<TaskListener>();
+  readonly #observers = new Set<TransitionListener>();
   #nextId = 0;
   #live = 0;
   #first: Task | undefined;
@@ -456,17 +457,22 @@ export class Kernel {
     }
   }
 
-  /** Moves a task to a state, counts it, and tells whoever listens. */
-  transition(task: Task, state: TaskState, error?: TaskError, place?: Place): void {
+  /** Moves a task to a state, counts it, and tells whoever listens: that it happened at this time, if not now. */
+  transition(task: Task, state: TaskState, error?: TaskError, place?: Place, at?: number): void {
     const from = task.state;
     this.counts[from]--;
     this.counts[state]++;
     task.state = state;
-    if (this.isWatched) this.#publish(task, from, state, error, place);
+    if (this.isWatched) this.#publish(task, from, state, error, place, at);
   }
 
   /** Somebody wants to know of every change. */
   get isWatched(): boolean {
+    return this.#observers.size > 0 || this.#isListenedTo;
+  }
+
+  /** Somebody wants events. */
+  get #isListenedTo(): boolean {
     return this.#listeners.size > 0 || channels.task.hasSubscribers;
   }
 
@@ -476,8 +482,29 @@ export class Kernel {
     return () => this.#listeners.delete(listener);
   }
 
-  #publish(task: Task, from: TaskState | undefined, state: TaskState, error?: TaskError, place?: Place): void {
-    const { notes } = task;
+  /** As `listen`, for one who needs no event. */
+  observe(observer: TransitionListener): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  #publish(
+    task: Task,
+    from: TaskState | undefined,
+    state: TaskState,
+    error?: TaskError,
+    place?: Place,
+    at: number = this.clock.now(),
+  ): void {
+    for (const observer of this.#observers) {
+      try {
+        observer(task, from, state, at, error, place);
+      } catch (thrown) {
+        // Who listens must not disturb what happens.
+        this.#logThrown('an observer', thrown);
+      }
+    }
+    if (!this.#isListenedTo) return;
     const event: TaskEvent = {
       run: this.run,
       id: task.id,
@@ -485,18 +512,18 @@ export class Kernel {
       from,
       state,
       tryNumber: task.tryNumber,
-      time: this.clock.now(),
+      time: at,
       executor: task.executor?.label,
       error,
       parent: task.parent?.id,
-      dependencies: from === undefined ? idsOf(task.dependencies) : undefined,
-      joins: state === 'joining' ? idsOf(notes?.joins) : undefined,
-      memoKey: notes?.memoKey,
+      dependencies: from === undefined ? task.needs : undefined,
+      joins: state === 'joining' ? task.joined : undefined,
+      memoKey: task.memoKey,
       place,
     };
     for (const listener of this.#listeners) {
       try {
-        listener(event, task);
+        listener(event);
       } catch (error) {
         // Who listens must not disturb what happens.
         this.#logThrown('a listener', error);
@@ -551,12 +578,12 @@ export class Kernel {
       mark: this.#options.mark,
       watch: this.#options.watchOf?.(executor),
       answer: (attempt, answer) => this.#onAnswer(attempt, answer),
-      report: (given, what, place) => {
+      report: (given, what, place, at) => {
         const { task } = given as TaskAttempt;
         if (task.attempt !== given) return;
         const { state } = task;
         if (state === 'launched' || (what === 'running_ended' && state === 'running'))
-          this.transition(task, what, undefined, place);
+          this.transition(task, what, undefined, place, at);
       },
       output: (given, stream, text) => {
         const { task } = given as TaskAttempt;
@@ -606,11 +633,6 @@ function lastEntered(task: Task): number {
   let { place } = task;
   while (place < task.path.length && task.path[place]?.enter === undefined) place++;
   return place - 1;
-}
-
-/** Ids of the tasks among what is waited for; promises of others have none. */
-function idsOf(cells: Cell | readonly Cell[] | undefined): number[] | undefined {
-  return cells === undefined ? undefined : [cells].flat().flatMap(({ id }) => (id >= 0 ? [id] : []));
 }
 
 /** Why the tasks of an interrupted join are cancelled. */

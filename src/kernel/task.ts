@@ -176,6 +176,18 @@ export class Task extends Cell implements Waiter, FutureSource, TaskView {
     return this.notes?.inputs;
   }
 
+  get needs(): readonly number[] | undefined {
+    return idsOf(this.dependencies);
+  }
+
+  get joined(): readonly number[] | undefined {
+    return idsOf(this.notes?.joins);
+  }
+
+  get memoKey(): string | undefined {
+    return this.notes?.memoKey;
+  }
+
   cancel(reason: unknown): boolean {
     return this.kernel.cancel(this, reason);
   }
@@ -205,6 +217,11 @@ export class Task extends Cell implements Waiter, FutureSource, TaskView {
         : `is in ${this.path[this.place]?.name ?? 'the kernel'}`;
     return `task ${this.id} (${this.record.name}) ${where}`;
   }
+}
+
+/** Ids of the tasks among what is waited for; promises of others have none. */
+function idsOf(cells: Cell | readonly Cell[] | undefined): number[] | undefined {
+  return cells === undefined ? undefined : [cells].flat().flatMap(({ id }) => (id >= 0 ? [id] : []));
 }
 
 // Bits of `flags`; bit 0 is the cell's.

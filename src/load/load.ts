@@ -124,7 +124,7 @@ async function start(
     // What was started once is used up; before that, a load() that failed can be repeated.
     refuseUsed(executors);
     for (const executor of executors) used.add(executor);
-    if (monitor !== undefined) kernel.listen(monitor.onTask);
+    if (monitor !== undefined) kernel.observe(monitor.onTask);
     await kernel.start();
     if (ambient) setAmbient(kernel);
     if (config.log === 'debug') undo.push(kernel.listen((event) => log.write('debug', stateLine(event))));

@@ -1,7 +1,7 @@
 // What many records come to in rows: a task that began and ended among them is one row. Pure; writer.ts gives it the
 // records of one transaction, and rows.ts writes what comes out.
 import { type TaskState, taskStates } from '../task/state.ts';
-import type { FeedRecord, MovedTask, NewTask } from './records.ts';
+import type { RareRecord, RecordSink } from './records.ts';
 import { stateNames } from './schema.ts';
 import { tailLength } from './short.ts';
 
@@ -44,7 +44,15 @@ export const tryColumns: readonly TaskColumn[] = [
 ];
 
 /** What is known of a task from this batch; what is null was not told. */
-export type TaskRow = { task: number; isNew: boolean; isReset: boolean } & { [Column in TaskColumn]: Value };
+export type TaskRow = {
+  task: number;
+  isNew: boolean;
+  isReset: boolean;
+  /** It is not written with this batch, but with a later one. */
+  isHeld: boolean;
+  /** Number of the batch in which it was opened; -1 for one that was not. */
+  batch: number;
+} & { [Column in TaskColumn]: Value };
 
 /** Tasks with the try that they were in, and then those whose try was followed by another. */
 export interface Round {
@@ -55,38 +63,45 @@ export interface Round {
 
 export type Level = Record<TaskState, number>;
 
-export class Batch {
-  readonly rounds: Round[] = [{ tasks: new Map(), retried: new Map() }];
+export class Batch implements RecordSink {
+  readonly rounds: Round[];
   /** Rows of other tables, by table. */
   readonly rows = new Map<string, Row[]>();
   readonly failures = new Map<string, Row>();
   readonly outputs = new Map<string, { task: number; stream: string; bytes: number; text: string }>();
-  /** Change of the number of tasks, by app and state. */
-  readonly appStates = new Map<number, number>();
   readonly levels: Row[] = [];
   readonly totals = { tasks: 0, completed: 0, memoized: 0, failed: 0, lost: 0 };
   end: { readonly at: number; readonly reason: string } | undefined;
   records = 0;
   /** Time of the newest record that has one. */
   newest = 0;
-  readonly level: Level;
+  readonly #levelBefore: Level;
+  /** Changes, by state. */
+  readonly #counts = new Int32Array(16);
+  readonly #countsOf = new Map<number, Int32Array>();
+  #lastApp = -1;
+  #lastCounts: Int32Array = new Int32Array(16);
+  /** Rows that are written with a later batch: the task is new and not settled. Filled by `hold`. */
+  readonly held = new Map<number, TaskRow>();
+  readonly #number: number;
   #second = 0;
   readonly #roundOf = new Map<number, number>();
 
-  /** @param level how many tasks were in each state before */
-  constructor(level: Level) {
-    this.level = { ...level };
+  /**
+   * @param level how many tasks were in each state before
+   * @param number counts the batches
+   * @param held rows of new tasks from batches before, which are this batch's own from now on
+   */
+  constructor(level: Level, number = 0, held: Map<number, TaskRow> = new Map()) {
+    this.#levelBefore = level;
+    this.#number = number;
+    this.rounds = [{ tasks: held, retried: new Map() }];
+    for (const row of held.values()) row.isHeld = false;
   }
 
-  add(record: FeedRecord): void {
+  rare(record: RareRecord): void {
     this.records++;
     switch (record.kind) {
-      case 'new':
-        this.#onNew(record);
-        return;
-      case 'moved':
-        this.#onMoved(record);
-        return;
       case 'details': {
         const row = this.#row(record.task);
         for (const column of taskColumns) if (column in record.columns) row[column] = record.columns[column] ?? null;
@@ -149,8 +164,6 @@ export class Batch {
       case 'end':
         this.end = record;
         return;
-      case 'run':
-        return; // The writer made its row from what it was started with.
       default:
         record satisfies never;
     }
@@ -161,35 +174,68 @@ export class Batch {
     this.#closeSecond();
   }
 
-  #onNew(record: NewTask): void {
-    const { task, app, at } = record;
+  /**
+   * Keeps rows of new tasks that are not settled for a later batch: if they are by then, they are written once. Those called before
+   * `since` are written now.
+   * @returns the number of the oldest batch of which something is held; `undefined` for none
+   */
+  hold(since: number): number | undefined {
+    // Of what was tried again the row must be there first.
+    if (this.rounds.length > 1) return undefined;
+    let oldest: number | undefined;
+    for (const [task, row] of (this.rounds[0] as Round).tasks) {
+      if (!row.isNew || row.returned !== null || (row.invoked as number) < since) continue;
+      row.isHeld = true;
+      this.held.set(task, row);
+      if (oldest === undefined || row.batch < oldest) oldest = row.batch;
+    }
+    return oldest;
+  }
+
+  opened(
+    task: number,
+    app: number,
+    at: number,
+    stage: number | null,
+    parent: number | null,
+    needs: readonly number[],
+    text: string | null,
+  ): void {
+    this.records++;
     const row = blankRow(task);
     row.isNew = true;
+    row.batch = this.#number;
     row.app = app;
     row.state = taskStates.pending;
     row.try = 0;
-    row.invoked = Math.round(at);
-    row.parent = record.parent;
-    row.stage = record.stage;
-    row.arguments = record.arguments;
-    this.rounds[0]?.tasks.set(task, row);
-    for (const needs of record.needs) if (needs !== task) this.#add('edges', { task, needs, kind: 'argument' });
+    row.invoked = at;
+    row.parent = parent;
+    row.stage = stage;
+    row.arguments = text;
+    (this.rounds[0] as Round).tasks.set(task, row);
+    for (const one of needs) if (one !== task) this.#add('edges', { task, needs: one, kind: 'argument' });
     this.totals.tasks++;
     this.#count(at, app, undefined, taskStates.pending);
   }
 
-  #onMoved(record: MovedTask): void {
-    const { task, app, state, from } = record;
-    const at = Math.round(record.at);
+  moved(
+    task: number,
+    app: number,
+    at: number,
+    from: number,
+    state: number,
+    number: number,
+    place: number | null,
+    text: string | null,
+  ): void {
+    this.records++;
     this.#count(at, app, from, state);
-    if (state === taskStates.pending) {
-      this.#nextRound(task);
-    }
+    if (state === taskStates.pending) this.#nextRound(task);
     const row = this.#row(task);
     row.app ??= app;
     row.state = state;
-    row.try = record.try;
-    if (record.place !== null) row.place = record.place;
+    row.try = number;
+    if (place !== null) row.place = place;
     switch (state) {
       case taskStates.launched:
         row.launched = at;
@@ -209,7 +255,7 @@ export class Batch {
       case taskStates.exec_done:
       case taskStates.memo_done:
         row.returned = at;
-        row.result = record.text;
+        row.result = text;
         this.totals[state === taskStates.exec_done ? 'completed' : 'memoized']++;
         return;
       case taskStates.failed:
@@ -258,13 +304,36 @@ export class Batch {
   }
 
   #shift(app: number, state: number, by: number): void {
-    const key = app * 16 + state;
-    this.appStates.set(key, (this.appStates.get(key) ?? 0) + by);
-    this.level[stateNames.get(state) as TaskState] += by;
+    if (app !== this.#lastApp) this.#countApp(app);
+    this.#lastCounts[state] = (this.#lastCounts[state] as number) + by;
+    this.#counts[state] = (this.#counts[state] as number) + by;
+  }
+
+  #countApp(app: number): void {
+    let counts = this.#countsOf.get(app);
+    if (counts === undefined) {
+      counts = new Int32Array(16);
+      this.#countsOf.set(app, counts);
+    }
+    this.#lastApp = app;
+    this.#lastCounts = counts;
+  }
+
+  /** Change of the number of tasks, by app and state. */
+  *appStates(): Generator<readonly [app: number, state: number, by: number]> {
+    for (const [app, counts] of this.#countsOf)
+      for (const [state, by] of counts.entries()) if (by !== 0) yield [app, state, by];
   }
 
   #closeSecond(): void {
     if (this.#second > 0) this.levels.push({ at: this.#second, ...this.level });
+  }
+
+  /** How many tasks are in each state, after all that was told so far. */
+  get level(): Level {
+    const level = { ...this.#levelBefore };
+    for (const [state, name] of stateNames) level[name] += this.#counts[state] as number;
+    return level;
   }
 }
 
@@ -277,6 +346,8 @@ function blankRow(task: number): TaskRow {
     task,
     isNew: false,
     isReset: false,
+    isHeld: false,
+    batch: -1,
     app: null,
     state: null,
     try: null,

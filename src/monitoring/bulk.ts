@@ -57,6 +57,38 @@ export class Bulk {
     }
   }
 
+  /** Inserts rows that stand one behind the other in `values`; `fixed` has what is the same in all of them. */
+  async insertFlat(
+    table: TableName,
+    fixed: Readonly<Record<string, number>>,
+    columns: readonly string[],
+    values: readonly Value[],
+  ): Promise<void> {
+    if (values.length === 0) return;
+    const width = columns.length;
+    const names = [...Object.keys(fixed), ...columns].map(quoted).join(', ');
+    const literals = Object.values(fixed).map((value) => `${Math.round(value)}, `);
+    if (this.#database.sqlite === undefined) {
+      const rows = Array.from({ length: values.length / width }, (_, row) =>
+        values.slice(row * width, (row + 1) * width),
+      );
+      await this.run(
+        `insert into ${quoted(table)} (${names}) select ${literals.join('')}* from unnest(${this.#arrays(table, columns)})`,
+        transposed(width, rows),
+      );
+      return;
+    }
+    const marks = `(${literals.join('')}${columns.map(() => '?').join(', ')})`;
+    for (let from = 0; from < values.length; ) {
+      const count = values.length - from >= rowsAtOnce * width ? rowsAtOnce : 1;
+      const text = `insert into ${quoted(table)} (${names}) values ${Array(count).fill(marks).join(', ')}`;
+      const statement = this.#prepare(text);
+      // As many as go with this statement.
+      const end = values.length - ((values.length - from) % (count * width));
+      for (; from < end; from += count * width) statement.run(values.slice(from, from + count * width));
+    }
+  }
+
   /**
    * Updates rows by the columns of `key`, which stand last in each of `rows`. `set` gives the new value of a column, from
    * the old one and the given one, both as SQL.
@@ -158,7 +190,7 @@ export class Bulk {
   }
 }
 
-const rowsAtOnce = 16;
+const rowsAtOnce = 64;
 
 function quoted(name: string): string {
   return `"${name}"`;

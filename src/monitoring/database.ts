@@ -79,6 +79,8 @@ async function openFile(path: string, options: OpenOptions): Promise<MonitoringD
   try {
     connection.exec(`pragma busy_timeout = ${Math.round(busyMs)}`);
     if (mode === 'write') {
+      // Of a file that is made now. Rows of tasks are short, and larger pages make their trees flatter.
+      connection.exec('pragma page_size = 8192');
       const network = options.network ?? networkFileSystem(path);
       if (network) {
         connection.exec('pragma journal_mode = delete');

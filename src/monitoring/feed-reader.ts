@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { segmentName } from './feed.ts';
-import { type FeedRecord, readRecords } from './records.ts';
+import { type RecordSink, readRecords } from './records.ts';
 import type { FeedPosition } from './rows.ts';
 
 const pieceBytes = 4 * 2 ** 20;
@@ -25,32 +25,31 @@ export class FeedReader {
     return this.#position;
   }
 
-  /** Hands out what is there, at most about `most` records. @returns whether more is left */
-  read(most: number, take: (record: FeedRecord) => void): boolean {
+  /**
+   * Hands out what is there, at most about `most` records, and nothing from `until` on.
+   * @returns whether more is left
+   */
+  read(most: number, sink: RecordSink, until?: FeedPosition): boolean {
     let left = most;
     for (;;) {
       const { segment, offset } = this.#position;
-      const bytes = this.#piece(segment, offset);
+      if (until !== undefined && !isBefore(this.#position, until)) return false;
+      const bytes = this.#piece(segment, offset, until?.segment === segment ? until.offset - offset : pieceBytes);
       // A newer file means that nothing will be added to this one.
       const isLast = !existsSync(join(this.#directory, segmentName(segment + 1)));
-      const used =
-        bytes.length === 0
-          ? 0
-          : readRecords(bytes, (record) => {
-              take(record);
-              return --left > 0;
-            });
-      if (used === undefined) {
+      const read = readRecords(bytes, sink, left);
+      if (read === undefined) {
         if (bytes.length >= pieceBytes || !isLast)
           this.#onProblem(`${segmentName(segment)} is damaged from byte ${offset} on; the rest of it is passed over`);
         if (isLast) return false;
         this.#position = { segment: segment + 1, offset: 0 };
-      } else if (used > 0) {
-        this.#position = { segment, offset: offset + used };
+      } else if (read.records > 0) {
+        left -= read.records;
+        this.#position = { segment, offset: offset + read.bytes };
       } else if (isLast) {
         return false;
       } else {
-        const rest = this.#piece(segment, offset);
+        const rest = this.#piece(segment, offset, pieceBytes);
         // Between the two looks its end may have come.
         if (rest.length > bytes.length) continue;
         this.#position = { segment: segment + 1, offset: 0 };
@@ -59,14 +58,9 @@ export class FeedReader {
     }
   }
 
-  /** Takes back what was read since `position`: it could not be written. */
-  back(position: FeedPosition): void {
-    this.#position = position;
-  }
-
-  /** Deletes files that are in the database from the first to the last byte. */
-  tidy(): void {
-    for (; this.#deleted < this.#position.segment; this.#deleted++)
+  /** Deletes files of which nothing is needed any more, all those before this place. */
+  tidy(needed: FeedPosition): void {
+    for (; this.#deleted < needed.segment; this.#deleted++)
       rmSync(join(this.#directory, segmentName(this.#deleted)), { force: true });
   }
 
@@ -81,7 +75,7 @@ export class FeedReader {
     }
   }
 
-  #piece(segment: number, offset: number): Buffer {
+  #piece(segment: number, offset: number, most: number): Buffer {
     let descriptor: number;
     try {
       descriptor = openSync(join(this.#directory, segmentName(segment)), 'r');
@@ -89,7 +83,7 @@ export class FeedReader {
       return Buffer.alloc(0); // Not begun yet.
     }
     try {
-      const size = Math.min(pieceBytes, Math.max(0, fstatSync(descriptor).size - offset));
+      const size = Math.min(pieceBytes, most, Math.max(0, fstatSync(descriptor).size - offset));
       const bytes = Buffer.allocUnsafe(size);
       let done = 0;
       while (done < size) {
@@ -102,4 +96,9 @@ export class FeedReader {
       closeSync(descriptor);
     }
   }
+}
+
+/** Whether one place in the feed stands before another. */
+export function isBefore(a: FeedPosition, b: FeedPosition): boolean {
+  return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset);
 }

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { milliseconds } from '../base/time.ts';
-import { channels, type OutputEvent, type TaskEvent, type TaskView } from '../task/channels.ts';
+import { channels, type OutputEvent, type TaskView, type TransitionListener } from '../task/channels.ts';
 import { AppError, ConfigError, type TaskError } from '../task/errors.ts';
 import type { ExecutorNews, ExecutorWatch, Place } from '../task/ports.ts';
-import { taskStates } from '../task/state.ts';
+import { type TaskState, taskStates } from '../task/state.ts';
 import { Feed } from './feed.ts';
 import { LocalSampler } from './local-sampler.ts';
 import type { MonitoringOptions } from './options.ts';
@@ -89,8 +89,6 @@ export class Monitor {
         written: null,
         lag_ms: null,
         lost_events: 0,
-        feed_segment: 0,
-        feed_offset: 0,
       },
       batchMs: 500,
       batchRecords: 400_000,
@@ -128,48 +126,48 @@ export class Monitor {
   }
 
   /** For each change of a task's state. It costs the run a microsecond or so for all changes of a task. */
-  readonly onTask = (event: TaskEvent, task: TaskView): void => {
+  readonly onTask: TransitionListener = (task, from, state, at, error, where) => {
     const { records } = this.#feed;
-    const { id, state, from, time } = event;
-    const app = this.#apps.get(event.app) ?? this.#newApp(event.app, task);
+    const { id } = task;
+    const app = this.#apps.get(task.app) ?? this.#newApp(task.app, task);
     if (from === undefined) {
       const text = this.#keepsValues && task.args.length > 0 ? shortArguments(task.args) : '';
-      records.new(id, app, time, this.#stage, event.parent, event.dependencies, text);
+      records.opened(id, app, at, this.#stage, task.parent?.id, task.needs, text);
       if (task.inputs !== undefined) this.#details(id, { inputs: task.inputs.join('\n') });
     } else {
       let place: number | undefined;
       let text = '';
       switch (state) {
         case 'launched':
-          if (event.executor !== undefined) place = this.#executorPlace(event.executor);
-          if (event.memoKey !== undefined || task.files !== undefined) this.#onLaunched(event, task);
+          if (task.executor !== undefined) place = this.#executorPlace(task.executor.label);
+          if (task.memoKey !== undefined || task.files !== undefined) this.#onLaunched(task);
           break;
         case 'running':
         case 'running_ended':
-          if (event.place !== undefined)
-            place = this.#placeOf.get(event.place) ?? this.#newPlace(event.executor ?? '', event.place);
+          if (where !== undefined)
+            place = this.#placeOf.get(where) ?? this.#newPlace(task.executor?.label ?? '', where);
           break;
         case 'exec_done':
         case 'memo_done':
-          if (state === 'memo_done' && event.memoKey !== undefined) this.#details(id, { memo_key: event.memoKey });
+          if (state === 'memo_done' && task.memoKey !== undefined) this.#details(id, { memo_key: task.memoKey });
           if (this.#keepsValues && task.result?.ok === true && task.result.value !== undefined)
             text = short(task.result.value);
           break;
         case 'joining':
-          if (event.joins !== undefined && event.joins.length > 0)
-            this.#rare({ kind: 'joins', task: id, needs: event.joins });
+          if (task.joined !== undefined && task.joined.length > 0)
+            this.#rare({ kind: 'joins', task: id, needs: task.joined });
           break;
         case 'failed':
         case 'dep_fail':
         case 'fail_retryable':
-          if (event.error !== undefined) this.#onFailure(event, event.error, app);
+          if (error !== undefined) this.#onFailure(task, state, at, error, app);
           break;
         case 'pending':
           break;
         default:
           state satisfies never;
       }
-      records.moved(id, app, time, taskStates[from], taskStates[state], event.tryNumber, place, text);
+      records.moved(id, app, at, taskStates[from], taskStates[state], task.tryNumber, place, text);
     }
     this.#feed.added();
   };
@@ -336,7 +334,7 @@ export class Monitor {
     return number;
   }
 
-  #onLaunched({ id, tryNumber, memoKey }: TaskEvent, { files }: TaskView): void {
+  #onLaunched({ id, tryNumber, memoKey, files }: TaskView): void {
     // The same for every try.
     if (tryNumber > 0) return;
     const columns: Record<string, string> = {};
@@ -351,14 +349,14 @@ export class Monitor {
     if (Object.keys(columns).length > 0) this.#rare({ kind: 'details', task, columns });
   }
 
-  #onFailure({ id, tryNumber, time, state }: TaskEvent, error: TaskError, app: number): void {
+  #onFailure({ id, tryNumber }: TaskView, state: TaskState, at: number, error: TaskError, app: number): void {
     const remote = error instanceof AppError ? error.remote : undefined;
     const root = (error as { rootCause?: { task?: { taskId?: unknown } } }).rootCause?.task?.taskId;
     this.#rare({
       kind: 'failure',
       task: id,
       try: tryNumber,
-      at: Math.round(time),
+      at: Math.round(at),
       app,
       final: state !== 'fail_retryable',
       code: error.code,

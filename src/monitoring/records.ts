@@ -1,43 +1,47 @@
-// What the run tells the writer of its database: one record for each thing that happened. The two that come for every task
-// have a form of bytes of their own, everything else is JSON. feed.ts puts them into files, batch.ts makes rows of them.
+// What the run tells the writer of its database: one record for each thing that happened. Those that come for every task have a form of
+// bytes of their own, everything else is JSON. feed.ts puts them into files, batch.ts makes rows of them.
 //
-//   length (4)  kind (1)  …
-//   1 new       state (1) app (2) task (4) time (8) stage (2) parent (4) dependencies (2) each (4) arguments
-//   2 moved     state (1) app (2) task (4) time (8) from (1) try (2) place (4) text
+//   length u32 | kind u8 | …
+//   1 opened  steps u8 | app u16 | task u32 | time 6 | stage u16 | parent u32 | length of arguments u16 | dependencies u16 | each u32
+//             | arguments | steps | result
+//   2 moved   steps u8 | app u16 | task u32 | time 6 | from u8 | try u16 | steps | result
 //   0 JSON
+//
+//   a step: state u8 | milliseconds after the record's time i32 | place u32
+//
+// What happens to one task without anything in between stands in one record: most tasks have two. Numbers are little endian.
 import { taskStates } from '../task/state.ts';
 
-/** A task is new. */
-export interface NewTask {
-  readonly kind: 'new';
-  readonly task: number;
-  readonly app: number;
-  readonly at: number;
-  readonly stage: number | null;
-  readonly parent: number | null;
-  readonly needs: readonly number[];
-  readonly arguments: string | null;
-}
-
-/** A task changed its state. States are Parsl's numbers. */
-export interface MovedTask {
-  readonly kind: 'moved';
-  readonly task: number;
-  readonly app: number;
-  readonly at: number;
-  readonly from: number;
-  readonly state: number;
-  readonly try: number;
-  readonly place: number | null;
-  /** The result in short, for `exec_done` and `memo_done`. */
-  readonly text: string | null;
+/** Who takes records. States are Parsl's numbers, times milliseconds since the epoch. */
+export interface RecordSink {
+  /** A task is new. */
+  opened(
+    task: number,
+    app: number,
+    at: number,
+    stage: number | null,
+    parent: number | null,
+    needs: readonly number[],
+    text: string | null,
+  ): void;
+  /** A task changed its state. `text`: the result in short, for `exec_done` and `memo_done`. */
+  moved(
+    task: number,
+    app: number,
+    at: number,
+    from: number,
+    state: number,
+    number: number,
+    place: number | null,
+    text: string | null,
+  ): void;
+  rare(record: RareRecord): void;
 }
 
 type Json = string | number | boolean | null | { readonly [key: string]: Json } | readonly Json[];
 
 /** Everything else, by what it is about. */
 export type RareRecord =
-  | { readonly kind: 'run'; readonly facts: Readonly<Record<string, string | number | null>> }
   | { readonly kind: 'end'; readonly at: number; readonly reason: 'closed' }
   | {
       readonly kind: 'app';
@@ -85,19 +89,30 @@ export type RareRecord =
       readonly row: Readonly<Record<string, string | number | null>>;
     };
 
-export type FeedRecord = NewTask | MovedTask | RareRecord;
-
+const none8 = 0xff;
 const none16 = 0xffff;
 const none32 = 0xffffffff;
-const kinds = { json: 0, new: 1, moved: 2 } as const;
-const newHead = 32;
-const movedHead = 27;
+const kinds = { json: 0, opened: 1, moved: 2 } as const;
+const openedHead = 28;
+const movedHead = 21;
+const stepBytes = 9;
+/** Where in a record its parts stand. */
+const at = { kind: 4, steps: 5, app: 6, task: 8, time: 12, stage: 18, parent: 20, text: 24, needs: 26 } as const;
+const movedAt = { from: 18, try: 19 } as const;
+/** Characters that a text of a task may have: what is longer was cut before. */
+const mostText = 8_192;
 
 /** Gathers records in one piece of memory. */
 export class RecordBuffer {
   #bytes: Buffer = Buffer.allocUnsafe(96 * 1024);
   #size = 0;
   #records = 0;
+  /** The task whose record stands last and can take another step; -1 for none. */
+  #task = -1;
+  #start = 0;
+  #time = 0;
+  #state = 0;
+  #try = 0;
 
   get size(): number {
     return this.#size;
@@ -106,62 +121,60 @@ export class RecordBuffer {
     return this.#records;
   }
 
-  new(
+  opened(
     task: number,
     app: number,
-    at: number,
+    time: number,
     stage: number | undefined,
     parent: number | undefined,
     needs: readonly number[] | undefined,
     text: string,
   ): void {
     const count = Math.min(needs?.length ?? 0, none16 - 1);
-    const start = this.#room(newHead + count * 4 + text.length * 3);
-    const bytes = this.#bytes;
-    bytes[start + 4] = kinds.new;
-    bytes[start + 5] = taskStates.pending;
-    bytes.writeUInt16LE(app, start + 6);
-    bytes.writeUInt32LE(task, start + 8);
-    bytes.writeDoubleLE(at, start + 12);
-    bytes.writeUInt16LE(stage ?? none16, start + 20);
-    bytes.writeUInt32LE(parent ?? none32, start + 22);
-    bytes.writeUInt16LE(count, start + 26);
-    let end = start + 28;
-    for (let index = 0; index < count; index++, end += 4)
-      bytes.writeUInt32LE((needs as readonly number[])[index] as number, end);
-    if (text !== '') end += bytes.write(text, end, 'utf8');
-    this.#close(start, end);
+    const start = this.#room(openedHead + count * 4 + Math.min(text.length, mostText) * 3);
+    this.#head(start, kinds.opened, app, task, time);
+    this.#u16(start + at.stage, stage ?? none16);
+    this.#u32(start + at.parent, parent ?? none32);
+    this.#u16(start + at.needs, count);
+    let end = start + openedHead;
+    for (let index = 0; index < count; index++, end += 4) this.#u32(end, (needs as readonly number[])[index] as number);
+    const length = this.#text(text, end);
+    this.#u16(start + at.text, length);
+    this.#close(start, end + length);
+    this.#open(start, task, time, taskStates.pending, 0);
   }
 
   moved(
     task: number,
     app: number,
-    at: number,
+    time: number,
     from: number,
     state: number,
     number: number,
     place: number | undefined,
     text: string,
   ): void {
-    const start = this.#room(movedHead + text.length * 3);
-    const bytes = this.#bytes;
-    bytes[start + 4] = kinds.moved;
-    bytes[start + 5] = state;
-    bytes.writeUInt16LE(app, start + 6);
-    bytes.writeUInt32LE(task, start + 8);
-    bytes.writeDoubleLE(at, start + 12);
-    bytes[start + 20] = from;
-    bytes.writeUInt16LE(Math.min(number, none16), start + 21);
-    bytes.writeUInt32LE(place ?? none32, start + 23);
-    let end = start + movedHead;
-    if (text !== '') end += bytes.write(text, end, 'utf8');
-    this.#close(start, end);
+    if (task !== this.#task || !this.#addStep(from, state, number, time, place)) {
+      const start = this.#room(movedHead);
+      this.#head(start, kinds.moved, app, task, time);
+      this.#bytes[start + movedAt.from] = from;
+      this.#u16(start + movedAt.try, Math.min(number, none16));
+      this.#open(start, task, time, from, number);
+      this.#close(start, start + movedHead);
+      this.#addStep(from, state, number, time, place);
+    }
+    if (text === '') return;
+    const end = this.#room(Math.min(text.length, mostText) * 3);
+    this.#close(this.#start, end + this.#text(text, end));
+    // Nothing can stand behind it.
+    this.#task = -1;
   }
 
   rare(record: RareRecord): void {
     const text = JSON.stringify(record satisfies { kind: string } as unknown as Json);
     const start = this.#room(5 + text.length * 3);
-    this.#bytes[start + 4] = kinds.json;
+    this.#bytes[start + at.kind] = kinds.json;
+    this.#task = -1;
     this.#close(start, start + 5 + this.#bytes.write(text, start + 5, 'utf8'));
   }
 
@@ -170,7 +183,71 @@ export class RecordBuffer {
     const taken = this.#bytes.subarray(0, this.#size);
     this.#size = 0;
     this.#records = 0;
+    this.#task = -1;
     return taken;
+  }
+
+  #head(start: number, kind: number, app: number, task: number, time: number): void {
+    const bytes = this.#bytes;
+    bytes[start + at.kind] = kind;
+    bytes[start + at.steps] = 0;
+    this.#u16(start + at.app, app);
+    this.#u32(start + at.task, task);
+    const whole = Math.round(time);
+    const high = Math.floor(whole / 2 ** 32);
+    this.#u32(start + at.time, whole - high * 2 ** 32);
+    this.#u16(start + at.time + 4, high);
+    this.#records++;
+  }
+
+  #open(start: number, task: number, time: number, state: number, number: number): void {
+    this.#task = task;
+    this.#start = start;
+    this.#time = Math.round(time);
+    this.#state = state;
+    this.#try = number;
+  }
+
+  /** Adds a step to the record of the same task that stands last. @returns false when it does not go on from there */
+  #addStep(from: number, state: number, number: number, time: number, place: number | undefined): boolean {
+    const steps = this.#bytes[this.#start + at.steps] as number;
+    const after = Math.round(time) - this.#time;
+    if (from !== this.#state || number !== this.#try || steps === none8 || after !== (after | 0)) return false;
+    const end = this.#room(stepBytes);
+    this.#bytes[this.#start + at.steps] = steps + 1;
+    this.#bytes[end] = state;
+    this.#u32(end + 1, after);
+    this.#u32(end + 5, place ?? none32);
+    this.#state = state;
+    this.#close(this.#start, end + stepBytes);
+    return true;
+  }
+
+  #u16(to: number, value: number): void {
+    const bytes = this.#bytes;
+    bytes[to] = value;
+    bytes[to + 1] = value >>> 8;
+  }
+
+  #u32(to: number, value: number): void {
+    const bytes = this.#bytes;
+    bytes[to] = value;
+    bytes[to + 1] = value >>> 8;
+    bytes[to + 2] = value >>> 16;
+    bytes[to + 3] = value >>> 24;
+  }
+
+  /** Writes a text, for which there is room. Most are a few plain characters, for which the way into native code is long. */
+  #text(text: string, to: number): number {
+    const { length } = text;
+    if (length > mostText) return this.#text(text.slice(0, mostText), to);
+    if (length > 64) return this.#bytes.write(text, to, 'utf8');
+    for (let index = 0; index < length; index++) {
+      const code = text.charCodeAt(index);
+      if (code > 127) return this.#bytes.write(text, to, 'utf8');
+      this.#bytes[to + index] = code;
+    }
+    return length;
   }
 
   #room(bytes: number): number {
@@ -184,76 +261,154 @@ export class RecordBuffer {
   }
 
   #close(start: number, end: number): void {
-    this.#bytes.writeUInt32LE(end - start, start);
+    this.#u32(start, end - start);
     this.#size = end;
-    this.#records++;
   }
 }
 
 /**
- * Calls `take` for each whole record, until it answers false. @returns how many bytes those were: what is left has not been
- * written to its end yet, or `undefined` when it is no record at all.
+ * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes: what is left has not been
+ * written to its end yet. `undefined`: it is no record at all.
  */
-export function readRecords(bytes: Buffer, take: (record: FeedRecord) => boolean): number | undefined {
-  let at = 0;
-  while (bytes.length - at >= 4) {
-    const length = bytes.readUInt32LE(at);
+export function readRecords(
+  bytes: Buffer,
+  sink: RecordSink,
+  most = Number.POSITIVE_INFINITY,
+): { readonly records: number; readonly bytes: number } | undefined {
+  let start = 0;
+  let records = 0;
+  for (; records < most && bytes.length - start >= 4; records++) {
+    const length = u32(bytes, start);
     if (length < 5 || length > largest) return undefined;
-    if (bytes.length - at < length) break;
-    const record = readRecord(bytes, at, at + length);
-    if (record === undefined) return undefined;
-    at += length;
-    if (!take(record)) break;
+    if (bytes.length - start < length) break;
+    if (!readRecord(bytes, start, start + length, sink)) return undefined;
+    start += length;
   }
-  return at;
+  return { records, bytes: start };
 }
 
 const largest = 2 ** 26;
+const noNeeds: readonly number[] = [];
 
-function readRecord(bytes: Buffer, start: number, end: number): FeedRecord | undefined {
-  switch (bytes[start + 4]) {
-    case kinds.new: {
-      if (end - start < 28) return undefined;
-      const count = bytes.readUInt16LE(start + 26);
-      const text = start + 28 + count * 4;
-      if (text > end) return undefined;
+/** @returns false when it is none */
+function readRecord(bytes: Buffer, start: number, end: number, sink: RecordSink): boolean {
+  switch (bytes[start + at.kind]) {
+    case kinds.opened: {
+      if (end - start < openedHead) return false;
+      const count = u16(bytes, start + at.needs);
+      const textStart = start + openedHead + count * 4;
+      const textEnd = textStart + u16(bytes, start + at.text);
+      const steps = bytes[start + at.steps] as number;
+      if (textEnd + steps * stepBytes > end) return false;
       const needs: number[] = [];
-      for (let index = 0; index < count; index++) needs.push(bytes.readUInt32LE(start + 28 + index * 4));
-      const stage = bytes.readUInt16LE(start + 20);
-      const parent = bytes.readUInt32LE(start + 22);
-      return {
-        kind: 'new',
-        app: bytes.readUInt16LE(start + 6),
-        task: bytes.readUInt32LE(start + 8),
-        at: bytes.readDoubleLE(start + 12),
-        stage: stage === none16 ? null : stage,
-        parent: parent === none32 ? null : parent,
-        needs,
-        arguments: text === end ? null : bytes.toString('utf8', text, end),
-      };
+      for (let index = 0; index < count; index++) needs.push(u32(bytes, start + openedHead + index * 4));
+      const stage = u16(bytes, start + at.stage);
+      const parent = u32(bytes, start + at.parent);
+      const app = u16(bytes, start + at.app);
+      const task = u32(bytes, start + at.task);
+      const time = timeOf(bytes, start);
+      sink.opened(
+        task,
+        app,
+        time,
+        stage === none16 ? null : stage,
+        parent === none32 ? null : parent,
+        count === 0 ? noNeeds : needs,
+        textOf(bytes, textStart, textEnd),
+      );
+      readSteps(bytes, textEnd, steps, end, sink, task, app, time, taskStates.pending, 0);
+      return true;
     }
     case kinds.moved: {
-      if (end - start < movedHead) return undefined;
-      const place = bytes.readUInt32LE(start + 23);
-      return {
-        kind: 'moved',
-        state: bytes[start + 5] as number,
-        app: bytes.readUInt16LE(start + 6),
-        task: bytes.readUInt32LE(start + 8),
-        at: bytes.readDoubleLE(start + 12),
-        from: bytes[start + 20] as number,
-        try: bytes.readUInt16LE(start + 21),
-        place: place === none32 ? null : place,
-        text: end === start + movedHead ? null : bytes.toString('utf8', start + movedHead, end),
-      };
+      if (end - start < movedHead) return false;
+      const steps = bytes[start + at.steps] as number;
+      if (start + movedHead + steps * stepBytes > end) return false;
+      readSteps(
+        bytes,
+        start + movedHead,
+        steps,
+        end,
+        sink,
+        u32(bytes, start + at.task),
+        u16(bytes, start + at.app),
+        timeOf(bytes, start),
+        bytes[start + movedAt.from] as number,
+        u16(bytes, start + movedAt.try),
+      );
+      return true;
     }
     case kinds.json:
       try {
-        return JSON.parse(bytes.toString('utf8', start + 5, end)) as RareRecord;
+        sink.rare(JSON.parse(bytes.toString('utf8', start + 5, end)) as RareRecord);
+        return true;
       } catch {
-        return undefined; // Not ours, or damaged: the reader says so.
+        return false; // Not ours, or damaged: the reader says so.
       }
     default:
-      return undefined;
+      return false;
   }
+}
+
+/** What stands between the steps and `end` is the text of the last. */
+function readSteps(
+  bytes: Buffer,
+  start: number,
+  steps: number,
+  end: number,
+  sink: RecordSink,
+  task: number,
+  app: number,
+  time: number,
+  from: number,
+  number: number,
+): void {
+  let state = from;
+  const stepsEnd = start + steps * stepBytes;
+  for (let step = start; step < stepsEnd; step += stepBytes) {
+    const next = bytes[step] as number;
+    const place = u32(bytes, step + 5);
+    sink.moved(
+      task,
+      app,
+      time + (u32(bytes, step + 1) | 0),
+      state,
+      next,
+      number,
+      place === none32 ? null : place,
+      step + stepBytes === stepsEnd ? textOf(bytes, stepsEnd, end) : null,
+    );
+    state = next;
+  }
+}
+
+function textOf(bytes: Buffer, start: number, end: number): string | null {
+  if (start === end) return null;
+  if (end - start <= 24) {
+    let text = '';
+    for (let index = start; index < end; index++) {
+      const code = bytes[index] as number;
+      if (code > 127) return bytes.toString('utf8', start, end);
+      text += String.fromCharCode(code);
+    }
+    return text;
+  }
+  return bytes.toString('utf8', start, end);
+}
+
+function timeOf(bytes: Buffer, start: number): number {
+  return u32(bytes, start + at.time) + u16(bytes, start + at.time + 4) * 2 ** 32;
+}
+
+function u16(bytes: Buffer, from: number): number {
+  return (bytes[from] as number) | ((bytes[from + 1] as number) << 8);
+}
+
+function u32(bytes: Buffer, from: number): number {
+  return (
+    ((bytes[from] as number) |
+      ((bytes[from + 1] as number) << 8) |
+      ((bytes[from + 2] as number) << 16) |
+      ((bytes[from + 3] as number) << 24)) >>>
+    0
+  );
 }

@@ -16,7 +16,9 @@ export async function writeBatch(
   dialect: Dialect,
   run: number,
   batch: Batch,
+  /** How far it goes, and from where on rows of tasks are held back. */
   position: FeedPosition,
+  heldFrom: FeedPosition = position,
 ): Promise<void> {
   await bulk.transaction(async () => {
     for (const [table, rows] of batch.rows) await writeRows(bulk, run, table as never, rows);
@@ -37,11 +39,11 @@ export async function writeBatch(
     await bulk.insert(
       'app_states',
       ['run', 'app', 'state', 'tasks'],
-      [...batch.appStates].filter(([, by]) => by !== 0).map(([key, by]) => [run, key >> 4, key & 15, by]),
+      [...batch.appStates()].map((counts) => [run, ...counts]),
       '(run, app, state) do update set tasks = app_states.tasks + excluded.tasks',
     );
     await writeLevels(bulk, run, batch.levels);
-    await writeRun(bulk, run, batch, position);
+    await writeRun(bulk, run, batch, position, heldFrom);
   });
 }
 
@@ -49,21 +51,22 @@ const failureColumns = ['task', 'try', 'at', 'app', 'final', 'code', 'class', 'm
 
 async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): Promise<void> {
   const inserts: (string | number | null)[][] = [];
-  const plainInserts: (string | number | null)[][] = [];
+  const plainInserts: (string | number | null)[] = [];
   const updates: (string | number | null)[][] = [];
   const moves: (string | number | null)[][] = [];
   const resets: (string | number | null)[][] = [];
   for (const row of tasks.values()) {
+    if (row.isHeld) continue;
     if (row.isNew) {
-      if (hasRare(row)) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
-      else plainInserts.push(plainRow(run, row));
+      if (hasRare(row) || row.try !== 0) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
+      else addPlainRow(plainInserts, row);
     } else if (row.isReset) resets.push([...resetColumns.map((column) => row[column]), run, row.task]);
     else if (isPlain(row)) moves.push(movedRow(run, row));
     else updates.push([...taskColumns.map((column) => row[column]), run, row.task]);
   }
   const key = ['run', 'task'];
   const keep = (old: string, given: string): string => `coalesce(${given}, ${old})`;
-  await bulk.insert('tasks', ['run', 'task', ...plainColumns], plainInserts);
+  await bulk.insertFlat('tasks', { run, try: 0 }, plainColumns, plainInserts);
   await bulk.insert('tasks', ['run', 'task', ...taskColumns], inserts);
   await bulk.update('tasks', moveColumns, key, moves, keep);
   await bulk.update('tasks', taskColumns, key, updates, keep);
@@ -86,9 +89,9 @@ const resetColumns: readonly TaskColumn[] = ['state', 'try', 'result', ...tryCol
 
 /** What most tasks have from the beginning; written out, since it is done a million times. */
 const plainColumns = [
+  'task',
   'app',
   'state',
-  'try',
   'place',
   'invoked',
   'launched',
@@ -100,24 +103,9 @@ const plainColumns = [
   'result',
 ] as const;
 
-function plainRow(run: number, row: TaskRow): (string | number | null)[] {
+function addPlainRow(to: (string | number | null)[], row: TaskRow): void {
   const { task, app, state, place, invoked, launched, running, running_ended, returned, stage, result } = row;
-  return [
-    run,
-    task,
-    app,
-    state,
-    row.try,
-    place,
-    invoked,
-    launched,
-    running,
-    running_ended,
-    returned,
-    stage,
-    row.arguments,
-    result,
-  ];
+  to.push(task, app, state, place, invoked, launched, running, running_ended, returned, stage, row.arguments, result);
 }
 
 function movedRow(run: number, row: TaskRow): (string | number | null)[] {
@@ -196,16 +184,22 @@ async function writeLevels(bulk: Bulk, run: number, levels: readonly Row[]): Pro
   );
 }
 
-async function writeRun(bulk: Bulk, run: number, batch: Batch, { segment, offset }: FeedPosition): Promise<void> {
+async function writeRun(
+  bulk: Bulk,
+  run: number,
+  batch: Batch,
+  { segment, offset }: FeedPosition,
+  heldFrom: FeedPosition,
+): Promise<void> {
   const { tasks, completed, memoized, failed, lost } = batch.totals;
   const now = Date.now();
   const lag = batch.newest === 0 ? 0 : Math.max(0, Math.round(now - batch.newest));
   const { end } = batch;
   await bulk.run(
     `update runs set tasks = tasks + ?, completed = completed + ?, memoized = memoized + ?, failed = failed + ?,
-      lost_events = lost_events + ?, written = ?, lag_ms = ?, feed_segment = ?, feed_offset = ?
+      lost_events = lost_events + ?, written = ?, lag_ms = ?, feed_segment = ?, feed_offset = ?, held_segment = ?, held_offset = ?
       ${end === undefined ? '' : `, ended = ${Math.round(end.at)}, end_reason = '${end.reason === 'closed' ? 'closed' : 'lost'}'`}
       where run = ?`,
-    [tasks, completed, memoized, failed, lost, now, lag, segment, offset, run],
+    [tasks, completed, memoized, failed, lost, now, lag, segment, offset, heldFrom.segment, heldFrom.offset, run],
   );
 }

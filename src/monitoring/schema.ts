@@ -54,9 +54,11 @@ export const tables = {
       lag_ms: 'integer?',
       /** Events that were dropped because nothing could be written for too long. */
       lost_events: 'integer',
-      /** How far the writer has come in the run's feed. */
+      /** How far the writer has come in the run's feed; and from where on tasks may be missing of which rows are still held back. */
       feed_segment: 'integer',
       feed_offset: 'integer',
+      held_segment: 'integer',
+      held_offset: 'integer',
     },
     indexes: { runs_run_id: ['run_id'], runs_began: ['began'] },
   },
@@ -119,7 +121,8 @@ export const tables = {
     indexes: {
       tasks_state: ['run', 'state', 'task'],
       tasks_app: ['run', 'app', 'task'],
-      tasks_place: ['run', 'place', 'running'],
+      // What waits has no worker yet, and is not moved about in it.
+      tasks_place: { on: ['run', 'place', 'running'], where: 'running is not null' },
       tasks_returned: { on: ['run', 'returned'], where: 'returned is not null' },
       tasks_parent: { on: ['run', 'parent'], where: 'parent is not null' },
       tasks_stage: { on: ['run', 'stage', 'task'], where: 'stage is not null' },
@@ -341,7 +344,27 @@ export const migrations: readonly ((db: Kysely<Schema>, dialect: Dialect) => Pro
     for (const [name, table] of Object.entries(tables)) await createTable(db, dialect, name, table);
     await db.insertInto('chervil_schema').values({ version: 0 }).execute();
   },
+  async function holdsBack(db, dialect) {
+    // What `first` makes today has all of this.
+    if (await hasColumn(db, dialect, 'runs', 'held_segment')) return;
+    for (const column of ['held_segment', 'held_offset'])
+      await sql`alter table runs add column ${sql.ref(column)} ${sqlType('integer', dialect)} not null default 0`.execute(
+        db,
+      );
+    await sql`update runs set held_segment = feed_segment, held_offset = feed_offset`.execute(db);
+    await sql`drop index tasks_place`.execute(db);
+    await createIndex(db, 'tasks', 'tasks_place', tables.tasks.indexes.tasks_place);
+  },
 ];
+
+async function hasColumn(db: Kysely<Schema>, dialect: Dialect, table: string, column: string): Promise<boolean> {
+  const { rows } =
+    dialect === 'sqlite'
+      ? await sql`select name from pragma_table_info(${table}) where name = ${column}`.execute(db)
+      : await sql`select column_name from information_schema.columns
+          where table_schema = current_schema() and table_name = ${table} and column_name = ${column}`.execute(db);
+  return rows.length > 0;
+}
 
 /** Brings the tables to the newest version. Inside a transaction that nobody else can be in: see migrate.ts. */
 export async function applyMigrations(db: Kysely<Schema>, dialect: Dialect, from: number): Promise<void> {
@@ -364,13 +387,17 @@ async function createTable(db: Kysely<Schema>, dialect: Dialect, name: string, t
   // The rows stand in the tree of the key itself: one tree less to write.
   if (table.key !== undefined && dialect === 'sqlite') builder = builder.modifyEnd(sql`without rowid`);
   await builder.execute();
-  for (const [index, given] of Object.entries(table.indexes ?? {})) {
-    const { on, where } = 'on' in given ? given : { on: given, where: undefined };
-    await sql`create ${sql.raw(unique.includes(index) ? 'unique index' : 'index')} ${sql.ref(index)} on ${sql.table(name)}
-      (${sql.join(on.map((column) => sql.ref(column)))}) ${sql.raw(where === undefined ? '' : `where ${where}`)}`.execute(
-      db,
-    );
-  }
+  for (const [index, given] of Object.entries(table.indexes ?? {})) await createIndex(db, name, index, given);
+}
+
+type Index = NonNullable<Table['indexes']>[string];
+
+async function createIndex(db: Kysely<Schema>, table: string, index: string, given: Index): Promise<void> {
+  const { on, where } = 'on' in given ? given : { on: given, where: undefined };
+  await sql`create ${sql.raw(unique.includes(index) ? 'unique index' : 'index')} ${sql.ref(index)} on ${sql.table(table)}
+    (${sql.join(on.map((column) => sql.ref(column)))}) ${sql.raw(where === undefined ? '' : `where ${where}`)}`.execute(
+    db,
+  );
 }
 
 const unique: readonly string[] = ['runs_run_id'];

@@ -4,12 +4,11 @@
 //   feed files ──> batch (at most every half second) ──> one transaction ──> files deleted
 
 import { noCounts } from '../task/state.ts';
-import type { Value } from './batch.ts';
-import { Batch, type Level } from './batch.ts';
+import { Batch, type Level, type TaskRow, type Value } from './batch.ts';
 import { Bulk } from './bulk.ts';
 import { type MonitoringDatabase, openDatabase } from './database.ts';
-import { FeedReader } from './feed-reader.ts';
-import { writeBatch } from './rows.ts';
+import { FeedReader, isBefore } from './feed-reader.ts';
+import { type FeedPosition, writeBatch } from './rows.ts';
 import { stateNames } from './schema.ts';
 
 /** What the writer is told when it is started: one line of JSON. */
@@ -54,8 +53,13 @@ export async function runWriter(start: WriterStart, ports: WriterPorts): Promise
   }
 }
 
+/** Where a run stands of which nothing is written. */
+const notBegun = { feed_segment: 0, feed_offset: 0, held_segment: 0, held_offset: 0 } as const;
 /** From here on a batch is large. */
 const manyRecords = 20_000;
+/** While batches are large, new tasks that are not settled are held back for so long, in milliseconds, and so many of them at most. */
+const holdMs = 3_000;
+const mostHeld = 200_000;
 
 class Writer {
   readonly #start: WriterStart;
@@ -83,32 +87,44 @@ class Writer {
       this.#ports.tell({ say: 'refused', reason: `the row of the run cannot be written to ${this.#database.name}` });
       return;
     }
-    const reader = new FeedReader(feed, from, (text) => this.#ports.tell({ say: 'problem', text }));
+    const reader = new FeedReader(feed, from.held, (text) => this.#ports.tell({ say: 'problem', text }));
+    const found = await this.#troubles.patiently(() => this.#heldBefore(reader, from.written));
+    if (found === undefined) return;
+    let held = found === 'unwritable' ? new Map<number, TaskRow>() : found;
+    /** Where batches began of which rows are held, by their number. */
+    const begins = new Map<number, FeedPosition>([[0, from.held]]);
     let last = 0;
     let gatherMs = batchMs;
-    for (;;) {
+    for (let number = 1; ; number++) {
       const isLast = this.#ports.isSourceGone();
       const before = reader.position;
-      const batch = new Batch(this.#level);
-      const isMore = reader.read(batchRecords, (record) => batch.add(record));
-      if (batch.records > 0) {
+      const batch = new Batch(this.#level, number, held);
+      const isMore = reader.read(batchRecords, batch);
+      if (batch.records > 0 || held.size > 0) {
         batch.close();
         last = performance.now();
+        const isMany = batch.records > manyRecords;
         // The more there is, the more of it begins and ends in one batch if one waits a little longer.
-        gatherMs = batch.records > manyRecords ? 4 * batchMs : batchMs;
+        gatherMs = isMany ? 4 * batchMs : batchMs;
+        begins.set(number, before);
+        const holds = isMany && !isLast && held.size < mostHeld;
+        const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
+        for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);
+        const heldFrom = oldest === undefined ? reader.position : (begins.get(oldest) as FeedPosition);
         const isWritten = await this.#troubles.patiently(async () => {
-          await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position);
+          await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position, heldFrom);
           return true;
         });
         if (isWritten === undefined) return;
-        if (isWritten === 'unwritable') await this.#passOver(batch, reader);
+        if (isWritten === 'unwritable') await this.#passOver(batch, reader, heldFrom);
         this.#level = batch.level;
         this.#hasEnd ||= batch.end !== undefined;
-        reader.tidy();
-      } else if (reader.position.segment > before.segment) reader.tidy();
+        held = batch.held;
+        reader.tidy(heldFrom);
+      } else if (reader.position.segment > before.segment) reader.tidy(reader.position);
       if (isMore) continue;
-      if (isLast) break;
-      await this.#ports.wait(1_000);
+      if (isLast && held.size === 0) break;
+      await this.#ports.wait(held.size > 0 ? gatherMs : 1_000);
       // Tasks that come and go within one batch are written once.
       const early = last + gatherMs - performance.now();
       if (early > 0 && !this.#ports.isSourceGone()) await pause(early, this.#ports);
@@ -117,9 +133,34 @@ class Writer {
     reader.remove();
   }
 
+  /**
+   * Rows that a writer before this one held back when it ended. What the feed says between the two places is in the database, but for
+   * these. Afterwards the reader stands at `written`.
+   */
+  async #heldBefore(reader: FeedReader, written: FeedPosition): Promise<Map<number, TaskRow>> {
+    if (!isBefore(reader.position, written)) return new Map();
+    const batch = new Batch(noCounts());
+    reader.read(Number.POSITIVE_INFINITY, batch, written);
+    batch.close();
+    batch.hold(0);
+    const { held } = batch;
+    if (held.size === 0) return held;
+    // They were opened in the order of their numbers.
+    const tasks = [...held.keys()];
+    const there = await this.#database.db
+      .selectFrom('tasks')
+      .select('task')
+      .where('run', '=', this.#run)
+      .where('task', '>=', tasks[0] as number)
+      .where('task', '<=', tasks.at(-1) as number)
+      .execute();
+    for (const { task } of there) held.delete(task);
+    return held;
+  }
+
   /** Finds or makes the row of the run, and where it was left. */
-  async #beginRun(): Promise<{ segment: number; offset: number }> {
-    const { run } = this.#start;
+  async #beginRun(): Promise<{ readonly written: FeedPosition; readonly held: FeedPosition }> {
+    const run: Readonly<Record<string, Value>> = { ...this.#start.run, ...notBegun };
     const columns = Object.keys(run);
     await this.#bulk.transaction(() =>
       this.#bulk.insert('runs', columns, [columns.map((column) => run[column] ?? null)], '(run_id) do nothing'),
@@ -127,8 +168,8 @@ class Writer {
     const { db } = this.#database;
     const row = await db
       .selectFrom('runs')
-      .select(['run', 'feed_segment', 'feed_offset', 'end_reason'])
-      .where('run_id', '=', run.run_id)
+      .select(['run', 'feed_segment', 'feed_offset', 'held_segment', 'held_offset', 'end_reason'])
+      .where('run_id', '=', this.#start.run.run_id)
       .executeTakeFirstOrThrow();
     this.#run = row.run;
     this.#hasEnd = row.end_reason === 'closed';
@@ -142,7 +183,10 @@ class Writer {
       const name = stateNames.get(state);
       if (name !== undefined) this.#level[name] = Number(tasks);
     }
-    return { segment: row.feed_segment, offset: row.feed_offset };
+    return {
+      written: { segment: row.feed_segment, offset: row.feed_offset },
+      held: { segment: row.held_segment, offset: row.held_offset },
+    };
   }
 
   /** A run that did not say that it ends was killed. */
@@ -160,11 +204,11 @@ class Writer {
   }
 
   /** The database does not want these rows, now or ever: their number is noted, and the writer goes on behind them. */
-  async #passOver(batch: Batch, reader: FeedReader): Promise<void> {
+  async #passOver(batch: Batch, reader: FeedReader, heldFrom: FeedPosition): Promise<void> {
     const empty = new Batch(this.#level);
-    empty.add({ kind: 'lost', events: batch.records, at: Date.now() });
+    empty.rare({ kind: 'lost', events: batch.records, at: Date.now() });
     await this.#troubles.patiently(async () => {
-      await writeBatch(this.#bulk, this.#database.dialect, this.#run, empty, reader.position);
+      await writeBatch(this.#bulk, this.#database.dialect, this.#run, empty, reader.position, heldFrom);
       return true;
     });
   }

@@ -105,6 +105,11 @@ export class WorkerChild {
     if (this.#gatherer.length > 0 && !this.#isGone) this.#link.write(this.#gatherer.take());
   }
 
+  /** The ticket of the job that it began last; 0 for none. */
+  get begun(): number {
+    return this.#isGone ? 0 : this.#claims.begun;
+  }
+
   takeBack(from: number, to: number): number {
     return this.#isGone ? Number.POSITIVE_INFINITY : this.#claims.takeBack(from, to);
   }

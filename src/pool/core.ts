@@ -11,12 +11,14 @@ import type { Result } from '../base/result.ts';
 import { DeserializationError } from '../task/errors.ts';
 import type { Runtime } from '../task/ports.ts';
 import { isNodeCall, readCallHead } from '../wire/calls.ts';
+import { isRunningNote } from '../wire/notes.ts';
 import { readPythonJob } from '../wire/python/job.ts';
 import { balance, balanceAt, dispatch } from './dispatch.ts';
 import type { PoolEffect, PoolEvent, TaskIn } from './events.ts';
 import { askAgain, hasCode, onCode } from './parking.ts';
 import { capacityFor } from './prefetch.ts';
-import { log, type PoolState, type TaskHead, type WorkerRecord } from './state.ts';
+import { noteAt, noteRunning } from './running.ts';
+import { log, markNoted, type PoolState, type TaskHead, type WorkerRecord } from './state.ts';
 import { limitOf, onBegan, onCancel, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
 
 export { createPool, type PoolState } from './state.ts';
@@ -49,7 +51,9 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
       return effects;
     case 'note': {
       const task = workerOf(state, event.rank).held.get(event.ticket);
-      if (task !== undefined && state.isWelcome) effects.push({ do: 'note', taskId: task.taskId, bytes: event.bytes });
+      if (task === undefined || !state.isWelcome) return effects;
+      if (!isRunningNote(event.bytes) || markNoted(state, task))
+        effects.push({ do: 'note', taskId: task.taskId, bytes: event.bytes });
       return effects;
     }
     case 'job began':
@@ -131,8 +135,12 @@ function onTask(state: PoolState, effects: PoolEffect[], given: TaskIn): void {
     effects.push({ do: 'fail', taskId, error, isPython: !isNodeCall(given.buffer) });
     return;
   }
-  const task = { taskId, ...read.value, worker: undefined, ticket: 0, beganAt: undefined, stop: undefined };
+  const { buffer, head } = read.value;
+  // An interchange that is not ours does not pass such things on.
+  const isNoted = !head.isTold || !state.isWelcome;
+  const task = { taskId, buffer, head, worker: undefined, ticket: 0, beganAt: undefined, isNoted, stop: undefined };
   state.tasks.set(taskId, task);
+  if (!isNoted) state.unnoted++;
   if (task.head.timeoutMs > 0) state.limited++;
   if (hasCode(state, effects, task)) state.queue.push(task);
 }
@@ -152,10 +160,10 @@ function readJob(
   }
   const job = readPythonJob(buffer, context);
   if (!job.ok) return { ok: false, error: `This pool runs Python functions only, and the task is none: ${job.error}.` };
-  const { timeoutMs, functionKey, isChervil, bytes } = job.value;
+  const { timeoutMs, functionKey, isTold, isChervil, bytes } = job.value;
   return {
     ok: true,
-    value: { buffer: bytes, head: { kind: 'function', timeoutMs, functionKey, isPython: !isChervil } },
+    value: { buffer: bytes, head: { kind: 'function', timeoutMs, functionKey, isTold, isPython: !isChervil } },
   };
 }
 
@@ -203,6 +211,7 @@ function onTimer(state: PoolState, effects: PoolEffect[], now: number): void {
     }
   }
   onLimits(state, effects, now);
+  if (state.unnoted > 0) noteRunning(state, effects, now);
   if (state.head === state.queue.length) balance(state, effects, now);
 }
 
@@ -254,7 +263,10 @@ function nextTimer(state: PoolState): number {
   }
   for (const worker of state.workers) {
     if (worker.state === 'resting') at = Math.min(at, worker.startAt);
-    else if (state.limited > 0) for (const task of worker.held.values()) at = Math.min(at, limitOf(task));
+    else {
+      if (state.limited > 0) for (const task of worker.held.values()) at = Math.min(at, limitOf(task));
+      if (state.unnoted > 0) at = Math.min(at, noteAt(worker));
+    }
   }
   const isIdle =
     state.head === state.queue.length &&

@@ -53,6 +53,8 @@ export type PoolEvent =
       readonly ticket: number;
       readonly how: JobEnd;
       readonly tookMs: number;
+      /** Milliseconds since the epoch; 0: nobody wants to know. */
+      readonly beganAt: number;
       readonly bytes: Uint8Array;
     }
   | { readonly type: 'job began'; readonly rank: number; readonly ticket: number }
@@ -64,6 +66,14 @@ export type PoolEvent =
   | { readonly type: 'stop'; readonly reason: string }
   | { readonly type: 'timer' }
   | { readonly type: 'turn' };
+
+/** Where and when a body ran. */
+export interface Ran {
+  readonly rank: number;
+  /** Milliseconds since the epoch. */
+  readonly beganAt: number;
+  readonly tookMs: number;
+}
 
 /** What the shell must do, in order, before the next event. */
 export type PoolEffect =
@@ -77,10 +87,19 @@ export type PoolEffect =
   | { readonly do: 'kill worker'; readonly rank: number }
   | { readonly do: 'send job'; readonly rank: number; readonly ticket: number; readonly buffer: Uint8Array }
   | { readonly do: 'stop job'; readonly rank: number; readonly ticket: number; readonly error: TaskError }
-  | { readonly do: 'result'; readonly taskId: number; readonly isException: boolean; readonly bytes: Uint8Array }
+  | {
+      readonly do: 'result';
+      readonly taskId: number;
+      readonly isException: boolean;
+      /** When and how long its body ran on which worker, if that is wanted and was not told before. */
+      readonly ran: Ran | undefined;
+      readonly bytes: Uint8Array;
+    }
   /** A failure made here; `isPython` when the submitter of the task reads Python's exceptions. */
   | { readonly do: 'fail'; readonly taskId: number; readonly error: TaskError; readonly isPython: boolean }
   | { readonly do: 'note'; readonly taskId: number; readonly bytes: Uint8Array }
+  /** The note that a body runs on this worker, which has not said so itself. */
+  | { readonly do: 'note running'; readonly taskId: number; readonly rank: number }
   | { readonly do: 'timer'; readonly at: number }
   | { readonly do: 'log'; readonly level: 'debug' | 'info' | 'warning' | 'error'; readonly text: string }
   | { readonly do: 'end'; readonly exitCode: number; readonly reason: string };
@@ -101,4 +120,6 @@ export interface PoolSettings {
   readonly isDebug: boolean;
   /** Takes back what this worker has not begun up to `to`. @returns the last ticket it had begun. In tests: a model of it. */
   readonly takeBack: (rank: number, from: number, to: number) => number;
+  /** The ticket of the job that this worker began last; 0 for none. */
+  readonly begun: (rank: number) => number;
 }

@@ -11,7 +11,7 @@ import type { Runtime } from '../task/ports.ts';
 import { isNodeCall } from '../wire/calls.ts';
 import { codeVariable } from '../wire/code-names.ts';
 import { failureToData } from '../wire/failures.ts';
-import { fromWorker, toWorker } from '../wire/link.ts';
+import { endBytes, fromWorker, toWorker } from '../wire/link.ts';
 import { entry, isBatchable, ResultGatherer } from '../wire/messages/batch.ts';
 import { packFailure } from '../wire/messages/failure.ts';
 import { type Outcome, writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
@@ -22,6 +22,7 @@ import {
   writeManagerMessage,
 } from '../wire/messages/manager.ts';
 import { contextValue, readTaskBatch } from '../wire/messages/task.ts';
+import { writeNote } from '../wire/notes.ts';
 import { bytesVariable, directoryVariable, seesValues } from '../wire/value-files.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
@@ -30,7 +31,7 @@ import { WorkerChild } from './child.ts';
 import { CodeStore } from './code.ts';
 import { pythonEnvironment, workerCommand } from './command.ts';
 import { createPool, type PoolState, step } from './core.ts';
-import type { JobEnd, PoolEffect, PoolEvent, TaskIn } from './events.ts';
+import type { JobEnd, PoolEffect, PoolEvent, Ran, TaskIn } from './events.ts';
 import { eraOf, type PythonFacts } from './python.ts';
 import { acceleratorEnvironment, affinityEnvironment } from './resources.ts';
 import { Sampler } from './sampler.ts';
@@ -77,6 +78,7 @@ export class Pool {
   /** Results of this turn, for an interchange that reads batches. */
   readonly #batch = new ResultGatherer();
   #sendsBatches = false;
+  readonly #placeNotes: Uint8Array[] = [];
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
   #hasEnded = false;
@@ -100,6 +102,7 @@ export class Pool {
         heartbeatThresholdMs: given.heartbeatThresholdMs,
         drainAfterMs: given.drainAfterMs,
         isDebug: given.isDebug,
+        begun: (rank) => this.#children[rank]?.begun ?? 0,
         takeBack: (rank, from, to) => this.#children[rank]?.takeBack(from, to) ?? Number.POSITIVE_INFINITY,
       },
       now(),
@@ -238,11 +241,40 @@ export class Pool {
     this.#senderOf(taskId, true).#add(taskId, isException ? entry.exception : entry.value, bytes);
   }
 
+  /** A result with where and when its body ran. */
+  #addRan({ taskId, isException, bytes }: Outcome, { rank, beganAt, tookMs }: Ran): void {
+    const sender = this.#senderOf(taskId, true);
+    const place = this.#placeNote(rank);
+    if (sender.#sendsBatches && isBatchable(taskId)) {
+      const what = isException ? entry.ranException : entry.ranValue;
+      sender.#batch.addRan(taskId, what, Math.max(0, Date.now() - beganAt), tookMs, place, bytes);
+      sender.#cutBatch();
+    } else {
+      sender.#add(taskId, entry.note, place);
+      sender.#add(taskId, isException ? entry.exception : entry.value, bytes);
+    }
+  }
+
+  /** The note that a body runs on this worker. */
+  #placeNote(rank: number): Uint8Array {
+    const { uid, blockId } = this.#parts.arguments;
+    const block = blockId === 'None' ? {} : { block: blockId };
+    this.#placeNotes[rank] ??= writeNote({
+      what: 'running',
+      place: { host: hostname(), worker: `${uid}/${rank}`, ...block },
+    });
+    return this.#placeNotes[rank];
+  }
+
+  #cutBatch(): void {
+    if (this.#batch.length >= mostBatchBytes) this.#items.push(this.#batch.take());
+  }
+
   /** Adds to what is sent at the end of the turn. */
   #add(taskId: number, what: number, bytes: Uint8Array): void {
     if (this.#sendsBatches && isBatchable(taskId)) {
       this.#batch.add(taskId, what, bytes);
-      if (this.#batch.length >= mostBatchBytes) this.#items.push(this.#batch.take());
+      this.#cutBatch();
     } else if (what === entry.note) {
       this.#items.push(writeNoteItem({ taskId, bytes }));
     } else {
@@ -282,7 +314,8 @@ export class Pool {
         this.#children[effect.rank]?.add(toWorker.job, effect.ticket, effect.buffer);
         return;
       case 'result':
-        this.#addOutcome(effect);
+        if (effect.ran === undefined) this.#addOutcome(effect);
+        else this.#addRan(effect, effect.ran);
         return;
       case 'fail':
         this.#addOutcome({
@@ -293,6 +326,9 @@ export class Pool {
         return;
       case 'note':
         this.#senderOf(effect.taskId, false).#add(effect.taskId, entry.note, effect.bytes);
+        return;
+      case 'note running':
+        this.#senderOf(effect.taskId, false).#add(effect.taskId, entry.note, this.#placeNote(effect.rank));
         return;
       case 'stop job': {
         const child = this.#children[effect.rank];
@@ -371,14 +407,15 @@ export class Pool {
       return;
     }
     if (how !== undefined) {
-      const tookMs = how === 'passed over' ? 0 : bytes.readFloatLE(0);
+      const isPassedOver = how === 'passed over';
       this.feed({
         type: 'job ended',
         rank,
         ticket,
         how,
-        tookMs,
-        bytes: how === 'passed over' ? bytes : bytes.subarray(4),
+        tookMs: isPassedOver ? 0 : bytes.readFloatLE(0),
+        beganAt: isPassedOver ? 0 : bytes.readDoubleLE(4),
+        bytes: isPassedOver ? bytes : bytes.subarray(endBytes),
       });
       return;
     }

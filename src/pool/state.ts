@@ -9,6 +9,8 @@ export interface TaskHead {
   /** 0 is without limit. */
   readonly timeoutMs: number;
   readonly functionKey: number;
+  /** Its submitter wants to know where and when its body runs. */
+  readonly isTold: boolean;
   /** Its submitter reads Python's exceptions. */
   readonly isPython?: boolean;
 }
@@ -24,6 +26,8 @@ export interface PoolTask {
   ticket: number;
   /** When its body began; only known for those with a timeout. */
   beganAt: number | undefined;
+  /** Its submitter knows that it runs, or does not want to. */
+  isNoted: boolean;
   /** Somebody wants it ended: why, and when patience ends. */
   stop: { readonly error: TaskError; readonly at: number } | undefined;
 }
@@ -41,6 +45,8 @@ export interface WorkerRecord {
   passesUntil: number;
   /** When it last began to hold something or answered, in milliseconds. */
   movedAt: number;
+  /** When it was last looked whether it runs something that nobody knows of, in milliseconds. */
+  lookedAt: number;
   /** Deaths in a row before it was ready. */
   failedStarts: number;
   /** While `resting`: when to start it again. */
@@ -75,6 +81,8 @@ export interface PoolState {
   timerAt: number;
   /** Unanswered tasks that have a timeout, or are to be stopped. */
   limited: number;
+  /** Unanswered tasks of which is to be told that they run, and has not been. */
+  unnoted: number;
   /** Workers have moved since capacity was last looked at. */
   isCapacityStale: boolean;
 }
@@ -90,6 +98,7 @@ export function createPool(settings: PoolSettings, now: number): PoolState {
       nextTicket: 1,
       passesUntil: 0,
       movedAt: now,
+      lookedAt: now,
       failedStarts: 0,
       startAt: now,
     }),
@@ -113,6 +122,7 @@ export function createPool(settings: PoolSettings, now: number): PoolState {
     counters: { received: 0, answered: 0, lost: 0, restarts: 0 },
     timerAt: Number.POSITIVE_INFINITY,
     limited: 0,
+    unnoted: 0,
     isCapacityStale: false,
   };
 }
@@ -138,6 +148,15 @@ export function settle(state: PoolState, task: PoolTask): void {
   task.worker = undefined;
   state.counters.answered++;
   if (task.head.timeoutMs > 0 || task.stop !== undefined) state.limited--;
+  if (!task.isNoted) state.unnoted--;
+}
+
+/** Its submitter knows from now on that it runs. @returns whether that is new to it */
+export function markNoted(state: PoolState, task: PoolTask): boolean {
+  if (task.isNoted) return false;
+  task.isNoted = true;
+  state.unnoted--;
+  return true;
 }
 
 /** Settles a task with a failure made here. */

@@ -1,7 +1,8 @@
 // What workers report and how they end: results, timeouts, cancelled jobs, deaths. The core calls these; they answer for tasks, and say
 // which workers are killed and started.
 import { CancelledError, type TaskError, TimeoutError, WorkerLostError } from '../task/errors.ts';
-import type { Death, JobEnd, PoolEffect } from './events.ts';
+import type { Death, PoolEffect, PoolEvent } from './events.ts';
+import { noteBegun } from './running.ts';
 import { fail, log, type PoolState, type PoolTask, requeue, settle, type WorkerRecord } from './state.ts';
 
 /** How much longer than its timeout a body may run before its worker is killed: commands are ended by the worker, with a grace. */
@@ -22,10 +23,10 @@ export function onJobEnded(
   state: PoolState,
   effects: PoolEffect[],
   worker: WorkerRecord,
-  event: { readonly ticket: number; readonly how: JobEnd; readonly tookMs: number; readonly bytes: Uint8Array },
+  event: Extract<PoolEvent, { type: 'job ended' }>,
   now: number,
 ): void {
-  const { ticket, how, bytes, tookMs } = event;
+  const { ticket, how, bytes, tookMs, beganAt } = event;
   worker.movedAt = now;
   if (worker.state === 'passing' && ticket >= worker.passesUntil) worker.state = 'ready';
   const task = worker.held.get(ticket);
@@ -38,7 +39,8 @@ export function onJobEnded(
     state.durations.note(task.head.functionKey, tookMs);
     state.isCapacityStale = true;
     settle(state, task);
-    effects.push({ do: 'result', taskId: task.taskId, isException: how !== 'value', bytes });
+    const ran = task.isNoted || beganAt === 0 ? undefined : { rank: worker.rank, beganAt, tookMs };
+    effects.push({ do: 'result', taskId: task.taskId, isException: how !== 'value', ran, bytes });
   }
   if (how === 'abandoned') kill(effects, worker);
 }
@@ -149,6 +151,7 @@ export function onGone(state: PoolState, effects: PoolEffect[], worker: WorkerRe
       continue;
     }
     state.counters.lost++;
+    if (ticket === death.begun) noteBegun(state, effects, worker, ticket);
     fail(state, effects, task, task.stop?.error ?? lostError(state, worker, death, wasKilled));
   }
   requeue(state, back);

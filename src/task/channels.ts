@@ -34,8 +34,21 @@ export interface TaskEvent {
   readonly place: Place | undefined;
 }
 
-/** What a listener inside the run may see of the task beside the event; only during the call. */
+/** What one inside the run may see of a task that changes its state; only during the call. */
 export interface TaskView {
+  readonly id: number;
+  readonly app: string;
+  /** 0 for the first try. */
+  readonly tryNumber: number;
+  /** Where it goes, once that is chosen. */
+  readonly executor: { readonly label: string } | undefined;
+  /** The join task whose body called it. */
+  readonly parent: { readonly id: number } | undefined;
+  /** Ids of the tasks that it waits for, when it is new. */
+  readonly needs: readonly number[] | undefined;
+  /** Ids of the tasks that it joins, when it is `joining`. */
+  readonly joined: readonly number[] | undefined;
+  readonly memoKey: string | undefined;
   readonly args: readonly unknown[];
   /** What it goes back up with; with a final state its outcome. */
   readonly result: Outcome | undefined;
@@ -46,6 +59,23 @@ export interface TaskView {
   readonly inputs: readonly string[] | undefined;
   readonly files: CommandFiles | undefined;
 }
+
+/**
+ * Hears of every change of a task's state; nothing is made for it, unlike for an event.
+ *
+ * @param from `undefined`: the task is new
+ * @param at milliseconds since the epoch
+ * @param error why, for `failed`, `dep_fail` and `fail_retryable`
+ * @param place where it runs, for `running` and `running_ended`
+ */
+export type TransitionListener = (
+  task: TaskView,
+  from: TaskState | undefined,
+  state: TaskState,
+  at: number,
+  error: TaskError | undefined,
+  place: Place | undefined,
+) => void;
 
 /** Text that the body of a task printed. */
 export interface OutputEvent {

@@ -179,8 +179,8 @@ export interface ExecutorHost {
   readonly mark: string;
   /** Says how a try ended: exactly once for each. A second answer is counted and dropped. */
   answer(attempt: Attempt, answer: Answer): void;
-  /** Says that a body started or ended, for attempts that are `watched`. */
-  report(attempt: Attempt, what: 'running' | 'running_ended', place: Place): void;
+  /** Says that a body started or ended, for attempts that are `watched`. `at` is in milliseconds since the epoch. @default now */
+  report(attempt: Attempt, what: 'running' | 'running_ended', place: Place, at?: number): void;
   /** Text that a body printed. */
   output(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
   /** The executor can run nothing any more: further attempts fail at once with this. */

@@ -41,6 +41,11 @@ export class FrameTail {
     this.#end = this.#buffer.writeFloatLE(value, this.#end);
   }
 
+  f64(value: number): void {
+    if (this.#end + 8 > this.#buffer.length) this.#grow(8);
+    this.#end = this.#buffer.writeDoubleLE(value, this.#end);
+  }
+
   /** Adds a part of `source`. */
   bytes(source: Uint8Array, from: number, to: number): void {
     const length = to - from;

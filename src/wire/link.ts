@@ -8,7 +8,10 @@ import { FrameTail } from './frame-tail.ts';
 /** What a frame to a worker is. */
 export const toWorker = { job: 1, stop: 2 } as const;
 
-/** What a frame of a worker is. `value`, `failure` and `abandoned` begin with the milliseconds that the body took, f32. */
+/**
+ * What a frame of a worker is. `value`, `failure` and `abandoned` begin with the milliseconds that the body took, f32, and when it
+ * began, in milliseconds since the epoch, f64: 0 when nobody wants to know.
+ */
 export const fromWorker = {
   /** It can take jobs. */
   ready: 1,
@@ -18,7 +21,7 @@ export const fromWorker = {
   abandoned: 4,
   /** The job had been taken back, and was not run. */
   passedOver: 5,
-  /** The body of a job with a timeout begins. */
+  /** The body of a job begins: told of those with a timeout, and of those that somebody wants to know of and that may take long. */
   began: 6,
   /** Something about the job for the submit side, as wire/notes has it. */
   note: 7,
@@ -31,6 +34,8 @@ export const fromWorker = {
 } as const;
 
 const headBytes = 5;
+/** What stands before the bytes of a `value`, `failure` or `abandoned`. */
+export const endBytes = 12;
 
 /** Gathers frames until somebody takes them, as one piece. */
 export class FrameGatherer {
@@ -40,13 +45,22 @@ export class FrameGatherer {
     return this.#tail.length;
   }
 
-  /** @param number a number that stands before the bytes, as f32 */
-  add(what: number, ticket: number, bytes: Uint8Array, number?: number): void {
+  add(what: number, ticket: number, bytes: Uint8Array): void {
     const tail = this.#tail;
-    tail.u32(headBytes + (number === undefined ? 0 : 4) + bytes.length);
+    tail.u32(headBytes + bytes.length);
     tail.u8(what);
     tail.u32(ticket);
-    if (number !== undefined) tail.f32(number);
+    tail.bytes(bytes, 0, bytes.length);
+  }
+
+  /** A frame of how a body ended. */
+  addEnd(what: number, ticket: number, bytes: Uint8Array, tookMs: number, beganAt: number): void {
+    const tail = this.#tail;
+    tail.u32(headBytes + endBytes + bytes.length);
+    tail.u8(what);
+    tail.u32(ticket);
+    tail.f32(tookMs);
+    tail.f64(beganAt);
     tail.bytes(bytes, 0, bytes.length);
   }
 

@@ -16,6 +16,33 @@ export function writeNote(note: Note): Uint8Array {
   return Buffer.from(`${note.stream === 'stdout' ? 'o' : 'e'}${note.text}`);
 }
 
+/** Whether it is the note that a body began. */
+export function isRunningNote(bytes: Uint8Array): boolean {
+  return bytes[0] === kinds.running;
+}
+
+/** The place of a note `running`, as bytes; `undefined` when it cannot be read. The same bytes give the same object. */
+export function readPlaceNote(bytes: Uint8Array): Place | undefined {
+  if (isSame(bytes, lastBytes)) return lastPlace;
+  const note = readNote(bytes);
+  if (!note.ok || note.value.what !== 'running') return undefined;
+  // A copy: the bytes are a part of all that came with them.
+  lastBytes = Uint8Array.from(bytes);
+  lastPlace = note.value.place;
+  return lastPlace;
+}
+
+let lastBytes = new Uint8Array(0);
+let lastPlace: Place | undefined;
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  const { length } = a;
+  if (length !== b.length || length === 0) return false;
+  // Workers of a pool differ in their last characters.
+  for (let at = length - 1; at >= 0; at--) if (a[at] !== b[at]) return false;
+  return true;
+}
+
 /** The note again. Never throws. */
 export function readNote(bytes: Uint8Array): Result<Note> {
   if (bytes.length === 0) return { ok: false, error: 'an empty note' };

@@ -28,12 +28,12 @@ export class IncomingJob implements Pending {
   }
 
   /** The pool wants to know when its body begins. */
-  get isTold(): boolean {
-    return typeof this.#head !== 'string' && (this.#head.isTold || this.#head.timeoutMs > 0);
+  get isTimed(): boolean {
+    return typeof this.#head !== 'string' && this.#head.timeoutMs > 0;
   }
 
   /** The submit side wants to know when its body begins. */
-  get isReported(): boolean {
+  get isTold(): boolean {
     return typeof this.#head !== 'string' && this.#head.isTold;
   }
 

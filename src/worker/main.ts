@@ -55,14 +55,14 @@ const outlet: Outlet = {
     gatherer.add(fromWorker.passedOver, ticket, nothing);
   },
   began(ticket) {
-    if ((lane.current as IncomingJob | undefined)?.isReported) gatherer.add(fromWorker.note, ticket, placeNote);
+    if (lane.current?.isTold === true) gatherer.add(fromWorker.note, ticket, placeNote);
     gatherer.add(fromWorker.began, ticket, nothing);
     outlet.flush();
   },
-  answer(ticket, answer, isAbandoned, tookMs) {
+  answer(ticket, answer, isAbandoned, tookMs, beganAt) {
     gathered++;
     const { what, bytes } = answerBytes(answer, isAbandoned);
-    gatherer.add(what, ticket, bytes, tookMs);
+    gatherer.addEnd(what, ticket, bytes, tookMs, beganAt);
   },
   flush() {
     gathered = 0;

@@ -19,7 +19,9 @@ export interface KnownFunction {
 /** A job that waits for its turn. */
 export interface Pending {
   readonly ticket: number;
-  /** Say when it begins. */
+  /** Say when it begins, whatever that costs: it has a timeout. */
+  readonly isTimed: boolean;
+  /** Somebody wants to know when it begins. If it is quick, that is told with its result. */
   readonly isTold: boolean;
   /** What runs; throws what is to be its failure. */
   open(): { readonly known: KnownFunction; readonly job: Omit<Job, 'args'>; readonly args: unknown | Promise<unknown> };
@@ -33,8 +35,8 @@ export interface Outlet {
   claim(ticket: number): boolean;
   passedOver(ticket: number): void;
   began(ticket: number): void;
-  /** Called while the job is still `current`. */
-  answer(ticket: number, answer: Answer, isAbandoned: boolean, tookMs: number): void;
+  /** Called while the job is still `current`. `beganAt` is in milliseconds since the epoch; 0: nobody wants to know. */
+  answer(ticket: number, answer: Answer, isAbandoned: boolean, tookMs: number, beganAt: number): void;
   flush(): void;
   /** Results that have gathered. */
   readonly gathered: number;
@@ -56,6 +58,8 @@ export class OneAtATime {
   /** The job that runs. */
   current: Pending | undefined;
   #run: Run | undefined;
+  /** Of the current job. */
+  #beganAt = 0;
   #isPumping = false;
   #isScheduled = false;
   /** An abandoned body still runs here: this worker is about to be ended. */
@@ -123,6 +127,7 @@ export class OneAtATime {
       return;
     }
     const startedAt = performance.now();
+    this.#beganAt = pending.isTold ? Date.now() : 0;
     this.current = pending;
     let known: KnownFunction | undefined;
     const fail = (thrown: unknown): void =>
@@ -132,7 +137,7 @@ export class OneAtATime {
       known = opened.known;
       const isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
       if (!isQuick || outlet.gathered >= batchSize) outlet.flush();
-      if (pending.isTold) outlet.began(ticket);
+      if (pending.isTimed || (pending.isTold && !isQuick)) outlet.began(ticket);
       const { args, job } = opened;
       const loaded = known.loaded ?? known.load();
       if (loaded instanceof Promise || args instanceof Promise) {
@@ -166,7 +171,7 @@ export class OneAtATime {
       known.slowestMs = Math.max(tookMs, known.slowestMs * 0.8);
     }
     const outlet = this.#outlet;
-    outlet.answer(ticket, answer, isAbandoned, tookMs);
+    outlet.answer(ticket, answer, isAbandoned, tookMs, this.#beganAt);
     this.current = undefined;
     this.#run = undefined;
     if (isAbandoned) this.#isOver = true;

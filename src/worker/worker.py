@@ -70,9 +70,9 @@ class Link:
             self.out.append(struct.pack("<IBI", size, what, ticket))
             self.out.extend(parts)
 
-    def answer(self, what, ticket, took_ms, payload):
+    def answer(self, what, ticket, took_ms, began_at, payload):
         self.answers += 1
-        self.add(what, ticket, struct.pack("<f", took_ms), payload)
+        self.add(what, ticket, struct.pack("<fd", took_ms, began_at), payload)
 
     def flush(self):
         with self.lock:
@@ -239,7 +239,9 @@ class Worker:
         is_quick = known is not None and known[1] >= TRUSTED_RUNS and known[2] < QUICK_MS
         if not is_quick or link.answers >= BATCH:
             link.flush()
-        if flags & (TOLD | TIMED):
+        # When and where a quick body ran is told with its result.
+        began_at = time.time() * 1000 if flags & TOLD else 0
+        if flags & TIMED or (flags & TOLD and not is_quick):
             if flags & TOLD:
                 link.add(NOTE, ticket, self.place)
             link.add(BEGAN, ticket)
@@ -263,7 +265,7 @@ class Worker:
             if known is not None:
                 known[1] += 1
                 known[2] = max(took_ms, known[2] * 0.8)
-        link.answer(what, ticket, took_ms, payload)
+        link.answer(what, ticket, took_ms, began_at, payload)
         if took_ms > QUICK_MS or link.answers >= BATCH:
             link.flush()
 

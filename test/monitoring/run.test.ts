@@ -487,7 +487,7 @@ test('a feed that grows too long slows the run down, and then loses events with 
     onProblem: (text) => said.push(text),
   });
   for (let task = 0; task < 200; task++) {
-    feed.records.new(task, 0, 1, undefined, undefined, undefined, '');
+    feed.records.opened(task, 0, 1, undefined, undefined, undefined, '');
     if (task % 40 === 39) feed.flush();
   }
   assert.equal(readdirSync(directory).length, 3);
@@ -495,7 +495,7 @@ test('a feed that grows too long slows the run down, and then loses events with 
   assert.match(said[0] ?? '', /slowed down/);
   assert.match(said[1] ?? '', /loses events, 40 so far/);
   rmSync(join(directory, readdirSync(directory).sort()[0] as string));
-  feed.records.new(200, 0, 1, undefined, undefined, undefined, '');
+  feed.records.opened(200, 0, 1, undefined, undefined, undefined, '');
   feed.close();
   assert.match(said.at(-1) ?? '', /80 events in between were dropped/);
   assert.match(
@@ -511,7 +511,7 @@ test('what a run could not write is taken in later from its run directory', asyn
   const directory = join(runDir, '000', 'monitoring');
   const feed = new Feed({ directory, onWritten: () => {}, onProblem: () => {} });
   feed.records.rare({ kind: 'app', app: 0, name: 'left', body: 'function', memoize: false });
-  feed.records.new(0, 0, 1_000, undefined, undefined, undefined, '1');
+  feed.records.opened(0, 0, 1_000, undefined, undefined, undefined, '1');
   feed.close();
   const run = {
     run_id: 'left-behind',
@@ -535,8 +535,6 @@ test('what a run could not write is taken in later from its run directory', asyn
     written: null,
     lag_ms: null,
     lost_events: 0,
-    feed_segment: 0,
-    feed_offset: 0,
   };
   const path = join(runDir, 'monitoring.db');
   const start = {

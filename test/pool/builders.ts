@@ -1,7 +1,7 @@
 // A pool's core on the bench: workers are a model that remembers what it was sent, and the clock stands still until told.
 import assert from 'node:assert/strict';
 import { checkLaw, createPool, type PoolState, step } from '#src/pool/core.js';
-import type { Death, PoolEffect, PoolEvent, PoolSettings } from '#src/pool/events.js';
+import type { Death, PoolEffect, PoolEvent, PoolSettings, Ran } from '#src/pool/events.js';
 import { callTemplate, writeCall } from '#src/wire/calls.js';
 import { codeReference } from '#src/wire/code-names.js';
 import { fromBytes, toBytes } from '#src/wire/values.js';
@@ -25,6 +25,7 @@ export class PoolBench {
       drainAfterMs: undefined,
       isDebug: false,
       takeBack: (rank) => this.begun[rank] ?? 0,
+      begun: (rank) => this.begun[rank] ?? 0,
       ...settings,
     };
     this.state = createPool(complete, 0);
@@ -61,9 +62,9 @@ export class PoolBench {
   }
 
   /** A worker ends the job with this ticket. */
-  ended(rank: number, ticket: number, tookMs = 0.01): this {
+  ended(rank: number, ticket: number, tookMs = 0.01, beganAt = 0): this {
     this.begun[rank] = Math.max(this.begun[rank] ?? 0, ticket);
-    return this.on({ type: 'job ended', rank, ticket, how: 'value', tookMs, bytes: toBytes('done') });
+    return this.on({ type: 'job ended', rank, ticket, how: 'value', tookMs, beganAt, bytes: toBytes('done') });
   }
 
   gone(rank: number, death: Partial<Death> = {}): this {
@@ -91,7 +92,7 @@ export class PoolBench {
         case 'send job':
           return [`job ${effect.rank}.${effect.ticket}`];
         case 'result':
-          return [`result ${effect.taskId} ${String(fromBytes(effect.bytes))}`];
+          return [`result ${effect.taskId} ${String(fromBytes(effect.bytes))}${ranText(effect.ran)}`];
         case 'fail':
           return [`fail ${effect.taskId} ${effect.error.code}`];
         case 'stop job':
@@ -102,7 +103,8 @@ export class PoolBench {
         case 'tell capacity':
           return [`capacity ${effect.capacity}`];
         case 'note':
-          return [`note ${effect.taskId}`];
+        case 'note running':
+          return [`${effect.do} ${effect.taskId}`];
         case 'ask for code':
           return [`ask for ${effect.name}`];
         case 'end':
@@ -120,25 +122,24 @@ export class PoolBench {
   }
 }
 
+function ranText(ran: Ran | undefined): string {
+  return ran === undefined ? '' : ` ran on ${ran.rank} at ${ran.beganAt} for ${ran.tookMs}`;
+}
+
 interface CallOptions {
+  readonly isTold?: boolean;
   readonly timeoutMs?: number;
   readonly key?: string;
   /** Files of code that it needs. */
   readonly code?: readonly string[];
 }
 
-function callBytes({ timeoutMs = 0, key = 'f', code }: CallOptions): Uint8Array {
+function callBytes({ isTold = false, timeoutMs = 0, key = 'f', code }: CallOptions): Uint8Array {
   const source = { by: 'reference', module: 'file:///tasks.js', export: key } as const;
   const template = callTemplate(
     { app: key, kind: 'function', source },
     () => codeReference(code ?? []),
     code !== undefined,
   );
-  return writeCall(
-    template,
-    { taskId: 1, tryNumber: 0, timeoutMs, isTold: false, wantsOutput: false },
-    [],
-    undefined,
-    key,
-  );
+  return writeCall(template, { taskId: 1, tryNumber: 0, timeoutMs, isTold, wantsOutput: false }, [], undefined, key);
 }

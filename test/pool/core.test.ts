@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { capacityFor } from '#src/pool/prefetch.js';
+import { writeNote } from '#src/wire/notes.js';
 import { PoolBench } from './builders.ts';
+
+const place = { host: 'here', worker: 'pool/0' };
 
 test('a pool registers once it is connected, and gives tasks to workers once they are ready', () => {
   const pool = new PoolBench().on({ type: 'connected' }).wants('register');
@@ -48,7 +51,9 @@ test('an idle worker is given what a busy one has not begun', () => {
   pool.after(25).wants('job 1.4');
   // It passes over what was taken back, and gets nothing before.
   pool.tasks([7, 8]).wants('job 1.5', 'job 1.6');
-  pool.on({ type: 'job ended', rank: 0, ticket: 3, how: 'passed over', tookMs: 0, bytes: new Uint8Array() }).wants();
+  pool
+    .on({ type: 'job ended', rank: 0, ticket: 3, how: 'passed over', tookMs: 0, beganAt: 0, bytes: new Uint8Array() })
+    .wants();
   pool.ended(0, 2).wants('result 3 done');
   pool.tasks([9]).wants('job 0.4');
 });
@@ -61,6 +66,34 @@ test('a body that runs over its timeout fails with TIMEOUT, and is killed with i
   pool.after(100).wants();
   pool.after(25).wants('fail 1 TIMEOUT', 'kill worker 0');
   pool.gone(0).wants('start worker 0');
+});
+
+test('where and when a quick body ran is told with its result, and of a slow one it is told when its worker says so', () => {
+  const pool = new PoolBench({ workerCount: 1, prefetch: 0 }).up().on({ type: 'welcome' });
+  pool.tasks([1], { isTold: true }).ended(0, 1, 5, 1_000);
+  pool.wants('job 0.1', 'result 1 done ran on 0 at 1000 for 5');
+  pool.tasks([2], { isTold: true }).wants('job 0.2');
+  pool.on({ type: 'note', rank: 0, ticket: 2, bytes: writeNote({ what: 'running', place }) }).wants('note 2');
+  pool.ended(0, 2, 5, 1_000).wants('result 2 done');
+  pool.tasks([3]).ended(0, 3, 5, 0).wants('job 0.3', 'result 3 done');
+  assert.equal(pool.state.unnoted, 0);
+});
+
+test('a body of which quickness was expected, and which goes on, is told of after a while', () => {
+  const pool = new PoolBench({ workerCount: 1 }).up().on({ type: 'welcome' });
+  pool.tasks([1], { isTold: true }).take();
+  pool.after(300).wants();
+  pool.begun[0] = 1;
+  pool.after(300).wants('note running 1');
+  pool.after(300).wants();
+  pool.ended(0, 1, 900, 1_000).wants('result 1 done');
+});
+
+test('what a worker ran when it died is told to run before it is told lost', () => {
+  const pool = new PoolBench({ workerCount: 1 }).up().on({ type: 'welcome' });
+  pool.tasks([1], { isTold: true }).take();
+  pool.begun[0] = 1;
+  pool.gone(0).wants('note running 1', 'fail 1 WORKER_LOST', 'start worker 0');
 });
 
 test('a cancelled task that waits is answered at once; one that runs is asked to stop, and killed when it does not', () => {
@@ -196,6 +229,7 @@ test('whatever happens in whatever order, every task is answered once', () => {
         ticket: worker.passesUntil,
         how: 'passed over',
         tookMs: 0,
+        beganAt: 0,
         bytes: new Uint8Array(),
       });
     } else if (ticket !== undefined) pool.ended(rank, ticket, below(2) === 0 ? 0.01 : below(40));

@@ -88,6 +88,8 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
     lost_events: 0,
     feed_segment: 0,
     feed_offset: 0,
+    held_segment: 0,
+    held_offset: 0,
   });
   apps.forEach((name, app) => {
     insert('apps', { run, app, name, kind: app % 3 === 2 ? 'bash' : 'function', memoize: app === 0 ? 1 : 0 });

@@ -6,6 +6,7 @@ import {
   isResultBatch,
   isTaskBatch,
   ResultGatherer,
+  readRan,
   readResults,
   readTasks,
   TaskGatherer,
@@ -13,6 +14,7 @@ import {
 } from '#src/wire/messages/batch.js';
 import { readItem, readOutcome, splitBatch } from '#src/wire/messages/item.js';
 import { bodyOfBuffer, contextFragment, readContext, readTask, readTaskBatch } from '#src/wire/messages/task.js';
+import { readPlaceNote, writeNote } from '#src/wire/notes.js';
 import { decodePrefix, dict } from '#src/wire/pickle.js';
 import { randomIntegers } from '../support/random.ts';
 
@@ -88,6 +90,34 @@ describe('batches', () => {
     assert.equal(Buffer.from(first.value.bytes).toString(), '02\nvalue');
     assert.deepEqual([second.value.taskId, second.value.isException], [4_294_967_295, true]);
     assert.equal(readItem(note as Uint8Array).kind, 'note');
+  });
+
+  it('say where and when a body ran, which those who read no batches do not get', () => {
+    const gatherer = new ResultGatherer();
+    const place = writeNote({ what: 'running', place: { host: 'here', worker: 'pool/3', block: '0' } });
+    gatherer.addRan(7, entry.ranValue, 12.5, 2.25, place, Buffer.from('02\nvalue'));
+    gatherer.addRan(8, entry.ranException, 0, 0, place, Buffer.from('02\nwrong'));
+    const frame = gatherer.take();
+    const read = readResults(frame);
+    assert.ok(read.ok, 'it must be readable');
+    const ran = readRan(read.value, 0);
+    assert.deepEqual([ran.beganAgoMs, ran.tookMs], [12.5, 2.25]);
+    assert.deepEqual(readPlaceNote(ran.place), { host: 'here', worker: 'pool/3', block: '0' });
+    assert.equal(Buffer.from(frame.subarray(ran.end, read.value.ends[0])).toString(), '02\nvalue');
+    const [value, exception] = splitBatch(read.value).map((item) => readOutcome(item));
+    assert.ok(value?.ok && exception?.ok, 'they must be outcomes');
+    assert.deepEqual([value.value.taskId, value.value.isException], [7, false]);
+    assert.equal(Buffer.from(value.value.bytes).toString(), '02\nvalue');
+    assert.deepEqual([exception.value.taskId, exception.value.isException], [8, true]);
+    for (let length = 1; length < frame.length; length++) {
+      const cut = readResults(frame.subarray(0, length));
+      if (cut.ok) for (const index of cut.value.ids.keys()) assert.ok(readRan(cut.value, index).end <= length);
+      else assert.match(cut.error, /cut short/);
+    }
+    // A length that lies.
+    const lying = Buffer.from(frame);
+    lying.writeUInt16LE(60_000, 1 + 9 + 8);
+    assert.equal(readResults(lying).ok, false);
   });
 
   it('that are cut short anywhere are told as such, or end with a whole entry', () => {

@@ -15,10 +15,18 @@ import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/
 import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place, Runtime } from '../../task/ports.ts';
 import { runtimeOf } from '../../task/runtime.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
-import { entry, isResultBatch, readResults } from '../../wire/messages/batch.ts';
+import {
+  entry,
+  hasRun,
+  isExceptionEntry,
+  isResultBatch,
+  type RanHead,
+  readRan,
+  readResults,
+} from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
 import { type Outcome, readAnswer } from '../../wire/messages/item.ts';
-import { readNote } from '../../wire/notes.ts';
+import { readNote, readPlaceNote } from '../../wire/notes.ts';
 import { writePythonCall } from '../../wire/python/call.ts';
 import { directoryVariable, isReference } from '../../wire/value-files.ts';
 import {
@@ -470,15 +478,32 @@ export class HtexExecutor implements Executor, BlockSide {
     const { ids, whats, starts, ends } = read.value;
     for (let index = 0; index < ids.length; index++) {
       const taskId = ids[index] as number;
-      const what = whats[index];
-      const bytes = frame.subarray(starts[index], ends[index]);
+      const what = whats[index] as number;
+      let start = starts[index];
+      if (hasRun(what)) {
+        const ran = readRan(read.value, index);
+        start = ran.end;
+        this.#onRan(taskId, ran);
+      }
+      const bytes = frame.subarray(start, ends[index]);
       if (what !== entry.note) {
-        this.#onOutcome({ taskId, isException: what === entry.exception, bytes });
+        this.#onOutcome({ taskId, isException: isExceptionEntry(what), bytes });
         continue;
       }
       const attempt = this.#attempts.get(taskId);
       if (attempt !== undefined) this.#onNote(taskId, attempt, bytes);
     }
+  }
+
+  /** A body ran of which nothing was told while it did. */
+  #onRan(taskId: number, { beganAgoMs, tookMs, place: bytes }: RanHead): void {
+    const attempt = this.#attempts.get(taskId);
+    const place = attempt === undefined ? undefined : readPlaceNote(bytes);
+    if (attempt === undefined || place === undefined) return;
+    const now = Date.now();
+    const beganAt = now - beganAgoMs;
+    this.#host?.report(attempt, 'running', place, beganAt);
+    this.#host?.report(attempt, 'running_ended', place, Math.min(now, beganAt + tookMs));
   }
 
   #onOutcome(value: Outcome): void {

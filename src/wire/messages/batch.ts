@@ -3,6 +3,7 @@
 //
 //   tasks    0xe6 | length of context u16 | context, pickled without header and STOP | each: id u32 | length u32 | buffer
 //   results  0xe7 | each: id u32 | what u8 | length u32 | bytes
+//            of what 3 and 4 the bytes begin with: ms since it began f32 | ms that it took f32 | length of place u16 | place
 //
 // Numbers are little endian. The submitter, the interchange and pools all write and read them.
 import type { Result } from '../../base/result.ts';
@@ -11,8 +12,50 @@ import type { StoredBody } from './task.ts';
 
 const marks = { tasks: 0xe6, results: 0xe7 } as const;
 
-/** What an entry of a batch of results is: the bytes of a value, of an exception, or of a note about a task that goes on. */
-export const entry = { value: 0, exception: 1, note: 2 } as const;
+/**
+ * What an entry of a batch of results is: the bytes of a value, of an exception, or of a note about a task that goes on; or of a value
+ * or an exception behind where and when the body ran, as notes.ts has it, if nothing was told of that before.
+ */
+export const entry = { value: 0, exception: 1, note: 2, ranValue: 3, ranException: 4 } as const;
+
+/** Whether an entry begins with where and when its body ran. */
+export function hasRun(what: number): boolean {
+  return what === entry.ranValue || what === entry.ranException;
+}
+
+/** Whether the bytes of such an entry are an exception. */
+export function isExceptionEntry(what: number): boolean {
+  return what === entry.exception || what === entry.ranException;
+}
+
+/** What stands before the bytes of an entry that says where and when its body ran. */
+export interface RanHead {
+  /** How long before it was sent, in milliseconds: clocks differ from machine to machine. */
+  readonly beganAgoMs: number;
+  readonly tookMs: number;
+  /** The place, as a note has it. */
+  readonly place: Uint8Array;
+  /** Where the bytes begin. */
+  readonly end: number;
+}
+
+/** Reads what stands before the bytes of entry `index`, for which {@link hasRun} holds. */
+export function readRan({ frame, starts }: Entries, index: number): RanHead {
+  const start = starts[index] as number;
+  const placeStart = start + ranBytes;
+  const end = placeStart + u16(frame, placeStart - 2);
+  for (let at = 0; at < 8; at++) numberBytes[at] = frame[start + at] as number;
+  return {
+    beganAgoMs: numbers.getFloat32(0, true),
+    tookMs: numbers.getFloat32(4, true),
+    place: frame.subarray(placeStart, end),
+    end,
+  };
+}
+
+const ranBytes = 10;
+const numberBytes = new Uint8Array(8);
+const numbers = new DataView(numberBytes.buffer);
 
 /** Whether a task's id fits into a batch. Those of Chervil's submitters do; others travel alone. */
 export function isBatchable(taskId: number): boolean {
@@ -99,6 +142,27 @@ export class ResultGatherer {
     tail.bytes(source, from, to);
   }
 
+  /** One of `ranValue` or `ranException`. */
+  addRan(
+    taskId: number,
+    what: number,
+    beganAgoMs: number,
+    tookMs: number,
+    place: Uint8Array,
+    source: Uint8Array,
+  ): void {
+    const tail = this.#tail;
+    if (tail.length === 0) tail.u8(marks.results);
+    tail.u32(taskId);
+    tail.u8(what);
+    tail.u32(ranBytes + place.length + source.length);
+    tail.f32(beganAgoMs);
+    tail.f32(tookMs);
+    tail.u16(place.length);
+    tail.bytes(place, 0, place.length);
+    tail.bytes(source, 0, source.length);
+  }
+
   /** The frame of all that was added. */
   take(): Uint8Array {
     return this.#tail.take();
@@ -135,7 +199,9 @@ export function readResults(frame: Uint8Array): Result<ResultBatch> {
     const end = start + (start <= frame.length ? u32(frame, at + 5) : 0);
     if (end > frame.length) return { ok: false, error: 'a batch of results that is cut short' };
     const what = frame[at + 4] as number;
-    if (what > entry.note) return { ok: false, error: `a batch of results with an entry of kind ${what}` };
+    if (hasRun(what) && start + ranBytes + (start + ranBytes <= end ? u16(frame, start + ranBytes - 2) : 0) > end)
+      return { ok: false, error: 'a batch of results that is cut short' };
+    if (what > entry.ranException) return { ok: false, error: `a batch of results with an entry of kind ${what}` };
     ids.push(u32(frame, at));
     whats.push(what);
     starts.push(start);
@@ -158,6 +224,10 @@ export function writeTasks(tasks: readonly (StoredBody & { readonly id: number }
 }
 
 const gatherer = new TaskGatherer();
+
+function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
 
 function u32(bytes: Uint8Array, at: number): number {
   return (

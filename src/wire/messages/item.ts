@@ -2,7 +2,7 @@
 // the task id; pools write them, submitters read them whole.
 import type { Result } from '../../base/result.ts';
 import { decodePrefix, encode, type PickleLimits, type PickleValue, PickleWriter, toNumber } from '../pickle.ts';
-import { entry, isResultBatch, type ResultBatch, readResults } from './batch.ts';
+import { entry, hasRun, isExceptionEntry, isResultBatch, type ResultBatch, readRan, readResults } from './batch.ts';
 import { prepareText } from './plain.ts';
 import { kind, Skim } from './skim.ts';
 
@@ -215,13 +215,15 @@ export function writeNoteItem(note: SentNote): Uint8Array {
 }
 
 /** The entries of a batch as items of their own, for peers that do not read batches. */
-export function splitBatch({ frame, ids, whats, starts, ends }: ResultBatch): Uint8Array[] {
+export function splitBatch(batch: ResultBatch): Uint8Array[] {
+  const { frame, ids, whats, starts, ends } = batch;
   return ids.map((taskId, index) => {
-    const bytes = frame.subarray(starts[index], ends[index]);
-    const what = whats[index];
+    const what = whats[index] as number;
+    const start = hasRun(what) ? readRan(batch, index).end : starts[index];
+    const bytes = frame.subarray(start, ends[index]);
     return what === entry.note
       ? writeNoteItem({ taskId, bytes })
-      : writeOutcome({ taskId, isException: what === entry.exception, bytes });
+      : writeOutcome({ taskId, isException: isExceptionEntry(what), bytes });
   });
 }
 

@@ -16,6 +16,8 @@ export interface PythonJob {
   readonly timeoutMs: number;
   /** The same for every call of a function; others have the same once in four billion. */
   readonly functionKey: number;
+  /** Somebody wants to know when the body starts. */
+  readonly isTold: boolean;
   /** Its submitter is Chervil, and reads failures as Chervil writes them. */
   readonly isChervil: boolean;
   readonly bytes: Buffer;
@@ -40,7 +42,8 @@ export function readPythonJob(buffer: Uint8Array, context: PickleValue): Result<
   bytes.set(given, headBytes);
   bytes.set(buffer, headBytes + given.length);
   const functionKey = crc32(Buffer.from(buffer.buffer, buffer.byteOffset, functionEnd ?? Math.min(64, buffer.length)));
-  const job = { timeoutMs: facts?.timeoutMs ?? 0, functionKey, isChervil: facts !== undefined, bytes };
+  const { timeoutMs = 0, isTold = false } = facts ?? {};
+  const job = { timeoutMs, functionKey, isTold, isChervil: facts !== undefined, bytes };
   return { ok: true, value: job };
 }
 
