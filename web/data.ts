@@ -3,6 +3,7 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import type { Counts, LiveEvent, Problem } from '../src/dashboard/api.ts';
+import { plainText } from './plain-text.ts';
 
 /** What went wrong, as the page tells it. */
 export class AskError extends Error {
@@ -29,7 +30,10 @@ export async function ask<Answer>(path: string, signal?: AbortSignal): Promise<A
       0,
     );
   }
-  const body: unknown = await response.json().catch(() => undefined);
+  const body: unknown = await response
+    .text()
+    .then((text) => JSON.parse(text, (_, value: unknown) => (typeof value === 'string' ? plainText(value) : value)))
+    .catch(() => undefined);
   if (response.ok) return body as Answer;
   const problem = (body ?? {}) as Partial<Problem>;
   throw new AskError(
@@ -69,7 +73,11 @@ export function useLiveFeed(run: string | undefined): Live {
       // The first tells how things stand, which the pages have just asked for themselves.
       const step = isFirst ? 0 : 1;
       isFirst = false;
-      setLive((before) => ({ version: before.version + step, counts: news.counts, state: 'live' }));
+      setLive((before) => ({
+        version: before.version + step,
+        counts: news.isGone ? before.counts : news.counts,
+        state: 'live',
+      }));
     });
     return () => source.close();
   }, [run]);

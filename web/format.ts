@@ -10,8 +10,8 @@ export function number(count: number): string {
 /** `950`, `12.3k`, `1.2M`: where room is scarce. */
 export function shortNumber(count: number): string {
   if (count < 10_000) return number(count);
-  if (count < 999_500) return `${(count / 1_000).toPrecision(3)}k`;
-  return `${(count / 1_000_000).toPrecision(3)}M`;
+  if (count < 999_500) return `${Number((count / 1_000).toPrecision(3))}k`;
+  return `${Number((count / 1_000_000).toPrecision(3))}M`;
 }
 
 /** `12 tasks`, `1 task` */
@@ -50,6 +50,14 @@ export function moment(at: number | null | undefined): string {
   if (at === null || at === undefined) return '–';
   const date = new Date(at);
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(at)}`;
+}
+
+/** `14:03:07` of today, `11-20 14:03:07` of another day. */
+export function when(at: number | null | undefined, now = Date.now()): string {
+  if (at === null || at === undefined) return '–';
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date(now).toDateString();
+  return isToday ? clock(at) : `${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(at)}`;
 }
 
 /** `14:03:07`, with milliseconds when asked. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Task } from '../kernel/task.ts';
 import type { Command } from '../task/command.ts';
 import { File, Output } from '../task/file.ts';
-import { derive, type Future, TaskFuture } from '../task/future.ts';
+import { type ComesFrom, comesFrom, derive, type Future, TaskFuture } from '../task/future.ts';
 import { bodyOf, checkFunction, makeApp } from './app.ts';
 import { submit } from './call.ts';
 import type { AppFunction, BashApp, BashFuture, BashOptions, ParametersOf, Returning, StreamText } from './types.ts';
@@ -73,13 +73,17 @@ class CommandFuture extends TaskFuture<number> implements BashFuture<Record<stri
 const none: readonly unknown[] = [];
 
 /** What a command wrote to one of its streams. */
-class TaskText implements StreamText {
+class TaskText implements StreamText, ComesFrom {
   readonly #task: Task;
   readonly #stream: 'stdout' | 'stderr';
 
   constructor(task: Task, stream: 'stdout' | 'stderr') {
     this.#task = task;
     this.#stream = stream;
+  }
+
+  get [comesFrom](): Task {
+    return this.#task;
   }
 
   get path(): string | undefined {

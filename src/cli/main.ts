@@ -19,7 +19,10 @@ export async function chervil(args: readonly string[]): Promise<void> {
     else if (own[0] === 'worker-pool') await workerPoolCommand(args.slice(1));
     else await commands(rest).parseAsync(own, { from: 'user' });
   } catch (error) {
-    if (error instanceof CommandError || (error as Error | undefined)?.name === 'DatabaseError')
+    if (
+      error instanceof CommandError ||
+      ['DatabaseError', 'DatabaseGone'].includes((error as Error | undefined)?.name ?? '')
+    )
       process.stderr.write(`chervil: ${(error as Error).message}\n`);
     else printFailure(error);
     process.exitCode = 1;

@@ -24,7 +24,14 @@ export async function monitor(where: string, options: MonitorOptions): Promise<v
     hosts: options.allowHost,
     ...(options.token ? { token: true } : {}),
   };
+  // From the start: a large database of Parsl is copied first, and what was copied has to go.
+  let isReady = false;
+  const signal = new Promise<void>((done) => {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(name, () => (isReady ? done() : process.exit(130)));
+  });
   const dashboard = await served(database, settings, options.port);
+  isReady = true;
   for (const note of dashboard.notes) process.stderr.write(`chervil: ${note}\n`);
   process.stdout.write(`${dashboard.url}\n`);
   process.stderr.write(
@@ -32,9 +39,7 @@ export async function monitor(where: string, options: MonitorOptions): Promise<v
       ? 'chervil: the dashboard is served to this machine alone; Ctrl-C ends it\n'
       : 'chervil: who has this address with its token sees arguments, output and errors of all tasks; Ctrl-C ends it\n',
   );
-  await new Promise<void>((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done());
-  });
+  await signal;
   await dashboard.close();
 }
 
@@ -65,11 +70,11 @@ async function served(database: string, settings: DashboardOptions, port: number
       return await serveDashboard(database, { ...settings, port: 0 });
     }
   } catch (error) {
-    throw new CommandError(messageFor(error, settings.address ?? '', port));
+    throw new CommandError(messageFor(error, database, settings.address ?? '', port));
   }
 }
 
-function messageFor(error: unknown, address: string, port: number | undefined): string {
+function messageFor(error: unknown, database: string, address: string, port: number | undefined): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof DatabaseError) return message;
   switch (code) {
@@ -80,7 +85,9 @@ function messageFor(error: unknown, address: string, port: number | undefined): 
       return `this machine has no address ${address}; 127.0.0.1 is for this machine alone, 0.0.0.0 for every one that can reach it`;
     case 'EACCES':
       return `port ${port} needs the rights of root; choose one above 1023`;
+    case 'ERR_SOCKET_BAD_PORT':
+      return `there is no port ${port}; ports go from 1 to 65535`;
     default:
-      return message;
+      return `${isPostgres(database) ? 'the database' : database} cannot be read: ${message}`;
   }
 }

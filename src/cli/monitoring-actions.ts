@@ -2,7 +2,8 @@
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isPostgres, type MonitoringDatabase, openDatabase } from '../monitoring/database.ts';
+import { openSource, type Source } from '../dashboard/source.ts';
+import { isPostgres, openDatabase } from '../monitoring/database.ts';
 import { type ExportFormat, exportRun } from '../monitoring/export.ts';
 import { prune } from '../monitoring/prune.ts';
 import {
@@ -19,6 +20,7 @@ import { runWriter, type WriterStart } from '../monitoring/writer.ts';
 import type { TaskState } from '../task/state.ts';
 import { CommandError } from './command-error.ts';
 import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
+import { Screen } from './screen.ts';
 
 export async function showStatus(
   wish: string | undefined,
@@ -98,11 +100,13 @@ export async function loadLeft(feed: string, options: { database: string }): Pro
 }
 
 async function status(
-  database: MonitoringDatabase,
+  database: Source,
   wish: string | undefined,
   options: { watch?: boolean; json?: boolean },
 ): Promise<void> {
+  const screen = new Screen();
   for (;;) {
+    await database.refresh();
     const run = await findRun(database, wish);
     const now: Status = {
       run,
@@ -128,8 +132,11 @@ async function status(
       )?.name,
     };
     const text = options.json ? `${JSON.stringify(now)}\n` : statusText(now, Date.now());
-    if (options.watch && !options.json && process.stdout.isTTY) print('\x1b[H\x1b[2J');
-    print(text);
+    if (options.watch && !options.json && process.stdout.isTTY && now.life === 'running') screen.show(text);
+    else {
+      screen.leave();
+      print(text);
+    }
     if (!options.watch || now.life !== 'running') return;
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
@@ -159,11 +166,10 @@ async function loadFeed(feed: string, database: string): Promise<void> {
   print(`run ${start.run.run_id} is in ${database} now\n`);
 }
 
-async function open(given: string): Promise<MonitoringDatabase> {
-  const opened = await openDatabase(where(given));
-  if (opened.kind === 'ours') return opened;
-  await opened.close();
-  throw new CommandError(`${opened.name} was written by Parsl itself; look at it with: chervil monitor ${given}`);
+/** As the dashboard has it: one of Python Parsl is copied first. */
+async function open(given: string): Promise<Source & AsyncDisposable> {
+  const source = await openSource(where(given));
+  return Object.assign(source, { [Symbol.asyncDispose]: () => source.close() });
 }
 
 /** A directory stands for the database in it, or beside it. */

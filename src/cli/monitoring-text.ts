@@ -3,6 +3,7 @@ import { showDuration } from '../base/time.ts';
 import type { AppCount, executorsNow, failedMost, RunRow, TaskDetails, TaskLine } from '../monitoring/reading.ts';
 import { stateNames } from '../monitoring/schema.ts';
 import type { TaskState } from '../task/state.ts';
+import { printable } from './printable.ts';
 
 /** How a run stands; also the object of `--json`. */
 export interface Status {
@@ -34,30 +35,37 @@ export function statusText(status: Status, now: number): string {
     `run ${run.run}: ${run.name} (${run.version}), ${lives[life]}`,
     `${run.user} on ${run.host}, ${run.directory}${stage === undefined ? '' : `, stage ${stage}`}`,
     '',
-    `${bar(run.tasks === 0 ? 0 : settled / run.tasks)} ${number(settled)} of ${number(run.tasks)} tasks settled${
-      life === 'running' && perSecond > 0
-        ? `, ${number(perSecond)}/s${left > 0 ? `, ETA ${showDuration((left / perSecond) * 1_000)}` : ''}`
-        : ''
-    }`,
-    '',
-    ...table(
-      ['app', 'waiting', 'queued', 'running', 'done', 'cached', 'failed', 'dep. failed'],
-      apps
-        .slice(0, 15)
-        .map(({ app, states }) => [
-          app,
-          (states.pending ?? 0) + (states.fail_retryable ?? 0) + (states.joining ?? 0),
-          states.launched ?? 0,
-          (states.running ?? 0) + (states.running_ended ?? 0),
-          states.exec_done ?? 0,
-          states.memo_done ?? 0,
-          states.failed ?? 0,
-          states.dep_fail ?? 0,
-        ]),
-    ),
+    run.tasks === 0
+      ? `no task ${life === 'running' ? 'has been called yet' : 'was called'}`
+      : `${bar(settled / run.tasks)} ${number(settled)} of ${counted(run.tasks, 'task')} settled${
+          life === 'running' && perSecond > 0
+            ? `, ${number(perSecond)}/s${left > 0 ? `, ETA ${showDuration((left / perSecond) * 1_000)}` : ''}`
+            : ''
+        }`,
   ];
+  if (apps.length > 0) {
+    lines.push(
+      '',
+      ...table(
+        ['app', 'waiting', 'queued', 'running', 'done', 'cached', 'failed', 'dep. failed'],
+        apps
+          .slice(0, 15)
+          .map(({ app, states }) => [
+            app,
+            (states.pending ?? 0) + (states.fail_retryable ?? 0) + (states.joining ?? 0),
+            states.launched ?? 0,
+            (states.running ?? 0) + (states.running_ended ?? 0),
+            states.exec_done ?? 0,
+            states.memo_done ?? 0,
+            states.failed ?? 0,
+            states.dep_fail ?? 0,
+          ]),
+      ),
+    );
+  }
   if (apps.length > 15) lines.push(`  and ${apps.length - 15} more apps`);
-  if (executors.length > 0) {
+  // Afterwards nothing of them is there any more.
+  if (executors.length > 0 && life === 'running') {
     lines.push(
       '',
       ...table(
@@ -74,11 +82,9 @@ export function statusText(status: Status, now: number): string {
     );
   }
   if (failures.length > 0) {
-    lines.push('', 'failed most:');
+    lines.push('', 'tries that failed, by error:');
     for (const { class: kind, message, times, first } of failures)
-      lines.push(
-        `  ${String(number(Number(times))).padStart(6)} × ${kind}: ${oneLine(message, 90)} (first: task ${first})`,
-      );
+      lines.push(`  ${number(times).padStart(6)} × ${kind}: ${oneLine(message, 90)} (first: task ${first})`);
   }
   if (notices.length > 0) {
     lines.push('', 'lately:');
@@ -87,15 +93,16 @@ export function statusText(status: Status, now: number): string {
   }
   if (run.lost_events > 0)
     lines.push('', `${number(run.lost_events)} events were dropped: what is shown is not complete`);
-  if ((run.lag_ms ?? 0) > 10_000) lines.push('', `the database is ${showDuration(run.lag_ms ?? 0)} behind the run`);
-  return `${lines.join('\n')}\n`;
+  if ((run.lag_ms ?? 0) > 10_000 && life === 'running')
+    lines.push('', `the database is ${showDuration(run.lag_ms ?? 0)} behind the run`);
+  return `${lines.map(printable).join('\n')}\n`;
 }
 
 export function taskText(run: RunRow, details: TaskDetails, outputOf: (path: string) => string | undefined): string {
   const { row, earlier, failures, outputs, needs, neededBy, sample, stage } = details;
   const state = stateNames.get(row.state) ?? row.state;
   const lines = [
-    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? ''}), ${state}`,
+    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? '…'}), ${state}`,
     ...(row.result === null ? [] : [`  result      ${row.result}`]),
     ...(stage === undefined ? [] : [`  stage       ${stage}`]),
     ...(row.parent === null ? [] : [`  called by   task ${row.parent}`]),
@@ -160,7 +167,7 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
       task.name,
       stateNames.get(task.state) ?? task.state,
       [task.executor, task.host, task.worker].filter((part) => part !== null).join('/') || '-',
-      task.returned === null ? '-' : showDuration(task.returned - (task.running ?? task.invoked)),
+      took(task),
       task.message === null
         ? task.result === null
           ? ''
@@ -172,12 +179,25 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
   return `${lines.map(printable).join('\n')}\n`;
 }
 
+/** What never came to run took no time, however long it waited. */
+function took({ returned, running, launched }: TaskLine): string {
+  const from = running ?? launched;
+  return returned === null || from === null ? '-' : showDuration(returned - from);
+}
+
 function failureLines(failure: TaskDetails['failures'][number]): string[] {
   const root = failure.root_task === null ? '' : ` (it began with task ${failure.root_task})`;
-  return [
-    `  ${failure.class} (${failure.code})${root}: ${failure.message}`,
-    ...(failure.stack === null ? [] : indented(failure.stack, '    ')),
-  ];
+  const lines = [`  ${failure.class} (${failure.code})${root}: ${failure.message}`];
+  // Most stacks begin with what is told already.
+  const told = [`${failure.class}: ${failure.message}`, failure.message].find((text) =>
+    failure.stack?.startsWith(text),
+  );
+  const stack =
+    failure.stack
+      ?.slice(told?.length ?? 0)
+      .replace(/^\n+/, '')
+      .trimEnd() ?? '';
+  return stack === '' ? lines : [...lines, ...indented(stack)];
 }
 
 function indented(text: string, by = '  '): string[] {
@@ -214,6 +234,10 @@ function number(count: number): string {
   return count < 10 && !Number.isInteger(count) ? count.toFixed(1) : Math.round(count).toLocaleString('en');
 }
 
+function counted(count: number, one: string): string {
+  return `${number(count)} ${count === 1 ? one : `${one}s`}`;
+}
+
 function megabytes(bytes: number | null): string {
   return ((bytes ?? 0) / 1e6).toFixed(1);
 }
@@ -221,13 +245,4 @@ function megabytes(bytes: number | null): string {
 function oneLine(text: string, most: number): string {
   const line = text.replaceAll(/\s+/g, ' ');
   return line.length <= most ? line : `${line.slice(0, most - 1)}…`;
-}
-
-/** What a task printed shall not move the cursor of whoever looks at it. */
-function printable(line: string): string {
-  return line.replaceAll(/\p{Cc}/gu, (character) =>
-    character === '\t' || character === '\n'
-      ? character
-      : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }

@@ -2,6 +2,7 @@
 // run's counters now and then, so that tasks cost nothing more for being watched.
 import { showDuration } from '../base/time.ts';
 import type { Run } from '../load/run.ts';
+import { printable } from './printable.ts';
 
 /** 'auto': live on a terminal; elsewhere only of runs that take longer than a few seconds. */
 export type ProgressWish = 'on' | 'off' | 'auto';
@@ -99,7 +100,7 @@ export class Progress {
     if (perSecond > 0 && live > 0)
       parts.push(`ETA ${showDuration(Math.ceil(live / perSecond) * 1_000).replace('.0', '')}`);
     const stage = run.currentStage;
-    return `${stage === undefined ? '' : `${stage}: `}${parts.join(', ')}`;
+    return `${stage === undefined ? '' : `${printable(stage)}: `}${parts.join(', ')}`;
   }
 
   #rate(done: number): number {

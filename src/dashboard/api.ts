@@ -281,6 +281,8 @@ export interface Timeline {
   readonly ended: number;
   readonly apps: readonly string[];
   readonly isAggregated: boolean;
+  /** How busy workers were is known from moments, and so by a few percent. */
+  readonly isSampled: boolean;
   readonly buckets: number;
   readonly rows: readonly TimelineRow[];
   /** Rows that are left out. */
@@ -345,6 +347,8 @@ export interface Executors {
   readonly executors: readonly ExecutorRow[];
   readonly nodes: readonly NodeRow[];
   readonly blocks: readonly BlockRow[];
+  /** The run has ended, or has lost its program: nothing of this is there any more. */
+  readonly isOver: boolean;
   readonly now: number;
 }
 
@@ -376,6 +380,8 @@ export interface LiveEvent {
   readonly at: number;
   readonly counts: Counts;
   readonly completed: number | null;
+  /** The run cannot be told of any more: those who ask are told why. */
+  readonly isGone: boolean;
 }
 
 /** The body of every answer that is not 200. */

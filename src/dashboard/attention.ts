@@ -2,13 +2,14 @@
 // concern says what it means and what to try; what has none of them is told as looked at.
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
+import { shapeOf } from '../monitoring/shape.ts';
 import type { Attention, Concern, Counts } from './api.ts';
 import { latestSamples, managersSilentMs } from './executors.ts';
 import { timesOf } from './run-detail.ts';
 import { countsOf, type RunRecord, statusOf } from './run-list.ts';
 import { byNumber } from './task-detail.ts';
 
-const mostFailures = 50_000;
+const mostFailures = 200_000;
 const mostGroups = 12;
 const shownTasks = 5;
 
@@ -21,7 +22,7 @@ export async function attention(db: Kysely<Schema>, run: RunRecord): Promise<Att
     ...silence(run, counts),
     ...(isRunning ? await stuck(db, run, counts) : []),
     ...(await blockTroubles(db, run)),
-    ...(await failures(db, run)),
+    ...(await failures(db, run, counts)),
     ...(await hosts(db, run)),
     ...(await stragglers(db, run, isRunning)),
     ...(await retries(db, run)),
@@ -41,6 +42,8 @@ export async function attention(db: Kysely<Schema>, run: RunRecord): Promise<Att
   };
 }
 
+const shown = (count: number): string => count.toLocaleString('en');
+
 const plain = { detail: null, tasks: [], filter: null } as const;
 
 function silence(run: RunRecord, counts: Counts): Concern[] {
@@ -54,7 +57,7 @@ function silence(run: RunRecord, counts: Counts): Concern[] {
       severity: 'serious',
       title: 'The run ended without being closed',
       advice: `Its program was probably killed, or its machine went down. ${
-        left > 0 ? `${left} tasks were not settled. ` : ''
+        left > 0 ? `${shown(left)} ${left === 1 ? 'task was' : 'tasks were'} not settled. ` : ''
       }With checkpoints, starting it again repeats only what was not finished.`,
       detail: `process ${run.pid} on ${run.host}; last word ${run.written === null ? 'never' : new Date(Number(run.written)).toISOString()}`,
       count: left,
@@ -87,7 +90,7 @@ async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promis
       ...plain,
       kind: 'stuck',
       severity: block?.status === 'PENDING' ? 'warning' : 'serious',
-      title: `${waiting} tasks wait for ${sample.executor}, which has no worker`,
+      title: `${shown(waiting)} ${waiting === 1 ? 'task waits' : 'tasks wait'} for ${sample.executor}, which has no worker`,
       advice: `${why} Look at its blocks, and at the batch system’s queue.`,
       detail: block?.detail ?? null,
       count: waiting,
@@ -102,7 +105,7 @@ async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promis
       ...plain,
       kind: 'stuck',
       severity: 'warning',
-      title: `${queued} tasks are queued, none runs, and nothing has happened for ${Math.round(quietMs / 60_000)} min`,
+      title: `${shown(queued)} ${queued === 1 ? 'task is' : 'tasks are'} queued, none runs, and nothing has happened for ${Math.round(quietMs / 60_000)} min`,
       advice: 'Look at the managers: are they there, and do their heartbeats arrive?',
       count: queued,
       filter: 'state=launched',
@@ -153,7 +156,7 @@ async function blockTroubles(db: Kysely<Schema>, run: RunRecord): Promise<Concer
 
 interface FailureRow {
   readonly task: number;
-  readonly app: string | null;
+  readonly app: number;
   readonly code: string;
   readonly class: string;
   readonly message: string;
@@ -161,46 +164,50 @@ interface FailureRow {
 }
 
 /** Groups that differ only in numbers, paths and quoted words are one. */
-async function failures(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
+async function failures(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promise<Concern[]> {
   const { rows } = await sql<FailureRow>`
-    select f.task, a.name as app, f.code, f.class, f.message, f.root_task from failures f
-    left join apps a on a.run = f.run and a.app = f.app
-    where f.run = ${run.run} and f.final = 1 order by f.task limit ${mostFailures}`.execute(db);
+    select f.task, f.app, f.code, f.class, f.message, f.root_task from failures f
+    where f.run = ${run.run} and f.final = 1 and f.code <> 'DEPENDENCY' order by f.task limit ${mostFailures + 1}`.execute(
+    db,
+  );
+  const isCut = rows.length > mostFailures;
+  const names = await sql<{ app: number; name: string }>`select app, name from apps where run = ${run.run}`.execute(db);
+  const nameOf = new Map(names.rows.map(({ app, name }) => [Number(app), name]));
+  const followers = await sql<{ root: number; n: number }>`
+    select root_task as root, count(*) as n from failures
+    where run = ${run.run} and code = 'DEPENDENCY' and root_task is not null group by root_task`.execute(db);
+  const roots = new Map(followers.rows.map(({ root, n }) => [Number(root), Number(n)]));
   const groups = new Map<string, FailureRow[]>();
-  let consequences = 0;
-  const roots = new Map<number, number>();
   for (const row of rows) {
-    if (row.code === 'DEPENDENCY' || (row.code === 'JOIN' && row.root_task !== null)) {
-      if (row.code === 'DEPENDENCY') consequences++;
-      if (row.root_task !== null) roots.set(Number(row.root_task), (roots.get(Number(row.root_task)) ?? 0) + 1);
+    if (row.code === 'JOIN' && row.root_task !== null) {
+      roots.set(Number(row.root_task), (roots.get(Number(row.root_task)) ?? 0) + 1);
       continue;
     }
-    const shape = `${row.class}\n${(row.message.split('\n', 1)[0] as string)
-      .replaceAll(/(['"`]).*?\1/g, '…')
-      .replaceAll(/\/\S+/g, '/…')
-      .replaceAll(/\S*\d\S*/g, '#')}`;
+    const shape = shapeOf(row.class, row.message);
     const group = groups.get(shape);
     if (group === undefined) groups.set(shape, [row]);
     else group.push(row);
   }
+  const consequences = counts.dep_fail ?? 0;
   const found: Concern[] = [];
   for (const group of [...groups.values()].sort((a, b) => b.length - a.length).slice(0, mostGroups)) {
     const first = group[0] as FailureRow;
     const caused = group.reduce((sum, { task }) => sum + (roots.get(Number(task)) ?? 0), 0);
     const line = (first.message.split('\n', 1)[0] as string).slice(0, 200);
-    const apps = [...new Set(group.map(({ app }) => app ?? '?'))];
+    const apps = [...new Set(group.map(({ app }) => nameOf.get(Number(app)) ?? '?'))];
     const of = apps.length === 1 ? apps[0] : `${apps.length} apps`;
     found.push({
       kind: 'failures',
       severity: 'serious',
-      title: `${group.length === 1 ? `A task of ${of}` : `${group.length} tasks of ${of}`} failed: ${
+      title: `${group.length === 1 ? `A task of ${of}` : `${shown(group.length)} tasks of ${of}`} failed: ${
         line.startsWith(first.class) ? line : `${first.class}: ${line}`
       }`,
       advice: adviceFor(first.code, first.class),
       detail:
         [
           apps.length > 1 ? `in ${apps.slice(0, 12).join(', ')}${apps.length > 12 ? ', …' : ''}` : '',
-          caused > 0 ? `${caused} more ${caused === 1 ? 'task' : 'tasks'} never ran because of it` : '',
+          isCut ? `counted among the first ${shown(mostFailures)} tasks that failed` : '',
+          caused > 0 ? `${shown(caused)} more ${caused === 1 ? 'task' : 'tasks'} never ran because of it` : '',
         ]
           .filter(Boolean)
           .join('\n') || null,
@@ -220,7 +227,7 @@ async function failures(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> 
       ...plain,
       kind: 'failures',
       severity: 'note',
-      title: `${consequences} tasks never ran, because a task that they need failed`,
+      title: `${consequences === 1 ? 'A task' : `${shown(consequences)} tasks`} never ran, because a task that ${consequences === 1 ? 'it needs' : 'they need'} failed`,
       advice: 'They are consequences: what they need is listed above.',
       count: consequences,
       filter: 'state=dep_fail',
@@ -265,7 +272,7 @@ async function hosts(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
       ...plain,
       kind: 'host',
       severity: 'warning',
-      title: `${failed} of ${total} failures happened on ${host}`,
+      title: `${shown(failed)} of ${shown(total)} failures happened on ${host}`,
       advice: 'That host may be broken: its disk, its memory, what is installed. Try without it.',
       count: failed,
       filter: `state=failed&worker=${encodeURIComponent(host ?? '')}`,
@@ -329,7 +336,7 @@ async function retries(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
     {
       kind: 'retries',
       severity: 'note',
-      title: `${tries} tries failed and were followed by another`,
+      title: `${tries === 1 ? 'A try' : `${shown(tries)} tries`} failed and ${tries === 1 ? 'was' : 'were'} followed by another`,
       advice: `Most often with ${first.code} (${first.n}). Time that is computed twice: is the cause worth removing?`,
       detail: null,
       count: Number(all.rows[0]?.tasks ?? 0),

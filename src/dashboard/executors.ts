@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { BlockRow, ExecutorRow, Executors, NodeRow } from './api.ts';
-import type { RunRecord } from './run-list.ts';
+import { type RunRecord, statusOf } from './run-list.ts';
 
 /** A manager whose last heartbeat is older may be gone. */
 export const managersSilentMs = 90_000;
@@ -13,6 +13,7 @@ export async function executors(db: Kysely<Schema>, run: RunRecord): Promise<Exe
     executors: await executorRows(db, run.run),
     nodes: await managers(db, run.run),
     blocks: await blocks(db, run.run),
+    isOver: statusOf(run) !== 'running',
     now: Date.now(),
   };
 }

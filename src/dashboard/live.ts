@@ -7,11 +7,15 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { LiveEvent } from './api.ts';
 import { countsOf, findRun } from './run-list.ts';
+import { DatabaseGone } from './source.ts';
 
 const periodMs = 1_000;
 const keptEvents = 256;
 /** A proxy may close what is silent. */
 const heartbeatMs = 15_000;
+
+/** Stands for a database or run that was there before. */
+const gone = 'gone';
 
 interface Listener {
   readonly send: (text: string) => void;
@@ -131,8 +135,9 @@ export class LiveFeeds {
       await this.#source.refresh();
       const event = feed.run === '' ? await this.#listNews(feed) : await this.#runNews(feed);
       if (event !== undefined) this.#tell(feed, event);
-    } catch {
-      // A database that is locked or away for a moment: it is asked again. The pages tell it when they cannot be answered.
+    } catch (error) {
+      // A database that is locked for a moment: it is asked again. The pages tell it when they cannot be answered.
+      if (error instanceof DatabaseGone) this.#tellGone(feed);
     }
     feed.isBusy = false;
     if (this.#isClosed || feed.listeners.size === 0) return;
@@ -143,12 +148,21 @@ export class LiveFeeds {
   async #runNews(feed: Feed): Promise<LiveEvent | undefined> {
     const { db } = this.#source;
     const run = await findRun(db, feed.run);
-    if (run === undefined) return undefined;
+    if (run === undefined) {
+      this.#tellGone(feed);
+      return undefined;
+    }
     const signature = [run.written, run.tasks, run.completed, run.memoized, run.failed, run.ended].join();
     if (signature === feed.signature) return undefined;
     feed.signature = signature;
     const counts = await countsOf(db, run.run);
-    return { run: feed.run, at: Date.now(), counts, completed: run.ended === null ? null : Number(run.ended) };
+    return {
+      run: feed.run,
+      at: Date.now(),
+      counts,
+      completed: run.ended === null ? null : Number(run.ended),
+      isGone: false,
+    };
   }
 
   async #listNews(feed: Feed): Promise<LiveEvent | undefined> {
@@ -159,7 +173,14 @@ export class LiveFeeds {
     const signature = Object.values(rows[0] ?? {}).join();
     if (signature === feed.signature) return undefined;
     feed.signature = signature;
-    return { run: '', at: Date.now(), counts: {}, completed: null };
+    return { run: '', at: Date.now(), counts: {}, completed: null, isGone: false };
+  }
+
+  /** Whoever looks shall ask, and hear why. A run that was never there is told by the answer to the first question. */
+  #tellGone(feed: Feed): void {
+    if (feed.signature === '' || feed.signature === gone) return;
+    feed.signature = gone;
+    this.#tell(feed, { run: feed.run, at: Date.now(), counts: {}, completed: null, isGone: true });
   }
 
   #tell(feed: Feed, event: LiveEvent): void {

@@ -12,7 +12,7 @@ import { type MonitoringDatabase, openDatabase } from '../monitoring/database.ts
 import type { Schema, tables } from '../monitoring/schema.ts';
 import type { SqliteConnection } from '../monitoring/sqlite.ts';
 import { taskStates } from '../task/state.ts';
-import type { Source } from './source.ts';
+import type { Opened } from './source.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 type Value = number | string | null;
@@ -20,7 +20,7 @@ type Value = number | string | null;
 /** Tasks at a time: each has several rows. */
 const portion = 10_000;
 
-export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Source> {
+export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Opened> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-monitor-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
@@ -28,7 +28,14 @@ export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Source> {
   // It can be made again: nothing needs to be safe.
   copy.sqlite?.exec('pragma synchronous = off');
   const copier = new Copier(parsl, copy);
-  await copier.refresh();
+  try {
+    await copier.refresh();
+  } catch (error) {
+    await copy.close();
+    process.off('exit', remove);
+    remove();
+    throw error;
+  }
   return {
     db: copy.db,
     name: parsl.name,
@@ -135,6 +142,8 @@ class Copier {
           grouped(await this.#rows('try', part)),
         );
         run.addSamples(await this.#rows('resource', part));
+        // Before there is anything to show nobody asks in between, and Ctrl-C must be heard.
+        if (this.#version === '') await new Promise(setImmediate);
       }
       run.finish(nodes, blocks);
       into.commit();
@@ -278,8 +287,7 @@ class RunCopy {
       returned: isFinal ? returned : null,
       joining: timeOf('joining', lastTimes.try),
       memo_key: text(task['task_hashsum']),
-      inputs: text(task['task_inputs']),
-      outputs: text(task['task_outputs']),
+      arguments: shown(task),
       stdout: text(task['task_stdout']),
       stderr: text(task['task_stderr']),
     });
@@ -300,6 +308,7 @@ class RunCopy {
   #addFailure(task: number, app: number, row: Row, isFinal: boolean, isDependency = false): void {
     const history = text(row['task_fail_history']) ?? '';
     const match = /^(\w+)\((['"]?)([\s\S]*?)\2,?\)$/.exec(history);
+    const root = isDependency ? rootOf(history) : undefined;
     this.#into.insert('failures', {
       run: this.#run,
       task,
@@ -309,7 +318,11 @@ class RunCopy {
       final: isFinal ? 1 : 0,
       code: isDependency ? 'DEPENDENCY' : 'APP_ERROR',
       class: match?.[1] ?? (isDependency ? 'DependencyError' : 'Exception'),
-      message: match?.[3] ?? (history === '' ? 'Parsl did not note why' : history),
+      message:
+        root !== undefined
+          ? `task ${root.task} failed: ${root.error}`
+          : (match?.[3] ?? (history === '' ? 'Parsl did not note why' : history)),
+      root_task: root?.task ?? null,
     });
   }
 
@@ -538,6 +551,23 @@ const forgotten = [
 
 function text(value: unknown): string | null {
   return value === null || value === undefined || value === '' ? null : String(value);
+}
+
+/** Of its arguments Parsl notes two, as Python shows them. */
+function shown(task: Row): string | null {
+  const parts = ['inputs', 'outputs'].flatMap((name) => {
+    const value = text(task[`task_${name}`]);
+    return value === null || value === 'None' || value === '[]' ? [] : [`${name}=${value}`];
+  });
+  return parts.length === 0 ? null : parts.join(', ').slice(0, 200);
+}
+
+/** Of `DependencyError([(ValueError('no data'), 'task 6')], 7)`, or such within such, the task with which it began. */
+function rootOf(history: string): { readonly task: number; readonly error: string } | undefined {
+  const found = /, 'task (\d+)'\)/.exec(history);
+  if (found === null) return undefined;
+  const before = history.slice(0, found.index);
+  return { task: Number(found[1]), error: before.slice(before.lastIndexOf('[(') + 2) };
 }
 
 /** Parsl writes times as the clock of its machine showed them; this one is taken to show the same. */

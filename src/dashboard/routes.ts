@@ -10,7 +10,7 @@ import { outputOf } from './output.ts';
 import { runDetail } from './run-detail.ts';
 import { findRun, listRuns, type RunRecord } from './run-list.ts';
 import { series } from './series.ts';
-import type { Source } from './source.ts';
+import { DatabaseGone, type Source } from './source.ts';
 import { taskDetail } from './task-detail.ts';
 import { countTasks, facets, listTasks, type TaskFilter } from './task-list.ts';
 import { timeline } from './timeline.ts';
@@ -54,20 +54,20 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
   const ofRun = (path: string, answer: (run: RunRecord, context: Context) => Promise<unknown>): void => {
     api.get(`/runs/:run${path}`, async (context) => {
       const id = context.req.param('run') ?? '';
+      await source.check();
       const run = await findRun(source.db, id);
       if (run === undefined) throw new AskedWrongly(`there is no run ${id} in this database`, 404);
       return context.json((await answer(run, context)) as object);
     });
   };
-  const { db } = source;
-  ofRun('', (run) => runDetail(db, run));
-  ofRun('/series', (run, context) => series(db, run, whole(context, 'points', 30, 2_000) ?? 240));
-  ofRun('/facets', (run) => facets(db, run));
+  ofRun('', (run) => runDetail(source.db, run));
+  ofRun('/series', (run, context) => series(source.db, run, whole(context, 'points', 30, 2_000) ?? 240));
+  ofRun('/facets', (run) => facets(source.db, run));
   ofRun('/tasks', (run, context) => {
     const order = { sort: sortOf(context), isDescending: context.req.query('order') === 'desc' };
-    return listTasks(db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
+    return listTasks(source.db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
   });
-  ofRun('/count', (run, context) => countTasks(db, run, filterOf(context)));
+  ofRun('/count', (run, context) => countTasks(source.db, run, filterOf(context)));
   ofRun('/tasks/:task', (run, context) => found(run, context));
   ofRun('/tasks/:task/output/:stream', async (run, context) => {
     const stream = context.req.param('stream');
@@ -76,26 +76,26 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
   });
   ofRun('/graph', (run, context) => {
     const around = whole(context, 'around', 0, Number.MAX_SAFE_INTEGER);
-    if (context.req.query('by') === 'app') return graphOfApps(db, run);
-    return graphOfTasks(db, run, {
+    if (context.req.query('by') === 'app') return graphOfApps(source.db, run);
+    return graphOfTasks(source.db, run, {
       app: context.req.query('app') || undefined,
       around,
       depth: whole(context, 'depth', 1, 10) ?? 2,
     });
   });
   ofRun('/timeline', (run, context) =>
-    timeline(db, run, {
+    timeline(source.db, run, {
       from: number(context, 'from'),
       to: number(context, 'to'),
       buckets: whole(context, 'buckets', 20, 2_000) ?? 400,
     }),
   );
-  ofRun('/executors', (run) => executors(db, run));
-  ofRun('/attention', (run) => attention(db, run));
+  ofRun('/executors', (run) => executors(source.db, run));
+  ofRun('/attention', (run) => attention(source.db, run));
 
   async function found(run: RunRecord, context: Context) {
     const text = context.req.param('task') ?? '';
-    const detail = /^\d{1,15}$/.test(text) ? await taskDetail(db, run, Number(text)) : undefined;
+    const detail = /^\d{1,15}$/.test(text) ? await taskDetail(source.db, run, Number(text)) : undefined;
     if (detail === undefined) throw new AskedWrongly(`the run has no task ${text}`, 404);
     return detail;
   }
@@ -104,6 +104,11 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
   api.onError((error, context) => {
     if (error instanceof AskedWrongly) return context.json({ error: error.message, advice: null }, error.status);
     if (error instanceof RangeError) return context.json({ error: error.message, advice: null }, 400);
+    if (error instanceof DatabaseGone)
+      return context.json(
+        { error: error.message, advice: 'What is there now is shown as soon as there is something.' },
+        503,
+      );
     const { message } = error;
     const isLocked = /locked|busy/i.test(message);
     const problem: Problem = {

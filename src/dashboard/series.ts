@@ -124,11 +124,24 @@ async function fromLevels(db: Kysely<Schema>, run: RunRecord, lines: Lines, buck
   }
 }
 
+/** Of one executor in one bucket: the most, the average, and the last. */
+interface WorkerSample {
+  readonly executor: string;
+  readonly bucket_at: number;
+  readonly workers: number | null;
+  readonly busy: number | null;
+  readonly last_workers: number | null;
+  readonly last_busy: number | null;
+}
+
 async function addWorkers(db: Kysely<Schema>, run: RunRecord, lines: Lines, bucketOf: (at: number) => number) {
-  const { rows } = await sql<{ executor: string; bucket_at: number; workers: number | null; busy: number | null }>`
-    select executor, max(at) as bucket_at, max(workers) as workers, avg(busy) as busy from executor_samples
-    where run = ${run.run}
-    group by executor, cast((at - ${Number(run.began)}) / ${lines.bucketMs} as integer) order by bucket_at`.execute(db);
+  const { rows } = await sql<WorkerSample>`
+    select g.*, s.workers as last_workers, s.busy as last_busy from (
+      select executor, max(at) as bucket_at, max(workers) as workers, avg(busy) as busy from executor_samples
+      where run = ${run.run}
+      group by executor, cast((at - ${Number(run.began)}) / ${lines.bucketMs} as integer)) g
+    join executor_samples s on s.run = ${run.run} and s.executor = g.executor and s.at = g.bucket_at
+    order by g.bucket_at`.execute(db);
   if (rows.length === 0) return;
   const hasBusy = lines.busy.length > 0;
   const busy = zeros(lines.times.length);
@@ -136,13 +149,18 @@ async function addWorkers(db: Kysely<Schema>, run: RunRecord, lines: Lines, buck
   for (const executor of new Set(rows.map((row) => row.executor))) {
     const own = rows.filter((row) => row.executor === executor);
     let next = 0;
-    let last: { workers: number | null; busy: number | null } | undefined;
+    let last: WorkerSample | undefined;
     for (let bucket = 0; bucket < lines.times.length; bucket++) {
-      while (next < own.length && bucketOf(Number((own[next] as (typeof own)[0]).bucket_at)) <= bucket)
-        last = own[next++];
+      let isNew = false;
+      for (; next < own.length && bucketOf(Number((own[next] as WorkerSample).bucket_at)) <= bucket; next++) {
+        last = own[next];
+        isNew = true;
+      }
       if (last === undefined) continue;
-      busy[bucket] = (busy[bucket] as number) + Number(last.busy ?? 0);
-      if (last.workers !== null) workers[bucket] = (workers[bucket] ?? 0) + Number(last.workers);
+      // Until the next sample it is as it was at the end, not as on average.
+      const shown = isNew ? last : { busy: last.last_busy, workers: last.last_workers };
+      busy[bucket] = (busy[bucket] as number) + Number(shown.busy ?? 0);
+      if (shown.workers !== null) workers[bucket] = (workers[bucket] ?? 0) + Number(shown.workers);
     }
   }
   if (!hasBusy) lines.busy = busy;

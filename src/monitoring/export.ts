@@ -1,7 +1,6 @@
 // A run as files for others: CSV and JSON lines for tables, and Chrome's trace format for time lines (chrome://tracing,
 // ui.perfetto.dev). Called by `chervil export`; writes piece by piece, whatever the size of the run.
-import type { MonitoringDatabase } from './database.ts';
-import { type RunRow, type TaskLine, tasksOf } from './reading.ts';
+import { type Readable, type RunRow, type TaskLine, tasksOf } from './reading.ts';
 import { stateNames } from './schema.ts';
 
 export type ExportFormat = 'csv' | 'json' | 'chrome-trace';
@@ -9,11 +8,7 @@ export type ExportFormat = 'csv' | 'json' | 'chrome-trace';
 const page = 5_000;
 
 /** The run, piece by piece. */
-export async function* exportRun(
-  database: MonitoringDatabase,
-  run: RunRow,
-  format: ExportFormat,
-): AsyncGenerator<string> {
+export async function* exportRun(database: Readable, run: RunRow, format: ExportFormat): AsyncGenerator<string> {
   switch (format) {
     case 'csv':
       yield `${columns.join(',')}\n`;
@@ -96,7 +91,7 @@ function fields(task: TaskLine): (string | number | null)[] {
   ];
 }
 
-async function* pages(database: MonitoringDatabase, { run }: RunRow): AsyncGenerator<TaskLine[]> {
+async function* pages(database: Readable, { run }: RunRow): AsyncGenerator<TaskLine[]> {
   for (let after = -1; ; ) {
     const tasks = await tasksOf(database, run, { after, most: page });
     if (tasks.length > 0) yield tasks;
@@ -106,7 +101,7 @@ async function* pages(database: MonitoringDatabase, { run }: RunRow): AsyncGener
 }
 
 /** A process for each host, a thread for each worker, a bar for each try. */
-async function* trace(database: MonitoringDatabase, run: RunRow): AsyncGenerator<string> {
+async function* trace(database: Readable, run: RunRow): AsyncGenerator<string> {
   const places = await database.db.selectFrom('places').selectAll().where('run', '=', run.run).execute();
   const hosts = [...new Set(places.map((place) => place.host ?? place.executor))];
   const processOf = new Map(places.map((place) => [place.place, hosts.indexOf(place.host ?? place.executor) + 1]));

@@ -1,15 +1,22 @@
 // Questions that the commands ask a monitoring database: which run is meant, how it stands, what a task went through.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { type TaskState, taskStates } from '../task/state.ts';
-import { DatabaseError, type MonitoringDatabase } from './database.ts';
+import { DatabaseError } from './database.ts';
 import { type Schema, stateNames } from './schema.ts';
+import { shapeOf } from './shape.ts';
 
 export type RunRow = Selectable<Schema['runs']>;
 
+/** Tables of ours, whosever run is in them. */
+export interface Readable {
+  readonly db: Kysely<Schema>;
+  readonly name: string;
+}
+
 /** The run that `wish` names: its number, the beginning of its id, or its directory; by default the last one. */
-export async function findRun({ db, name }: MonitoringDatabase, wish: string | undefined): Promise<RunRow> {
+export async function findRun({ db, name }: Readable, wish: string | undefined): Promise<RunRow> {
   const runs = await db.selectFrom('runs').selectAll().orderBy('run', 'desc').execute();
   const [last] = runs;
   if (last === undefined) throw new DatabaseError('MISSING', `${name} has no run yet.`);
@@ -36,7 +43,7 @@ export interface AppCount {
 }
 
 /** Tasks of each app by state, the largest app first. */
-export async function appCounts({ db }: MonitoringDatabase, run: number): Promise<AppCount[]> {
+export async function appCounts({ db }: Readable, run: number): Promise<AppCount[]> {
   const rows = await db
     .selectFrom('app_states as s')
     .innerJoin('apps as a', (join) => join.onRef('a.run', '=', 's.run').onRef('a.app', '=', 's.app'))
@@ -56,7 +63,7 @@ export async function appCounts({ db }: MonitoringDatabase, run: number): Promis
 }
 
 /** Settled tasks a second, over the last seconds of what is known. */
-export async function rate({ db }: MonitoringDatabase, run: number, overMs = 30_000): Promise<number> {
+export async function rate({ db }: Readable, run: number, overMs = 30_000): Promise<number> {
   const settled = sql<number>`exec_done + memo_done + failed + dep_fail`;
   const last = await db
     .selectFrom('levels')
@@ -76,21 +83,47 @@ export async function rate({ db }: MonitoringDatabase, run: number, overMs = 30_
   return ((Number(last.settled) - Number(first.settled)) / (last.at - first.at)) * 1_000;
 }
 
-/** What failed most: errors with equal beginnings, the most frequent first. */
-export async function failedMost({ db }: MonitoringDatabase, run: number, most = 5) {
-  return db
+/** Tries that failed with the same error, but for what it is about. */
+export interface FailureCount {
+  readonly class: string;
+  /** Of the first. */
+  readonly message: string;
+  readonly times: number;
+  /** The first task. */
+  readonly first: number;
+}
+
+/** Different messages that are read. */
+const mostMessages = 20_000;
+
+/** What failed most, the most frequent first; without what follows from the failure of another task. */
+export async function failedMost({ db }: Readable, run: number, most = 5): Promise<FailureCount[]> {
+  const rows = await db
     .selectFrom('failures')
     .select(['class', 'message', (of) => of.fn.countAll<number>().as('times'), (of) => of.fn.min('task').as('first')])
     .where('run', '=', run)
     .where('code', '<>', 'DEPENDENCY')
+    .where((of) => of.or([of('code', '<>', 'JOIN'), of('root_task', 'is', null)]))
     .groupBy(['class', 'message'])
     .orderBy('times', 'desc')
-    .limit(most)
+    .limit(mostMessages)
     .execute();
+  const groups = new Map<string, FailureCount>();
+  for (const row of rows) {
+    const shape = shapeOf(row.class, row.message);
+    const [times, first] = [Number(row.times), Number(row.first)];
+    const group = groups.get(shape);
+    if (group === undefined) groups.set(shape, { class: row.class, message: row.message, times, first });
+    else {
+      const { message } = first < group.first ? row : group;
+      groups.set(shape, { class: row.class, message, times: group.times + times, first: Math.min(first, group.first) });
+    }
+  }
+  return [...groups.values()].sort((a, b) => b.times - a.times || a.first - b.first).slice(0, most);
 }
 
 /** How each executor stood last. */
-export async function executorsNow({ db }: MonitoringDatabase, run: number) {
+export async function executorsNow({ db }: Readable, run: number) {
   return db
     .selectFrom('executor_samples as s')
     .selectAll('s')
@@ -107,7 +140,7 @@ export async function executorsNow({ db }: MonitoringDatabase, run: number) {
 
 /** Tasks of a run, in order of their numbers, from `after` on. */
 export async function tasksOf(
-  { db }: MonitoringDatabase,
+  { db }: Readable,
   run: number,
   wish: {
     readonly states?: readonly TaskState[];
@@ -157,7 +190,7 @@ export async function tasksOf(
 export type TaskLine = Awaited<ReturnType<typeof tasksOf>>[number];
 
 /** Everything about one task. `undefined`: there is none with this number. */
-export async function taskDetails(database: MonitoringDatabase, run: number, task: number) {
+export async function taskDetails(database: Readable, run: number, task: number) {
   const { db } = database;
   const [row] = await tasksOf(database, run, { after: task - 1, most: 1 });
   if (row?.task !== task) return undefined;

@@ -264,14 +264,22 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
-/** A promise that is not ours, as something to wait for. */
-export class ForeignCell extends Cell implements FutureSource {
-  readonly id = -1;
-  readonly app = 'a promise';
+/** Under this, something that can be awaited and is no future of a task names the task that it comes from, as the output of a command does. */
+export const comesFrom: unique symbol = Symbol('the task that this comes from');
 
-  constructor(promise: PromiseLike<unknown>) {
+export interface ComesFrom {
+  readonly [comesFrom]: Cell & FutureSource;
+}
+
+/** What can be awaited and is no future, as something to wait for: a promise of others, or what comes from a task. */
+export class ForeignCell extends Cell implements FutureSource {
+  readonly #source: (Cell & FutureSource) | undefined;
+
+  constructor(promise: PromiseLike<unknown> & Partial<ComesFrom>) {
     super();
     try {
+      const source = promise[comesFrom];
+      if (source instanceof Cell) this.#source = source;
       promise.then(
         (value) => this.settle(succeed(value)),
         (error) => this.settle(fail(error)),
@@ -281,12 +289,26 @@ export class ForeignCell extends Cell implements FutureSource {
     }
   }
 
+  /** -1 for a promise that comes from no task. */
+  get id(): number {
+    return this.#source?.id ?? -1;
+  }
+
+  override get source(): Cell {
+    return this.#source?.source ?? this;
+  }
+
+  get app(): string {
+    return this.#source?.app ?? 'a promise';
+  }
+
   get state(): TaskState {
+    if (this.#source !== undefined) return this.#source.state;
     return this.outcome === undefined ? 'pending' : this.outcome.ok ? 'exec_done' : 'failed';
   }
 
-  cancel(): boolean {
-    return false;
+  cancel(reason: unknown): boolean {
+    return this.#source?.cancel(reason) ?? false;
   }
 }
 

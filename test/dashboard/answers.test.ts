@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { sql } from 'kysely';
 import type {
   Attention,
   Executors,
@@ -249,7 +250,7 @@ test('a list of tasks has exactly those that fit, in order, each once, however i
 });
 
 test('one task is told with its tries, its neighbours, its error and its output', async (t) => {
-  const { get, database, number } = await served(t, { tasks: 3_000 });
+  const { get, database, number } = await served(t, { tasks: 12_000 });
   await using monitoring = await openDatabase(database);
   const { task } = await monitoring.db
     .selectFrom('tasks')
@@ -340,6 +341,51 @@ test('a timeline gives each try, or how busy each worker was, and both tell the 
   }
 });
 
+test('of very many tries a timeline counts each, and is busy as they were, without reading each', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 120_000, sampleEvery: 100_000 });
+  const whole = await get<Timeline>('/timeline?buckets=100');
+  await using monitoring = await openDatabase(database);
+  const { from, to } = whole;
+  const exact = async (table: 'tasks' | 'tries', failed: string) =>
+    (
+      await sql<{ n: number; failed: number; busy: number }>`
+        select count(*) as n, sum(${sql.raw(failed)}) as failed, sum(coalesce(t.running_ended, t.returned) - t.running) as busy
+        from ${sql.table(table)} t join places p on p.run = t.run and p.place = t.place
+        where t.run = ${number} and t.running between ${from} and ${to} group by p.place order by p.place`.execute(
+        monitoring.db,
+      )
+    ).rows;
+  const last = await exact('tasks', 't.state = 4');
+  const earlier = await exact('tries', '1');
+  assert.ok(last.reduce((sum, { n }) => sum + n, 0) > 100_000, 'fewer are read each');
+  for (const [index, row] of whole.rows.entries()) {
+    const [one, other] = [last[index], earlier[index]];
+    assert.equal(row.tries, (one?.n ?? 0) + (other?.n ?? 0), row.worker);
+    assert.equal(
+      row.failed.reduce((sum, n) => sum + n, 0),
+      (one?.failed ?? 0) + (other?.failed ?? 0),
+      row.worker,
+    );
+    const busy = (one?.busy ?? 0) + (other?.busy ?? 0);
+    assert.ok(Math.abs(row.busyMs - busy) < 0.1 * (to - from), `${row.worker}: ${row.busyMs} and ${busy}`);
+  }
+  // A window of it, where each is read, tells the same.
+  const [start, end] = [from + 0.3 * (to - from), from + 0.4 * (to - from)].map(Math.round) as [number, number];
+  const part = await get<Timeline>(`/timeline?buckets=100&from=${start}&to=${end}`);
+  for (const [index, row] of part.rows.entries()) {
+    const share = row.busyMs / (end - start);
+    const before = whole.rows[index]?.busy.slice(30, 40) ?? [];
+    const inWhole = before.reduce((sum, one) => sum + one, 0) / 10;
+    assert.ok(Math.abs(share - inWhole) < 0.15, `${row.worker}: ${share} and ${inWhole}`);
+  }
+  // What makes it fast: moments are found by the index.
+  const plan = await sql<{ detail: string }>`
+    explain query plan select * from tasks t where t.run = 1 and t.place = 1 and t.running <= 5 order by t.running desc limit 1`.execute(
+    monitoring.db,
+  );
+  assert.match(plan.rows.map(({ detail }) => detail).join(), /USING INDEX \w+ \(run=\? AND place=\? AND running<\?\)/);
+});
+
 test('graphs have every app, or every task, with the edges between them', async (t) => {
   const { get } = await served(t, { tasks: 600 });
   const apps = await get<Graph>('/graph?by=app');
@@ -355,6 +401,37 @@ test('graphs have every app, or every task, with the edges between them', async 
   );
   const ofApp = await get<Graph>('/graph?app=merge');
   assert.ok(ofApp.nodes.length === 50 && ofApp.nodes.every(({ app }) => app === 'merge'), 'tasks of one app');
+});
+
+test('attention counts every failure, also of a hundred thousand', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 100 });
+  {
+    await using monitoring = await openDatabase(database, { mode: 'write' });
+    await sql`delete from failures where run = ${number}`.execute(monitoring.db);
+    // One that failed by itself, with 60,000 that needed it, and 55,000 of two kinds.
+    await sql`
+      insert into failures (run, task, try, at, app, final, code, class, message, root_task)
+      with recursive g(n) as (select 0 union all select g.n + 1 from g where g.n + 1 < 115001)
+      select ${number}, g.n, 0, 5, 1, 1,
+        case when g.n between 1 and 60000 then 'DEPENDENCY' else 'APP_ERROR' end,
+        case when g.n = 0 then 'OSError' when g.n <= 60000 then 'DependencyError' when g.n % 5 = 0 then 'KeyError' else 'ValueError' end,
+        'number ' || g.n, case when g.n between 1 and 60000 then 0 end from g`.execute(monitoring.db);
+    await sql`delete from app_states where run = ${number} and state = 5`.execute(monitoring.db);
+    await sql`insert into app_states (run, app, state, tasks) values (${number}, 1, 5, 60000)`.execute(monitoring.db);
+  }
+  const { concerns } = await get<Attention>('/attention');
+  const titles = concerns.map(({ title }) => title);
+  assert.ok(titles.includes('60,000 tasks never ran, because a task that they need failed'), titles.join('\n'));
+  const groups = concerns.filter(({ kind, severity }) => kind === 'failures' && severity === 'serious');
+  assert.deepEqual(
+    groups.map(({ title }) => title),
+    [
+      '44,000 tasks of split failed: ValueError: number 60001',
+      '11,000 tasks of split failed: KeyError: number 60005',
+      'A task of split failed: OSError: number 0',
+    ],
+  );
+  assert.equal(groups.at(-1)?.detail, '60,000 more tasks never ran because of it');
 });
 
 test('attention names what failed, what follows from it, and a run that was lost', async (t) => {

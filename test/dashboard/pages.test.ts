@@ -287,6 +287,27 @@ for (const [size, colours] of [
   });
 }
 
+test('pages say that the database was deleted, and show the one that takes its place', async (t) => {
+  const directory = folder(t);
+  const database = join(directory, 'monitoring.db');
+  const { runId } = await makeSynthetic(database, { tasks: 10 });
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  await view.open(`/run/${runId}`);
+  await page.getByText('Live', { exact: true }).waitFor();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(database + suffix, { force: true });
+  await page.getByText('is not there any more').first().waitFor();
+  await view.picture('database-gone');
+  const other = await makeSynthetic(database, { tasks: 12, seed: 2 });
+  await page.getByText('there is no run').first().waitFor();
+  await view.open('/');
+  await page.getByRole('link', { name: 'synthetic.ts' }).waitFor();
+  await view.open(`/run/${other.runId}`);
+  await page.getByText('of 12').first().waitFor();
+});
+
 test('pages say what is wrong when there is nothing, or no answer', async (t) => {
   const database = join(folder(t), 'monitoring.db');
   const { runId } = await makeSynthetic(database, { tasks: 10 });

@@ -59,7 +59,7 @@ test('the dashboard over PostgreSQL answers as it does over SQLite', async (t) =
   }
   await using sqlite = await serveDashboard(path);
   await using postgres = await serveDashboard(url);
-  for (const question of questions) {
+  const compare = async (question: string): Promise<void> => {
     const [expected, found] = await Promise.all(
       [sqlite, postgres].map(async (dashboard) => {
         const response = await fetch(new URL(`api/runs/${runId}${question}`, dashboard.url));
@@ -71,5 +71,18 @@ test('the dashboard over PostgreSQL answers as it does over SQLite', async (t) =
     // When they were asked.
     for (const answer of [expected, found]) delete answer?.['now'];
     assert.deepEqual(found, expected, question);
+  };
+  for (const question of questions) await compare(question);
+  // The same tasks again and again, later each time: so many that a timeline looks at moments.
+  for (const where of [path, url]) {
+    await using database = await openDatabase(where, { mode: 'write' });
+    await sql`
+      insert into tasks (run, task, app, state, try, place, invoked, launched, running, running_ended, returned)
+      with recursive g(n) as (select 1 union all select g.n + 1 from g where g.n < 25)
+      select t.run, t.task + g.n * 4500, t.app, t.state, t.try, t.place, t.invoked + g.n * 300000, t.launched + g.n * 300000,
+        t.running + g.n * 300000, t.running_ended + g.n * 300000, t.returned + g.n * 300000 from tasks t cross join g`.execute(
+      database.db,
+    );
   }
+  for (const window of ['', '&from=1767324000000&to=1767330000000']) await compare(`/timeline?buckets=50${window}`);
 });

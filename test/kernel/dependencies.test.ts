@@ -1,6 +1,8 @@
 // dependencies: futures and promises among the arguments are waited for, and their values put in their place.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Task } from '#src/kernel/task.js';
+import { type ComesFrom, comesFrom } from '#src/task/future.js';
 import { boom } from '../support/executor.ts';
 import { appRecord, errorOf, futureOf, resultOf, testKernel } from '../support/kernel.ts';
 
@@ -208,6 +210,34 @@ test('a derived future can be a dependency: of a property, or of something made 
   assert.deepEqual(world.executor.only.args, [21, 42]);
   world.executor.give(1);
   assert.equal(resultOf(task), 1);
+  world.nothingElse();
+});
+
+test('what comes from a task without being its future is a dependency on that task: in events and in errors', async () => {
+  const world = await testKernel();
+  const source = world.call();
+  const text = (task: Task): PromiseLike<string> & ComesFrom => ({
+    [comesFrom]: task,
+    then: (onText, onError) =>
+      futureOf(task)
+        .then(() => 'printed' as never)
+        .then(onText, onError),
+  });
+  const reader = world.call(appRecord(), [text(source), { deep: [text(source)] }]);
+  world.executor.give(0);
+  await turn();
+  assert.deepEqual(world.executor.only.args, ['printed', { deep: ['printed'] }]);
+  world.executor.give(1);
+  const broken = world.call();
+  const victim = world.call(appRecord(), [text(broken)]);
+  world.executor.fail(boom());
+  await turn();
+  const error = errorOf(victim);
+  assert(error.code === 'DEPENDENCY');
+  assert.deepEqual([error.chain, error.rootCause], [['task 2'], errorOf(broken)]);
+  const told = (task: Task): unknown => world.events.find(({ id }) => id === task.id)?.dependencies;
+  assert.deepEqual([...new Set(told(reader) as number[])], [source.id]);
+  assert.deepEqual(told(victim), [broken.id]);
   world.nothingElse();
 });
 

@@ -10,6 +10,7 @@ import { MemoStore } from '#src/kernel/memo/store.js';
 import type { Task } from '#src/kernel/task.js';
 import { type TaskError, TimeoutError, WorkerLostError } from '#src/task/errors.js';
 import { output } from '#src/task/file.js';
+import { type ComesFrom, comesFrom } from '#src/task/future.js';
 import { boom } from '../support/executor.ts';
 import { appRecord, errorOf, futureOf, joinRecord, resultOf, type TestKernel, testKernel } from '../support/kernel.ts';
 
@@ -148,6 +149,23 @@ test('a cycle over several apps is found, through bodies, arguments and leaders'
   test.joins.give([futureOf(third), futureOf(between)]);
   test.executor.give(1);
   assert.equal(errorOf(first).code, 'JOIN');
+  test.kernel.cancelAll('over');
+  test.nothingElse();
+});
+
+test('a cycle by way of what a command printed is found, too', async () => {
+  const test = await world();
+  const record = joinRecord({ memo: {} });
+  const outer = test.call(record);
+  const middle = test.call(joinRecord({ name: 'middle' }), [], outer);
+  const text: PromiseLike<unknown> & ComesFrom = {
+    [comesFrom]: middle,
+    then: (onText, onError) => futureOf(middle).then(onText, onError),
+  };
+  const reader = test.call(appRecord({ name: 'reader' }), [text], outer);
+  test.joins.give(futureOf(reader), [...test.joins.running][0]);
+  const inner = test.call(record, [], middle);
+  assert.equal(errorOf(inner).code, 'MEMO_CYCLE');
   test.kernel.cancelAll('over');
   test.nothingElse();
 });

@@ -16,6 +16,9 @@ import type { Config } from '#src/load/config.js';
 import { load } from '#src/load/load.js';
 import { type MonitoringDatabase, openDatabase } from '#src/monitoring/database.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
+import { sh } from '#src/task/command.js';
+import { type Output, output } from '#src/task/file.js';
+import type { Future } from '#src/task/future.js';
 import { taskStates } from '#src/task/state.js';
 import { postgresOrSkip } from '../support/postgres.ts';
 
@@ -198,6 +201,43 @@ test('the same run in PostgreSQL', async (t) => {
   await using database = await openDatabase(url);
   await checkEventful(database, first.id);
   await checkEventful(database, second.id);
+});
+
+test('what a command printed, and the files that it made, are dependencies on its task in both kinds of tables', async (t) => {
+  const runDir = folder(t);
+  const write = bashApp((io: { to: Output }) => sh`echo out; echo err >&2; echo file > ${io.to}`);
+  const count = app((...texts: unknown[]) => texts.length);
+  const pass = joinApp((n: number) => hello(String(n)).stdout as unknown as Future<string>);
+  const run = await load({ signals: false, runDir, monitoring: true, executors: [threads({ max: 1 })] });
+  await run.enter(async () => {
+    const written = write({ to: output(join(runDir, 'file')) });
+    await count(written.stdout, { deep: [written.stderr] });
+    await count(written.outputs.to);
+    await count(written, written.stdout, written.map(String));
+    assert.equal(await pass(1), 'hello 1\n');
+  });
+  await run.close();
+  await using database = await openDatabase(join(runDir, 'monitoring.db'));
+  const edges = await database.db.selectFrom('edges').select(['task', 'needs', 'kind']).orderBy('task').execute();
+  assert.deepEqual(
+    edges.map(({ task, needs, kind }) => [task, needs, kind]),
+    [
+      [1, 0, 'argument'],
+      [2, 0, 'argument'],
+      [3, 0, 'argument'],
+      [4, 5, 'join'],
+    ],
+  );
+  const shown = await database.db
+    .selectFrom('task')
+    .select(['task_id', 'task_depends'])
+    .where('run_id', '=', run.id)
+    .orderBy('task_id')
+    .execute();
+  assert.deepEqual(
+    shown.map(({ task_depends }) => task_depends),
+    ['', '0', '0', '0', '', ''],
+  );
 });
 
 interface Program {

@@ -63,7 +63,7 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
 
   sqlite.exec('begin immediate');
   const runId = randomUUID();
-  const lasts = Math.max(20_000, Math.min(7_200_000, tasks * 50));
+  const lasts = Math.max(20_000, tasks * 50);
   const run = insert('runs', {
     run_id: runId,
     name: 'synthetic.ts',
@@ -120,32 +120,28 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
       reason,
       detail: null,
     });
-  hosts.forEach((host, id) => {
+  const manager = (id: number, at: number, active: 0 | 1): number =>
+    insert('manager_events', {
+      run,
+      executor: 'htex',
+      manager: `m-${hosts[id]}`,
+      at,
+      host: hosts[id] as string,
+      block: String(id),
+      workers: workersPerHost,
+      busy: 0,
+      cpus: 16,
+      memory_bytes: 64e9,
+      active,
+      heartbeat: at,
+      runtime: 'node',
+      version: 'v24.0.0',
+      reason: active ? null : 'drained',
+    });
+  hosts.forEach((_, id) => {
     block(id, began + id * 500, 'PENDING', id === 0 ? 'init_blocks: 1' : `${8 * id} tasks wait for ${8 * id} workers`);
     block(id, began + id * 500 + 900, 'RUNNING', null);
-    for (const [at, busy, active] of [
-      [began + id * 500 + 1_000, 0, 1],
-      [began + lasts - 900, 0, isLive ? 1 : 0],
-    ] as const) {
-      insert('manager_events', {
-        run,
-        executor: 'htex',
-        manager: `m-${host}`,
-        at,
-        host,
-        block: String(id),
-        workers: workersPerHost,
-        busy,
-        cpus: 16,
-        memory_bytes: 64e9,
-        active,
-        heartbeat: at,
-        runtime: 'node',
-        version: 'v24.0.0',
-        reason: active ? null : 'drained',
-      });
-    }
-    if (!isLive) block(id, began + lasts - 800, 'CANCELLED', 'no task for 2m');
+    manager(id, began + id * 500 + 1_000, 1);
   });
 
   const counts = { completed: 0, memoized: 0, failed: 0 };
@@ -171,7 +167,12 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
     const invoked = began + Math.round((task / tasks) * lasts * 0.9);
     const needs = app === 0 ? [] : [task - 1, ...(app === 7 && task > 20 ? [task - 13] : [])];
     const ready = Math.max(invoked, ...needs.map((one) => returnedAt[one] ?? 0)) + 1;
-    const place = Math.floor(random() * places.length);
+    // The worker that has been free for the shortest time, or the first that will be.
+    let place = 0;
+    for (let other = 1; other < freeAt.length; other++) {
+      const [best = 0, one = 0] = [freeAt[place], freeAt[other]];
+      if (best > ready ? one < best : one <= ready && one > best) place = other;
+    }
     const mean = Math.max(4, ((lasts * places.length) / tasks) * 0.5);
     const took = Math.round(mean * (0.2 + random() * (random() < 0.01 ? 30 : 1.6)));
     let state: keyof typeof taskStates = 'exec_done';
@@ -299,10 +300,16 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
       blocks: hosts.length,
     });
   }
+  let end = began + lasts;
+  for (const at of returnedAt) end = Math.max(end, at + 1_000);
+  hosts.forEach((_, id) => {
+    manager(id, end - 900, isLive ? 1 : 0);
+    if (!isLive) block(id, end - 800, 'CANCELLED', 'no task for 2m');
+  });
   insert('notices', { run, at: began + 5_000, level: 'warn', text: 'htex: block 3 took 4.2s to start' });
   sqlite
-    .prepare('update runs set tasks = ?, completed = ?, memoized = ?, failed = ? where run = ?')
-    .run([tasks, counts.completed, counts.memoized, counts.failed, run]);
+    .prepare('update runs set tasks = ?, completed = ?, memoized = ?, failed = ?, ended = ?, written = ? where run = ?')
+    .run([tasks, counts.completed, counts.memoized, counts.failed, isLive ? null : end, end, run]);
   sqlite.exec('commit');
   return { run, runId };
 }

@@ -1,5 +1,6 @@
 // Where the nodes of a graph stand: in layers from left to right, each to the right of all that it needs. Few nodes are laid out
-// by dagre, which crosses the fewest lines; many by a quick way of our own. Called in worker.ts, away from the page.
+// by dagre, which crosses the fewest lines, and what hangs together apart from the rest; many by a quick way of our own. Called in
+// worker.ts, away from the page.
 import * as dagre from '@dagrejs/dagre';
 
 /** What is to be laid out: sizes of nodes, and edges as indexes into them. */
@@ -19,9 +20,74 @@ export interface LayoutOutput {
 }
 
 const mostForDagre = 250;
+const margin = 24;
 
 export function layout(input: LayoutInput): LayoutOutput {
-  return input.count <= mostForDagre && input.edges.length <= mostForDagre * 4 ? byDagre(input) : byLayers(input);
+  return input.count <= mostForDagre && input.edges.length <= mostForDagre * 4 ? byParts(input) : byLayers(input);
+}
+
+/** About that of the place where it is drawn: width by height. */
+const aspect = 1.75;
+
+/** Each part that hangs together by dagre, then one beside the other in rows, as a long column of them would need scrolling. */
+function byParts(input: LayoutInput): LayoutOutput {
+  const parts = partsOf(input);
+  if (parts.length <= 1) return byDagre(input);
+  const placed = parts.map((nodes) => {
+    const indexes = new Map(nodes.map((node, index) => [node, index]));
+    const edges = input.edges.flatMap(([from, to]): [number, number][] => {
+      const [a, b] = [indexes.get(from), indexes.get(to)];
+      return a === undefined || b === undefined ? [] : [[a, b]];
+    });
+    return { nodes, own: byDagre({ ...input, count: nodes.length, edges }) };
+  });
+  // The tallest first: what stands in one row is of about one height then.
+  placed.sort((a, b) => b.own.height - a.own.height || b.own.width - a.own.width);
+  const area = placed.reduce((sum, { own }) => sum + own.width * own.height, 0);
+  const wide = Math.max(Math.sqrt(area * aspect), ...placed.map(({ own }) => own.width));
+  const x = new Float64Array(input.count);
+  const y = new Float64Array(input.count);
+  let left = 0;
+  let top = 0;
+  let tall = 0;
+  for (const { nodes, own } of placed) {
+    if (left > 0 && left + own.width > wide) {
+      left = 0;
+      top += tall;
+      tall = 0;
+    }
+    nodes.forEach((node, index) => {
+      x[node] = left + (own.x[index] as number);
+      y[node] = top + (own.y[index] as number);
+    });
+    // Their margins overlap.
+    left += own.width - margin;
+    tall = Math.max(tall, own.height - margin);
+  }
+  return measured(x, y, input.width, input.height);
+}
+
+/** The nodes of each part that hangs together, in the order of their first. */
+function partsOf({ count, edges }: LayoutInput): number[][] {
+  const leader = Int32Array.from({ length: count }, (_, node) => node);
+  const find = (node: number): number => {
+    let top = node;
+    while (leader[top] !== top) top = leader[top] as number;
+    for (let at = node; at !== top; ) {
+      const next = leader[at] as number;
+      leader[at] = top;
+      at = next;
+    }
+    return top;
+  };
+  for (const [from, to] of edges) leader[find(to)] = find(from);
+  const parts = new Map<number, number[]>();
+  for (let node = 0; node < count; node++) {
+    const part = parts.get(find(node));
+    if (part === undefined) parts.set(find(node), [node]);
+    else part.push(node);
+  }
+  return [...parts.values()];
 }
 
 function byDagre({ count, width, height, edges }: LayoutInput): LayoutOutput {
@@ -30,8 +96,8 @@ function byDagre({ count, width, height, edges }: LayoutInput): LayoutOutput {
     rankdir: 'LR',
     nodesep: Math.round(height * 0.4),
     ranksep: Math.round(width * 0.45),
-    marginx: 24,
-    marginy: 24,
+    marginx: margin,
+    marginy: margin,
   });
   graph.setDefaultEdgeLabel(() => ({}));
   for (let node = 0; node < count; node++) graph.setNode(String(node), { width, height });
@@ -130,7 +196,6 @@ function order(layers: number[][], needs: readonly number[][], neededBy: readonl
 
 /** Moves all so that the smallest place is the margin. */
 function measured(x: Float64Array, y: Float64Array, width: number, height: number): LayoutOutput {
-  const margin = 24;
   let left = Number.POSITIVE_INFINITY;
   let top = Number.POSITIVE_INFINITY;
   let right = 0;

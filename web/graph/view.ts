@@ -49,8 +49,11 @@ export class CanvasView {
     return { width: this.#canvas.clientWidth, height: this.#canvas.clientHeight };
   }
 
-  /** All of it in sight, though never larger than it is, nor smaller than `least`: then its beginning. */
-  fit(width: number, height: number, least = leastScale): void {
+  /**
+   * All of it in sight, though never larger than it is, nor smaller than `least`: then its beginning.
+   * @returns whether all of it is in sight
+   */
+  fit(width: number, height: number, least = leastScale): boolean {
     const { port, camera } = this;
     camera.scale = Math.max(least, Math.min(1.25, port.width / width, port.height / height));
     camera.x = Math.min(width / 2, port.width / 2 / camera.scale) - port.width / 2 / camera.scale;
@@ -58,6 +61,7 @@ export class CanvasView {
     if (width * camera.scale <= port.width) camera.x = width / 2 - port.width / 2 / camera.scale;
     if (height * camera.scale <= port.height) camera.y = height / 2 - port.height / 2 / camera.scale;
     this.#handlers.onChange();
+    return width * camera.scale <= port.width + 1 && height * camera.scale <= port.height + 1;
   }
 
   zoom(factor: number, atX = this.port.width / 2, atY = this.port.height / 2): void {

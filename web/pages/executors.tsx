@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import type { BlockRow, ExecutorRow, Executors, NodeRow } from '../../src/dashboard/api.ts';
 import { useAsk } from '../data.ts';
-import { ago, bytes, counted, duration, moment, number } from '../format.ts';
+import { ago, bytes, counted, duration, moment, number, when } from '../format.ts';
 import { Answered, Empty } from '../parts/messages.tsx';
 import { Card, PageHead } from '../parts/page-head.tsx';
 import { Scroll } from '../parts/scroll.tsx';
@@ -23,10 +23,10 @@ export function ExecutorsPage({ run }: { run: string }): JSX.Element {
             <>
               <div class="tiles">
                 {found.executors.map((executor) => (
-                  <ExecutorTile key={executor.executor} run={run} executor={executor} />
+                  <ExecutorTile key={executor.executor} run={run} executor={executor} isOver={found.isOver} />
                 ))}
               </div>
-              <Nodes nodes={found.nodes} now={found.now} />
+              <Nodes nodes={found.nodes} isOver={found.isOver} now={found.now} />
               <Blocks blocks={found.blocks} />
             </>
           )
@@ -36,13 +36,15 @@ export function ExecutorsPage({ run }: { run: string }): JSX.Element {
   );
 }
 
-function ExecutorTile({ run, executor }: { run: string; executor: ExecutorRow }): JSX.Element {
+/** Of a run that is over only what was not done is worth telling. */
+function ExecutorTile({ run, executor, isOver }: { run: string; executor: ExecutorRow; isOver: boolean }): JSX.Element {
   const { workers, busy } = executor;
+  const left = (count: number | null): number | null => (isOver && count === 0 ? null : count);
   const rows: [string, number | null][] = [
-    ['Outstanding', executor.outstanding],
-    ['Queued', executor.queued],
-    ['Managers', executor.managers],
-    ['Blocks', executor.blocks],
+    ['Outstanding', left(executor.outstanding)],
+    ['Queued', left(executor.queued)],
+    ['Managers', isOver ? null : executor.managers],
+    ['Blocks', isOver ? null : executor.blocks],
   ];
   return (
     <section class="card tile" aria-label={`Executor ${executor.executor}`}>
@@ -50,7 +52,10 @@ function ExecutorTile({ run, executor }: { run: string; executor: ExecutorRow })
         <h2>{executor.executor}</h2>
         <span class="muted">{executor.kind !== executor.executor && executor.kind}</span>
       </div>
-      {workers !== null && (
+      {executor.executor === '_parsl_internal' && (
+        <p class="muted">The program itself: here run the bodies of join apps.</p>
+      )}
+      {workers !== null && !isOver && (
         <p class="meter-line">
           <span class="meter" role="img" aria-label={`${busy ?? 0} of ${workers} workers busy`}>
             <span
@@ -87,15 +92,24 @@ function ExecutorTile({ run, executor }: { run: string; executor: ExecutorRow })
   );
 }
 
-function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.Element | null {
+function Nodes({
+  nodes,
+  isOver,
+  now,
+}: {
+  nodes: readonly NodeRow[];
+  isOver: boolean;
+  now: number;
+}): JSX.Element | null {
   if (nodes.length === 0) return null;
-  const active = nodes.filter(({ isActive }) => isActive);
+  const isHere = ({ isActive }: NodeRow): boolean => isActive === true && !isOver;
+  const active = nodes.filter(isHere);
   return (
     <Card
       title="Managers"
       aside={
         <span class="muted">
-          {active.length} of {nodes.length} active
+          {isOver ? counted(nodes.length, 'manager') : `${active.length} of ${nodes.length} active`}
         </span>
       }
       kind="flush"
@@ -122,7 +136,7 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
           </thead>
           <tbody>
             {nodes.map((node) => (
-              <tr key={`${node.executor} ${node.manager}`} class={node.isActive ? '' : 'faded'}>
+              <tr key={`${node.executor} ${node.manager}`} class={isHere(node) ? '' : 'faded'}>
                 <td>
                   <strong>{node.host}</strong>
                   <span class="sub" title={node.manager}>
@@ -131,14 +145,16 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
                 </td>
                 <td>
                   <span class="mark">
-                    <span class={`dot state-${node.isActive ? 'exec_done' : 'pending'}`} aria-hidden="true" />
-                    {node.isActive ? 'Active' : 'Gone'}
+                    <span class={`dot state-${isHere(node) ? 'exec_done' : 'pending'}`} aria-hidden="true" />
+                    {isHere(node) ? 'Active' : 'Gone'}
                   </span>
-                  {node.reason !== null && <span class="sub">{node.reason}</span>}
+                  {(node.reason !== null || (node.isActive && isOver)) && (
+                    <span class="sub">{node.reason ?? 'with its run'}</span>
+                  )}
                 </td>
                 <td class="number">
                   {node.workers === null ? '–' : number(node.workers)}
-                  {node.isActive && node.busy !== null && <span class="sub">{number(node.busy)} busy</span>}
+                  {isHere(node) && node.busy !== null && <span class="sub">{number(node.busy)} busy</span>}
                 </td>
                 <td>
                   {node.block ?? '–'}
@@ -147,12 +163,16 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
                 <td class="number">{node.cpus ?? '–'}</td>
                 <td class="number">{bytes(node.memory)}</td>
                 <td title={moment(node.lastHeartbeat)}>
-                  {node.lastHeartbeat === null ? '–' : ago(node.lastHeartbeat, now)}
-                  {node.since !== null && node.lastHeartbeat !== null && (
+                  {node.lastHeartbeat === null
+                    ? '–'
+                    : isOver
+                      ? when(node.lastHeartbeat, now)
+                      : ago(node.lastHeartbeat, now)}
+                  {node.since !== null && node.lastHeartbeat !== null && node.lastHeartbeat - node.since >= 1_000 && (
                     <span class="sub">there for {duration(node.lastHeartbeat - node.since)}</span>
                   )}
                 </td>
-                <td>{[node.runtime, node.version].filter(Boolean).join(' ') || '–'}</td>
+                <td>{runtimeOf(node)}</td>
               </tr>
             ))}
           </tbody>
@@ -160,6 +180,12 @@ function Nodes({ nodes, now }: { nodes: readonly NodeRow[]; now: number }): JSX.
       </Scroll>
     </Card>
   );
+}
+
+/** `python 3.11.7`, or `node-24.1.0` where the version tells it all. */
+function runtimeOf({ runtime, version }: NodeRow): string {
+  if (runtime !== null && version?.startsWith(runtime)) return version;
+  return [runtime, version].filter(Boolean).join(' ') || '–';
 }
 
 function Blocks({ blocks }: { blocks: readonly BlockRow[] }): JSX.Element | null {

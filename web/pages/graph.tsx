@@ -150,6 +150,11 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
   const [chosen, setChosen] = useState<number | undefined>(() =>
     around === '' ? undefined : graph.nodes.findIndex(({ task }) => task === Number(around)),
   );
+  const [isCut, setIsCut] = useState(false);
+  const showAll = (): void => {
+    view.current?.fit(layout.width, layout.height);
+    setIsCut(false);
+  };
   const open = (index: number): void => {
     const node = graph.nodes[index];
     if (node === undefined) return;
@@ -210,7 +215,7 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
   // What can be read is better than what is complete; "All" shows the rest.
   const least = graph.by === 'app' ? 0.6 : graph.nodes.length <= 400 ? 0.5 : undefined;
   useEffect(() => {
-    view.current?.fit(layout.width, layout.height, least);
+    setIsCut(view.current?.fit(layout.width, layout.height, least) === false);
     const place = chosen === undefined || chosen < 0 ? undefined : chosen;
     if (place !== undefined) view.current?.show(layout.x[place] as number, layout.y[place] as number);
   }, [layout]);
@@ -225,7 +230,7 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
       view.current?.show(layout.x[next] as number, layout.y[next] as number);
     } else if (event.key === '+' || event.key === '=') view.current?.zoom(1.25);
     else if (event.key === '-') view.current?.zoom(0.8);
-    else if (event.key === '0') view.current?.fit(layout.width, layout.height);
+    else if (event.key === '0') showAll();
     else if (event.key === 'Enter' && chosen !== undefined) open(chosen);
   };
   return (
@@ -247,12 +252,12 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
         <button type="button" onClick={() => view.current?.zoom(0.7)} aria-label="Further away">
           −
         </button>
-        <button type="button" onClick={() => view.current?.fit(layout.width, layout.height)}>
+        <button type="button" onClick={showAll}>
           All
         </button>
       </div>
       <p class="canvas-note" role="status">
-        {describe(graph, chosen)}
+        {describe(graph, chosen) || (isCut ? 'This is a part: drag to move, or press “All”.' : '')}
       </p>
     </div>
   );

@@ -18,12 +18,20 @@ export function RunPage({ run }: { run: string }): JSX.Element {
   const asked = useAsk<RunDetail>(path);
   return (
     <Answered asked={asked} what="the run" lines={8}>
-      {(detail) => <Overview run={run} path={path} detail={detail} />}
+      {(detail) => <Overview run={run} path={path} detail={detail} problem={asked.error?.message} />}
     </Answered>
   );
 }
 
-function Overview({ run, path, detail }: { run: string; path: string; detail: RunDetail }): JSX.Element {
+interface OverviewProps {
+  readonly run: string;
+  readonly path: string;
+  readonly detail: RunDetail;
+  /** What is told above already. */
+  readonly problem: string | undefined;
+}
+
+function Overview({ run, path, detail, problem }: OverviewProps): JSX.Element {
   const live = useContext(LiveContext);
   const counts = live.counts ?? detail.counts;
   const series = useAsk<Series>(`${path}/series`);
@@ -54,13 +62,21 @@ function Overview({ run, path, detail }: { run: string; path: string; detail: Ru
       <section class="card" aria-label="Tasks by state">
         <StateBar counts={counts} />
         <StateLegend counts={counts} link={(state: State) => href(['run', run, 'tasks'], { state })} />
-        {total(counts) === 0 && <p class="muted">No task has been called yet.</p>}
+        {total(counts) === 0 && (
+          <p class="muted">{detail.status === 'running' ? 'No task has been called yet.' : 'No task was called.'}</p>
+        )}
       </section>
-      <div class="grid-2">
-        <Answered asked={series} what="the charts" lines={6}>
-          {(lines) => <Charts series={lines} detail={detail} />}
-        </Answered>
-      </div>
+      {total(counts) > 0 && (
+        <div class="grid-2">
+          <Answered
+            asked={series.error?.message === problem ? { ...series, error: undefined } : series}
+            what="the charts"
+            lines={6}
+          >
+            {(lines) => <Charts series={lines} detail={detail} />}
+          </Answered>
+        </div>
+      )}
       <Apps run={run} apps={detail.apps} />
       <Blocks run={run} path={path} />
     </>
@@ -149,7 +165,11 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
   const doneRate = perSecond(series.doneIn);
   const showCount = (value: number): string => shortNumber(Math.round(value));
   const showRate = (value: number): string =>
-    value < 10 ? String(Math.round(value * 10) / 10) : shortNumber(Math.round(value));
+    value < 1
+      ? String(Math.round(value * 100) / 100)
+      : value < 10
+        ? String(Math.round(value * 10) / 10)
+        : shortNumber(Math.round(value));
   return (
     <>
       <Card title="Tasks over time">
@@ -210,6 +230,7 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
             summary={`At most ${most(series.busy).toFixed(1)} workers busy${hasWorkers ? ` of ${number(most(series.workers))}` : ''}.`}
             times={series.times}
             isStepped
+            isWhole
             show={showRate}
             lines={[
               { label: 'Busy', colour: '--state-running', values: series.busy },

@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Neighbour, OutputText, ResourceRow, TaskDetail, TryRow } from '../../src/dashboard/api.ts';
 import { useAsk } from '../data.ts';
-import { bytes, clock, counted, duration, moment, number } from '../format.ts';
+import { bytes, clock, counted, duration, moment, number, when } from '../format.ts';
 import { Chart } from '../parts/chart.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Answered } from '../parts/messages.tsx';
@@ -52,7 +52,7 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
         <Figure
           label="Ran"
           value={duration(task.durationMs)}
-          note={last?.started ? `from ${clock(last.started)}` : 'not started'}
+          note={last?.started ? `from ${when(last.started)}` : 'not started'}
         />
         <Figure
           label="Waited"
@@ -86,7 +86,7 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
         <Card title="Arguments and result">
           <dl class="pairs">
             <Pair label="Arguments">{task.inputs}</Pair>
-            <Pair label="Result">{task.result}</Pair>
+            {task.state !== 'failed' && task.state !== 'dep_fail' && <Pair label="Result">{task.result}</Pair>}
             {task.files.length > 0 && <Pair label="Files">{task.files.join('\n')}</Pair>}
             {task.stage !== null && <Pair label="Stage">{task.stage}</Pair>}
             {task.memo !== null && <Pair label="Memo key">{task.memo}</Pair>}
@@ -268,7 +268,7 @@ function Tries({ tries }: { tries: readonly TryRow[] }): JSX.Element {
                   {one.launched !== null && one.started !== null ? duration(one.started - one.launched) : '–'}
                 </td>
                 <td class="number">{one.started !== null && end !== null ? duration(end - one.started) : '–'}</td>
-                <td>
+                <td class="break">
                   {one.error === null ? (
                     end === null ? (
                       looks.running.label

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type Facets, type Page, states, type TaskCount, type TaskRow } from '../../src/dashboard/api.ts';
 import { type AskError, ask, query as queryText, useAsk, useNow } from '../data.ts';
-import { clock, duration, moment, number } from '../format.ts';
+import { duration, moment, number, when } from '../format.ts';
 import { Icon } from '../parts/icon.tsx';
 import { Empty, Loading, Trouble } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
@@ -393,7 +393,7 @@ function columnsFor(run: string): readonly Column<TaskRow>[] {
       width: '6.5rem',
       rank: 2,
       sort: 'ended',
-      cell: (row) => <span title={moment(row.ended)}>{row.ended === null ? '' : clock(row.ended)}</span>,
+      cell: (row) => <span title={moment(row.ended)}>{row.ended === null ? '' : when(row.ended)}</span>,
     },
     {
       name: 'error',

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Timeline, TimelineBar, TimelineRow } from '../../src/dashboard/api.ts';
 import { query as queryText, useAsk } from '../data.ts';
-import { clock, counted, duration, number, percent } from '../format.ts';
+import { clock, counted, duration, number, percent, when } from '../format.ts';
 import { prepared } from '../graph/view.ts';
 import { Answered, Empty } from '../parts/messages.tsx';
 import { PageHead } from '../parts/page-head.tsx';
@@ -191,10 +191,10 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
     <>
       <div class="timeline-bar">
         <p class="muted">
-          {counted(all.length, timeline.by)}, {counted(timeline.tries, 'try', 'tries')} between {clock(shown.from)} and{' '}
-          {clock(shown.to)} ({duration(shown.to - shown.from)}).{' '}
+          {counted(all.length, timeline.by)}, {counted(timeline.tries, 'try', 'tries')} between {when(shown.from)} and{' '}
+          {when(shown.to)} ({duration(shown.to - shown.from)}).{' '}
           {timeline.isAggregated
-            ? 'How busy each was; zoom in for single tasks.'
+            ? `How busy each was${timeline.isSampled ? ', to within a few percent' : ''}; zoom in for single tasks.`
             : 'Each bar is a try; a click opens its task.'}
           {timeline.omitted > 0 && ` ${counted(timeline.omitted, 'more row', 'more rows')} not shown.`}
         </p>

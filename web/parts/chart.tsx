@@ -100,7 +100,8 @@ function optionsFor(props: ChartProps, width: number, height: number): uPlot.Opt
   return {
     width,
     height,
-    padding: [10, 8, 0, 0],
+    // Right of the last mark there is room for half its time.
+    padding: [10, 30, 0, 0],
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     legend: {
       show: true,

@@ -1,0 +1,13 @@
+// What tasks wrote, as text that a terminal only shows. Used for everything that the commands print of runs and tasks.
+
+/**
+ * A line without what moves the cursor, changes colours or titles, or turns the text that follows: each such character stands as
+ * its number.
+ */
+export function printable(line: string): string {
+  return line.replaceAll(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+    if (character === '\t') return character;
+    const code = character.charCodeAt(0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code}`;
+  });
+}

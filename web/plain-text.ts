@@ -1,0 +1,28 @@
+// What tasks wrote, as text that only says what it says. Used for every answer of the server, in data.ts.
+//
+// Programs that write for terminals colour their output, draw over what they have drawn, and may hold characters that turn the
+// rest of the line round. A page shows such things as boxes, or as something else than what is there.
+
+/** Without a terminal's colours and moves; of a line that was drawn again and again the last state; other controls as signs. */
+export function plainText(text: string): string {
+  if (!special.test(text)) return text;
+  return text
+    .replaceAll(sequences, '')
+    .replaceAll(/\r\n/g, '\n')
+    .replaceAll(/[^\n]*\r(?=[^\r\n])/g, '')
+    .replaceAll(/\r/g, '')
+    .replaceAll(controls, (character) => {
+      const code = character.charCodeAt(0);
+      if (code < 0x20) return String.fromCharCode(0x24_00 + code);
+      return code === 0x7f ? '\u2421' : `\\u${code.toString(16).padStart(4, '0')}`;
+    });
+}
+
+/** All but tab and line feed, and what changes the direction of what follows. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const special = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const controls = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+/** Of terminals: colours and moves (CSI), titles and links (OSC). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const sequences = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g;
