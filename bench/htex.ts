@@ -1,7 +1,7 @@
 // htex beside Parsl's HTEX in one run, two workers each, without encryption and with it: rate and CPU of all processes for a task that does
-// nothing, one task at a time, arguments of 10 KB, values of 1 MB, the start, bash apps beside bare child_process.spawn; flatness and
-// memory of tasks that wait. Prints tables; --write puts them into bench/RESULTS.md.
-//   node --expose-gc --import tsx bench/htex.ts [--quick] [--only plain,encrypted,flat,memory,bash] [--write]
+// nothing, one task at a time, arguments of 10 KB, values of 1 MB, the start, bash apps beside bare child_process.spawn; values of 1 MB of
+// Python functions; flatness and memory of tasks that wait. Prints tables; --write puts them into bench/RESULTS.md.
+//   node --expose-gc --import tsx bench/htex.ts [--quick] [--only plain,encrypted,flat,memory,python,bash] [--write]
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir, totalmem } from 'node:os';
@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { app, bashApp, htex, load, sh } from '#src/index.js';
+import { app, bashApp, htex, load, pythonApp, sh } from '#src/index.js';
 import { newestRelease, parslEnvironment } from '../test/support/parsl.ts';
+import { pythonEnvironment } from '../test/support/python.ts';
 import { cpuByProgram } from './processes.ts';
 
 const { values } = parseArgs({
@@ -45,10 +46,11 @@ const of = (figures: Figures | undefined, what: string, name: string): number[] 
 async function withRun<Value>(
   encrypted: boolean,
   body: (run: Awaited<ReturnType<typeof load>>) => Promise<Value>,
+  executor = htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted }),
 ): Promise<Value> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-bench-'));
   const run = await load({
-    executors: [htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted })],
+    executors: [executor],
     runDir: directory,
     memo: false,
   });
@@ -247,6 +249,45 @@ async function measureMemory(): Promise<void> {
   });
 }
 
+/** Values of 1 MB of Python functions, on Chervil's own workers. */
+async function measurePython(): Promise<void> {
+  const environment = await pythonEnvironment({ name: 'numpy', packages: ['numpy'] });
+  const python = 'python' in environment ? environment.python : 'python3';
+  const bytes = 1_000_000;
+  const length = pythonApp.source<(value: unknown) => number>('def length(value):\n    return len(value)\n');
+  const make = pythonApp.source<(code: string) => unknown>('def make(code):\n    return eval(code)\n');
+  const makeArray = pythonApp.source<() => Float64Array>(
+    `import numpy\ndef makeArray():\n    return numpy.ones(${bytes / 8})\n`,
+  );
+  const [large, text, numbers] = [Buffer.alloc(bytes, 120), 'x'.repeat(bytes), new Float64Array(bytes / 8).fill(1.5)];
+  say('### Values of 1 MB of Python functions, encryption off\n');
+  say('| what | best rate | CPU a value: program, interchange, pool, worker | goal |');
+  say('|---|---|---|---|');
+  const executor = htex({ python, nodeWorkers: 0, maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted: false });
+  await withRun(
+    false,
+    async (run) => {
+      for (const [what, call] of [
+        ['bytes, as argument', () => length(large)],
+        ['text, as argument', () => length(text)],
+        ['typed array, as argument', () => length(numbers)],
+        ['bytes, as result', () => make(`b'x' * ${bytes}`)],
+        ['text, as result', () => make(`'x' * ${bytes}`)],
+        ...('python' in environment ? [['numpy array, as result', () => makeArray()] as const] : []),
+      ] as const) {
+        const figures: Figures = new Map();
+        for (let round = 0; round < 5; round++) note(figures, what, await allAtOnce(run.id, 300, call));
+        const parts = ['program', 'interchange', 'pool', 'worker'].map((part) =>
+          (median(of(figures, what, part)) / 1_000).toFixed(2),
+        );
+        say(`| ${what} | ${whole(best(of(figures, what, 'rate')))} MB/s | ${parts.join(', ')} ms | >= 500 MB/s |`);
+      }
+    },
+    executor,
+  );
+  say();
+}
+
 async function measureBash(): Promise<void> {
   const commands = values.quick ? 200 : 600;
   const bare = async (): Promise<number> => {
@@ -289,6 +330,7 @@ for (const encrypted of [false, true]) {
 }
 if (isWanted('flat')) await measureFlat();
 if (isWanted('memory')) await measureMemory();
+if (isWanted('python')) await measurePython();
 if (isWanted('bash')) await measureBash();
 if (values.write) {
   const path = fileURLToPath(new URL('RESULTS.md', import.meta.url));
