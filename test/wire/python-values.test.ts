@@ -167,6 +167,8 @@ describe('arrays of numpy', () => {
 });
 
 describe("a call in Parsl's form", () => {
+  const task = { id: 7, try: 0, app: 'hypot' };
+
   it('has the function, the arguments and the keyword arguments, each with its length', () => {
     const template = pythonTemplate({ by: 'python', module: 'math', name: 'hypot', code: undefined });
     const code = `
@@ -178,7 +180,7 @@ while rest:
     kind, body = part.split(b'\\n', 1)
     parts.append((kind, pickle.loads(body)))
 print(parts)`;
-    const buffer = writePythonCall(template, [3, [4], keywords({ base: 2 })]);
+    const buffer = writePythonCall(template, [3, [4], keywords({ base: 2 })], task);
     assert.equal(
       python(plain, code, buffer).toString().trim(),
       "[(b'C2', <built-in function hypot>), (b'02', (3, [4])), (b'02', {'base': 2})]",
@@ -188,16 +190,16 @@ print(parts)`;
   it('has a reference in the place of both, where large ones are kept elsewhere, and gets them back', () => {
     const template = pythonTemplate({ by: 'python', module: 'math', name: 'hypot', code: undefined });
     const args = [Buffer.alloc(100_000, 1), keywords({ base: 2 })];
-    const whole = writePythonCall(template, args);
+    const whole = writePythonCall(template, args, task);
     assert.equal(pythonReference(whole), undefined);
     const files = new ValueFiles(mkdtempSync(join(tmpdir(), 'chervil-call-')));
     try {
-      const call = writePythonCall(template, args, (pieces) => files.keep('1', pieces));
+      const call = writePythonCall(template, args, task, (pieces) => files.keep('1', pieces));
       const reference = pythonReference(call);
       assert.ok(reference !== undefined && call.length < 200, 'it is short');
       assert.deepEqual(withPythonArguments(call, reference, files.bytesOf(reference)), whole);
       assert.deepEqual(
-        writePythonCall(template, args, () => undefined),
+        writePythonCall(template, args, task, () => undefined),
         whole,
       );
     } finally {

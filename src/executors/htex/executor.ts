@@ -433,10 +433,13 @@ export class HtexExecutor implements Executor, BlockSide {
     (this.#values as LargeValues).keep(this.#sending, pieces);
 
   #bufferOf(attempt: Attempt, takesFiles: boolean): Buffer {
-    const { body, files, resources } = attempt;
+    const { body, files, resources, taskId, tryNumber } = attempt;
     const functions = this.#functions as Functions;
-    if (body.kind === 'python')
-      return writePythonCall(functions.pythonTemplateOf(body), attempt.args, takesFiles ? this.#keepLarge : undefined);
+    if (body.kind === 'python') {
+      const template = functions.pythonTemplateOf(body, attempt.pythonWrappers);
+      const task = { id: taskId, try: tryNumber, app: body.name };
+      return writePythonCall(template, attempt.args, task, takesFiles ? this.#keepLarge : undefined);
+    }
     const { template, wrappers } = this.#code?.templateOf(body, attempt.wrappers) ?? {
       template: functions.templateOf(body),
       wrappers: attempt.wrappers,
@@ -445,7 +448,7 @@ export class HtexExecutor implements Executor, BlockSide {
       files === undefined && wrappers.length === 0 && resources === undefined
         ? undefined
         : { files, wrappers, resources };
-    const { taskId, tryNumber, timeoutMs, watched } = attempt;
+    const { timeoutMs, watched } = attempt;
     return writeCall(
       template,
       { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true, takesFiles },

@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import { keywordsOf } from '../../task/keywords.ts';
 import type { PythonFunction } from '../../task/ports.ts';
-import { encode, encodePieces, type PickleValue, PyGlobal, PyTuple } from '../pickle.ts';
+import { dict, encode, encodePieces, type PickleValue, PyGlobal, PyObject, PyTuple } from '../pickle.ts';
 import { isReference } from '../value-files.ts';
 import { call, toPython } from './to-python.ts';
 
@@ -20,11 +20,46 @@ export interface PythonTemplate {
   readonly name: string;
   /** The part of the buffer that is it. */
   readonly head: Buffer;
+  /** It has wrappers, and wants the facts of the task before its arguments. */
+  readonly isWrapped: boolean;
 }
 
-export function pythonTemplate(fn: PythonFunction): PythonTemplate {
-  return { name: fn.name, head: part('C2', encode(functionValue(fn))) };
+/** What wrappers are told of a task. */
+export interface TaskFacts {
+  readonly id: number;
+  readonly try: number;
+  readonly app: string;
 }
+
+/** @param wrappers functions that go around it, outermost first */
+export function pythonTemplate(fn: PythonFunction, wrappers: readonly PythonFunction[] = []): PythonTemplate {
+  const isWrapped = wrappers.length > 0;
+  const value = isWrapped
+    ? new PyObject(
+        'call',
+        functionValue(wrapping),
+        new PyTuple([functionValue(fn), new PyTuple(wrappers.map(functionValue))]),
+      )
+    : functionValue(fn);
+  return { name: fn.name, head: part('C2', encode(value)), isWrapped };
+}
+
+/** Runs where the task runs, whoever's pool that is. */
+const wrapping: PythonFunction = {
+  by: 'python',
+  module: undefined,
+  name: 'wrapped',
+  code: `from functools import partial
+
+def wrapped(body, wrappers):
+    def run(task, *args, **named):
+        call = partial(body, *args, **named)
+        for wrapper in reversed(wrappers):
+            call = partial(wrapper, call, task)
+        return call()
+    return run
+`,
+};
 
 function functionValue({ module, name, code }: PythonFunction): PickleValue {
   if (module !== undefined) return new PyGlobal(module, name);
@@ -49,18 +84,21 @@ const noKeywords = part('02', encode(new Map()));
 /**
  * A call as bytes.
  *
+ * @param task for the wrappers of a function that has some
  * @param keep puts the parts behind the function, in pieces, somewhere else, and gives what stands for them; `undefined` if they go along
  * @throws SerializationError for arguments that Python has no place for
  */
 export function writePythonCall(
   template: PythonTemplate,
   args: readonly unknown[],
+  task: TaskFacts,
   keep?: (pieces: readonly Uint8Array[]) => Uint8Array | undefined,
 ): Buffer {
   const named = keywordsOf(args.at(-1));
   const positional = named === undefined ? args : args.slice(0, -1);
   const what = `an argument of ${template.name}()`;
   const values = toPython([...positional], what) as PickleValue[];
+  if (template.isWrapped) values.unshift(dict({ ...task }));
   const pieces = [
     ...partPieces('02', encodePieces(new PyTuple(values))),
     ...(named === undefined
