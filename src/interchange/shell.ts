@@ -7,7 +7,7 @@
 //                                           +---- DEALER monitoring
 
 import { networkInterfaces } from 'node:os';
-import { callParts, withArguments } from '../wire/calls.ts';
+import { callParts, isNodeCall, withArguments } from '../wire/calls.ts';
 import { isResultBatch, isTaskBatch, readResults, readTasks, writeTasks } from '../wire/messages/batch.ts';
 import { readCodeFile } from '../wire/messages/code.ts';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
@@ -27,6 +27,7 @@ import {
   writeTaskBatch,
 } from '../wire/messages/task.ts';
 import { encode, field } from '../wire/pickle.ts';
+import { pythonReference, withPythonArguments } from '../wire/python/call.ts';
 import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
   bindToRandomPort,
@@ -501,10 +502,11 @@ function withValues(task: TaskRecord): StoredBody & { readonly id: number } {
   const directory = field(contextValue(context), 'chervil_files');
   if (typeof directory !== 'string') return task;
   const call = slab.subarray(offset, offset + length);
-  const { args } = callParts(call);
-  if (!isReference(args)) return task;
+  const args = isNodeCall(call) ? callParts(call).args : pythonReference(call);
+  if (args === undefined || !isReference(args)) return task;
   try {
-    const whole = withArguments(call, new ValueFiles(directory).bytesOf(args));
+    const bytes = new ValueFiles(directory).bytesOf(args);
+    const whole = isNodeCall(call) ? withArguments(call, bytes) : withPythonArguments(call, args, bytes);
     return { id, context, slab: whole, offset: 0, length: whole.length };
   } catch {
     // It is gone, as is who wanted it: the worker says so.
