@@ -60,6 +60,83 @@ test('status, task, tasks and export tell of a run, from the directory where it 
   assert.equal(lines.map((line) => JSON.parse(line) as object).length, 4);
 });
 
+const hostile = `
+import { app, bashApp, sh, load, threads } from '${join(root, 'dist/index.js')}';
+const named = (run, name) => Object.defineProperty(run, 'name', { value: name });
+const bad = app(named((n) => {
+  console.log('\\x1b[2J\\x1b[31mpainted\\x1b[0m\\u202edrawn');
+  throw new RangeError('\\x1b]0;title\\x07 broken ' + n + ' \\u202e<img src=x onerror=alert(1)>\\nsecond line ' + 'x'.repeat(5000));
+}, '\\x1b[31mred\\u202e'));
+const exit = bashApp((n) => sh\`echo no \${n} >&2; exit 3\`);
+const run = await load({ monitoring: { name: 'run "x" <y> \\x1b[2J.ts' }, executors: [threads({ max: 1 })] });
+run.stage('stage\\x1b[2J\\nof two lines');
+await Promise.allSettled([bad(1), bad(2), exit(1), exit(2)]);
+await run.close();
+`;
+
+test('what tasks wrote is shown and never acts upon the terminal; errors that differ in their task alone are one', async (t) => {
+  const directory = scratch(t);
+  writeFileSync(join(directory, 'hostile.mjs'), hostile);
+  const ran = await chervil(t, ['run', 'hostile.mjs', '--progress'], directory);
+  assert.equal(ran.code, 0, ran.stderr);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const acts = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+  assert.doesNotMatch(ran.stderr, acts);
+  const shown: Record<string, string> = {};
+  for (const command of ['status', 'tasks', 'task 0', 'task 2']) {
+    const { code, stdout } = await chervil(t, command.split(' '), directory);
+    assert.equal(code, 0, command);
+    assert.doesNotMatch(stdout, acts, command);
+    shown[command] = stdout;
+  }
+  assert.match(shown['status'] ?? '', /^run 1: run "x" <y> \\x1b\[2J\.ts /);
+  assert.match(shown['status'] ?? '', / 2 × RangeError: \\x1b\]0;title\\x07 broken 1 \\u202e<img src=x/);
+  assert.match(shown['status'] ?? '', / 2 × BashExitError: The command ended with exit code 3: .* \(first: task 2\)$/m);
+  assert.match(shown['task 0'] ?? '', /stdout\n {2}\\x1b\[2J\\x1b\[31mpainted/);
+  assert.match(shown['task 0'] ?? '', /broken 1 .*\n {4}second line x+\n/);
+  assert.match(
+    shown['task 2'] ?? '',
+    /^ {2}BashExitError \(BASH_EXIT\): The command ended with exit code 3: echo no 1/m,
+  );
+  const lines = (shown['tasks'] ?? '').split('\n');
+  assert.equal(new Set(lines.slice(0, 5).map((line) => line.search(/state|failed/))).size, 1, 'columns stand in line');
+  const csv = (await chervil(t, ['export'], directory)).stdout;
+  assert.ok(csv.includes('\u001b[31mred\u202e'), 'exported as it is');
+});
+
+test('a run without tasks, and one that was killed, are told as what they are', async (t) => {
+  const directory = scratch(t);
+  writeFileSync(
+    join(directory, 'empty.mjs'),
+    `import { load } from '${join(root, 'dist/index.js')}';
+await (await load({ monitoring: true })).close();
+`,
+  );
+  writeFileSync(
+    join(directory, 'killed.mjs'),
+    `import { bashApp, load, sh } from '${join(root, 'dist/index.js')}';
+const forever = bashApp(() => sh\`echo begun > begun; sleep 600\`);
+await load({ monitoring: true });
+void forever();
+const { existsSync, watch } = await import('node:fs');
+while (!existsSync('begun')) await new Promise((resolve) => setTimeout(resolve, 20));
+await new Promise((resolve) => setTimeout(resolve, 500));
+process.kill(process.pid, 'SIGKILL');
+`,
+  );
+  assert.equal((await chervil(t, ['run', 'empty.mjs'], directory)).code, 0);
+  const empty = await chervil(t, ['status'], directory);
+  assert.match(empty.stdout, /closed after .*\n.*\n\nno task was called\n$/);
+  assert.equal((await chervil(t, ['tasks'], directory)).stdout, 'no such tasks\n');
+  assert.equal((await chervil(t, ['run', 'killed.mjs'], directory)).signal, 'SIGKILL');
+  const killed = await chervil(t, ['status'], directory);
+  assert.match(killed.stdout, /^run 2: killed\.mjs .*lost after .*: its process ended without closing it/);
+  assert.match(killed.stdout, /0 of 1 task settled\n/);
+  const task = await chervil(t, ['task', '0'], directory);
+  assert.match(task.stdout, /forever\(\), (running|launched) when its run was lost\n/);
+  assert.doesNotMatch(task.stdout, /, still/);
+});
+
 test('what is not there is told in one line', async (t) => {
   const directory = scratch(t);
   const none = await chervil(t, ['status'], directory);
