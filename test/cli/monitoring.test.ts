@@ -1,11 +1,12 @@
 // The commands about the monitoring database, on a real run and on a large one that never was.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '#src/monitoring/database.js';
 import { makeSynthetic } from '../support/synthetic.ts';
-import { chervil, root, scratch } from './command.ts';
+import { chervil, commandLine, root, type Started, scratch, start } from './command.ts';
 
 const program = `
 import { app, bashApp, load, threads, AUTO_LOGNAME } from '${join(root, 'dist/index.js')}';
@@ -135,6 +136,60 @@ process.kill(process.pid, 'SIGKILL');
   const task = await chervil(t, ['task', '0'], directory);
   assert.match(task.stdout, /forever\(\), (running|launched) when its run was lost\n/);
   assert.doesNotMatch(task.stdout, /, still/);
+});
+
+const gated = `
+import { app, bashApp, joinApp, load, sh, threads } from '${join(root, 'dist/index.js')}';
+const wait = bashApp(() => sh\`while [ ! -e gate ]; do sleep 0.05; done\`);
+const after = app(function after(code) { return code; });
+const cached = app(function cached(n) { return n; }, { memo: true });
+const fails = app(function fails() { throw new Error('no'); });
+const run = await load({ monitoring: true, executors: [threads({ max: 1 })] });
+run.stage('gate');
+await cached(1);
+await cached(1);
+await fails().catch(() => {});
+const waiting = wait();
+const all = [waiting, wait(), after(waiting), after(waiting)];
+await Promise.all(all);
+await run.close();
+`;
+
+test('status --watch and the progress line follow a run to its end, and leave the terminal as it was', {
+  skip: spawnSync('script', ['--version']).status === 0 ? false : 'for want of script(1), which makes a terminal',
+}, async (t) => {
+  const directory = scratch(t);
+  writeFileSync(join(directory, 'gated.mjs'), gated);
+  const onTerminal = (args: readonly string[]): Started => {
+    const command = commandLine(args)
+      .map((word) => `'${word}'`)
+      .join(' ');
+    return start(t, 'script', ['-qec', `stty cols 120 rows 40; ${command}`, '/dev/null'], directory);
+  };
+  const run = onTerminal(['run', 'gated.mjs']);
+  await run.until('gate: 2 of 7 done, 1 running, 1 queued, 2 waiting, 1 failed, 1 cached');
+  const watch = onTerminal(['status', '--watch']);
+  await watch.until('3 of 7 tasks settled');
+  const piped = start(t, process.execPath, [...commandLine(['status', '--watch']).slice(1)], directory);
+  await piped.until('3 of 7 tasks settled');
+  writeFileSync(join(directory, 'gate'), '');
+  const ran = await run.ended;
+  assert.equal(ran.code, 0, ran.stdout);
+  assert.match(ran.stdout, /chervil: 7 tasks in .*: 6 done, 1 of them cached, 1 failed\r\n$/);
+  const { code, stdout } = await watch.ended;
+  assert.equal(code, 0);
+  const [before, after] = [stdout.indexOf('\x1b[?1049h\x1b[?25l'), stdout.lastIndexOf('\x1b[?25h\x1b[?1049l')];
+  assert.ok(before >= 0 && after > before, 'the other screen, and back');
+  assert.match(stdout.slice(before, after), /running for /);
+  assert.ok(stdout.slice(before, after).includes('\x1b[K'), 'drawn over');
+  assert.match(
+    stdout.slice(after),
+    /run 1: gated\.mjs .*closed after[\s\S]*7 of 7 tasks settled[\s\S]*Error: no \(first: task 2\)/,
+  );
+  const plain = await piped.ended;
+  assert.equal(plain.code, 0);
+  assert.ok(!plain.stdout.includes('\x1b'), 'no sequences where there is no terminal');
+  assert.match(plain.stdout, /running for[\s\S]*closed after/);
 });
 
 test('what is not there is told in one line', async (t) => {

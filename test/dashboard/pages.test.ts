@@ -192,6 +192,33 @@ test('whatever a task is called and writes is shown as text, and nothing of it m
   }
 });
 
+test('every page of a run without tasks says that there is nothing, and why', async (t) => {
+  const directory = folder(t);
+  await using run = await load({
+    signals: false,
+    runDir: directory,
+    monitoring: { name: 'empty.ts' },
+    executors: [threads({ max: 1 })],
+  });
+  await run.close();
+  const dashboard = await served(t, join(directory, 'monitoring.db'));
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  for (const [place, words] of [
+    ['', 'No task was called.'],
+    ['/attention', 'Nothing wants attention'],
+    ['/tasks', 'No task yet'],
+    ['/graph', 'Nothing to draw yet'],
+    ['/timeline', 'No task has run on a worker yet'],
+    ['/executors', 'No executor has been used'],
+  ] as const) {
+    await view.open(`/run/${run.id}${place}`);
+    await view.page.getByText(words).first().waitFor();
+    await view.check();
+    await view.picture(`empty${place.replaceAll('/', '-') || '-overview'}`);
+  }
+});
+
 test('a run that was killed is told as lost, and so are the tasks that it left', async (t) => {
   const database = join(folder(t), 'monitoring.db');
   const { runId } = await makeSynthetic(database, { tasks: 400, isLive: true });
