@@ -3,7 +3,6 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import type { Counts, LiveEvent, Problem } from '../src/dashboard/api.ts';
-import { plainText } from './plain-text.ts';
 
 /** What went wrong, as the page tells it. */
 export class AskError extends Error {
@@ -30,10 +29,7 @@ export async function ask<Answer>(path: string, signal?: AbortSignal): Promise<A
       0,
     );
   }
-  const body: unknown = await response
-    .text()
-    .then((text) => JSON.parse(text, (_, value: unknown) => (typeof value === 'string' ? plainText(value) : value)))
-    .catch(() => undefined);
+  const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body as Answer;
   const problem = (body ?? {}) as Partial<Problem>;
   throw new AskError(

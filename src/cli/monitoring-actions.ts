@@ -1,25 +1,17 @@
 // What the commands about the monitoring database do. monitoring.ts has their options, monitoring-text.ts what they show.
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openSource, type Source } from '../dashboard/source.ts';
 import { isPostgres, openDatabase } from '../monitoring/database.ts';
 import { type ExportFormat, exportRun } from '../monitoring/export.ts';
+import { lifeOf } from '../monitoring/life.ts';
 import { prune } from '../monitoring/prune.ts';
-import {
-  appCounts,
-  executorsNow,
-  failedMost,
-  findRun,
-  lifeOf,
-  rate,
-  taskDetails,
-  tasksOf,
-} from '../monitoring/reading.ts';
+import { appCounts, executorsNow, failedMost, findRun, rate, taskDetails, tasksOf } from '../monitoring/reading.ts';
 import { runWriter, type WriterStart } from '../monitoring/writer.ts';
 import type { TaskState } from '../task/state.ts';
 import { CommandError } from './command-error.ts';
 import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
+import { printable } from './printable.ts';
 import { Screen } from './screen.ts';
 
 export async function showStatus(
@@ -38,7 +30,7 @@ export async function showTask(id: number, options: { run?: string; database: st
     throw new CommandError(
       `run ${which.run} (${which.name}) has no task ${id}; its tasks go from 0 to ${which.tasks - 1}`,
     );
-  print(options.json ? `${JSON.stringify(details)}\n` : taskText(which, details, outputOf));
+  print(options.json ? `${JSON.stringify(details)}\n` : taskText(which, lifeOf(which), details, outputOf));
 }
 
 export async function showTasks(options: {
@@ -110,7 +102,7 @@ async function status(
     const run = await findRun(database, wish);
     const now: Status = {
       run,
-      life: lifeOf(run, hostname()),
+      life: lifeOf(run),
       apps: await appCounts(database, run.run),
       perSecond: await rate(database, run.run),
       executors: await executorsNow(database, run.run),
@@ -198,7 +190,10 @@ async function write(pieces: AsyncIterable<string>, output: string | undefined):
   for await (const piece of pieces) {
     // Whoever reads may want no more: `chervil export | head`.
     if (problem !== undefined) break;
-    if (!stream.write(piece))
+    // A file has what is there; a terminal would act upon some of it.
+    const text =
+      stream === process.stdout && process.stdout.isTTY ? piece.split('\n').map(printable).join('\n') : piece;
+    if (!stream.write(text))
       await new Promise<void>((resolve) => stream.once('drain', resolve).once('error', () => resolve()));
   }
   if (output !== undefined) await new Promise<void>((resolve) => stream.end(resolve));

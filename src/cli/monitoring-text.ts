@@ -1,5 +1,6 @@
 // What `chervil status`, `task` and `tasks` show, as text.
 import { showDuration } from '../base/time.ts';
+import type { Life } from '../monitoring/life.ts';
 import type { AppCount, executorsNow, failedMost, RunRow, TaskDetails, TaskLine } from '../monitoring/reading.ts';
 import { stateNames } from '../monitoring/schema.ts';
 import type { TaskState } from '../task/state.ts';
@@ -8,7 +9,7 @@ import { printable } from './printable.ts';
 /** How a run stands; also the object of `--json`. */
 export interface Status {
   readonly run: RunRow;
-  readonly life: 'running' | 'closed' | 'lost';
+  readonly life: Life;
   readonly apps: readonly AppCount[];
   readonly perSecond: number;
   readonly executors: Awaited<ReturnType<typeof executorsNow>>;
@@ -98,11 +99,18 @@ export function statusText(status: Status, now: number): string {
   return `${lines.map(printable).join('\n')}\n`;
 }
 
-export function taskText(run: RunRow, details: TaskDetails, outputOf: (path: string) => string | undefined): string {
+export function taskText(
+  run: RunRow,
+  life: Life,
+  details: TaskDetails,
+  outputOf: (path: string) => string | undefined,
+): string {
   const { row, earlier, failures, outputs, needs, neededBy, sample, stage } = details;
   const state = stateNames.get(row.state) ?? row.state;
   const lines = [
-    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? '…'}), ${state}`,
+    `task ${row.task} of run ${run.run} (${run.name}): ${row.name}(${row.arguments ?? (run.chervil_version === null ? '…' : '')}), ${state}${
+      life === 'lost' && row.returned === null ? ' when its run was lost' : ''
+    }`,
     ...(row.result === null ? [] : [`  result      ${row.result}`]),
     ...(stage === undefined ? [] : [`  stage       ${stage}`]),
     ...(row.parent === null ? [] : [`  called by   task ${row.parent}`]),
@@ -134,7 +142,13 @@ export function taskText(run: RunRow, details: TaskDetails, outputOf: (path: str
     if (one.running !== null) {
       const end = one.running_ended ?? one.returned;
       lines.push(
-        `  ran         ${time(one.running)}${end === null ? ', still' : ` for ${showDuration(end - one.running)}`}`,
+        `  ran         ${time(one.running)}${
+          end !== null
+            ? ` for ${showDuration(end - one.running)}`
+            : life === 'running'
+              ? ', still'
+              : ', its end is not known'
+        }`,
       );
     }
     const failure = failures.find((other) => other.try === one.try);
@@ -187,7 +201,8 @@ function took({ returned, running, launched }: TaskLine): string {
 
 function failureLines(failure: TaskDetails['failures'][number]): string[] {
   const root = failure.root_task === null ? '' : ` (it began with task ${failure.root_task})`;
-  const lines = [`  ${failure.class} (${failure.code})${root}: ${failure.message}`];
+  const [first = '', ...more] = failure.message.split('\n');
+  const lines = [`  ${failure.class} (${failure.code})${root}: ${first}`, ...more.map((line) => `    ${line}`)];
   // Most stacks begin with what is told already.
   const told = [`${failure.class}: ${failure.message}`, failure.message].find((text) =>
     failure.stack?.startsWith(text),
@@ -208,7 +223,9 @@ function indented(text: string, by = '  '): string[] {
 }
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
-  const cells = [head, ...rows].map((row) => row.map((cell) => (typeof cell === 'number' ? number(cell) : cell)));
+  const cells = [head, ...rows].map((row) =>
+    row.map((cell) => (typeof cell === 'number' ? number(cell) : printable(cell))),
+  );
   const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
   const isNumber = head.map(
     (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number' || row[column] === '-'),

@@ -171,6 +171,10 @@ export interface Neighbour {
 /** `GET api/runs/RUN/tasks/TASK` */
 export interface TaskDetail extends TaskRow {
   readonly runName: string;
+  /** There is no task with a higher number. */
+  readonly isLast: boolean;
+  /** It is not settled and never will be: its run was lost. When it last gave a sign of life. */
+  readonly lostAt: number | null;
   /** Arguments and result, in short. */
   readonly inputs: string | null;
   readonly result: string | null;

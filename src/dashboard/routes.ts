@@ -7,6 +7,7 @@ import { executors } from './executors.ts';
 import { graphOfApps, graphOfTasks } from './graph.ts';
 import type { LiveFeeds } from './live.ts';
 import { outputOf } from './output.ts';
+import { plainJson } from './plain-text.ts';
 import { runDetail } from './run-detail.ts';
 import { findRun, listRuns, type RunRecord } from './run-list.ts';
 import { series } from './series.ts';
@@ -42,7 +43,7 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
   });
   api.get('/runs', async (context) => {
     await source.refresh();
-    return context.json(await listRuns(source.db, context.req.query('cursor'), limit(context, 50)));
+    return plain(context, await listRuns(source.db, context.req.query('cursor'), limit(context, 50)));
   });
   api.get('/live', (context) => {
     const run = context.req.query('run') ?? '';
@@ -57,7 +58,7 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
       await source.check();
       const run = await findRun(source.db, id);
       if (run === undefined) throw new AskedWrongly(`there is no run ${id} in this database`, 404);
-      return context.json((await answer(run, context)) as object);
+      return plain(context, await answer(run, context));
     });
   };
   ofRun('', (run) => runDetail(source.db, run));
@@ -118,6 +119,11 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
     return context.json(problem, isLocked ? 503 : 500);
   });
   return api;
+}
+
+/** What tasks wrote is in it. */
+function plain(context: Context, answer: unknown): Response {
+  return context.body(plainJson(answer), 200, { 'Content-Type': 'application/json' });
 }
 
 function limit(context: Context, usual: number): number {

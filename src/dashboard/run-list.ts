@@ -1,6 +1,6 @@
 // Which runs there are and how they stand. Asked by routes.ts.
-import { hostname } from 'node:os';
 import { type Kysely, sql } from 'kysely';
+import { lifeOf } from '../monitoring/life.ts';
 import { type Schema, stateNames } from '../monitoring/schema.ts';
 import type { Counts, Page, RunRow, RunStatus } from './api.ts';
 import { readCursor, writeCursor } from './cursor.ts';
@@ -31,9 +31,6 @@ export interface RunRecord {
 const columns = sql.raw(
   'run, run_id, name, version, began, ended, end_reason, host, "user", directory, pid, tasks, completed, memoized, failed, sample_ms, written, lag_ms, lost_events',
 );
-
-/** A run on another machine counts as lost after an hour without a word. */
-const silentMs = 3_600_000;
 
 export async function listRuns(db: Kysely<Schema>, cursor: string | undefined, limit: number): Promise<Page<RunRow>> {
   const after = readCursor(cursor, 2);
@@ -72,11 +69,10 @@ export function runRow(run: RunRecord): RunRow {
   };
 }
 
-export function statusOf(run: RunRecord, now = Date.now()): RunStatus {
-  if (run.ended !== null && run.end_reason !== 'lost') return Number(run.failed) > 0 ? 'failed' : 'succeeded';
-  if (run.end_reason === 'lost') return 'silent';
-  if (run.host === hostname() && Number(run.pid) > 0) return isAlive(Number(run.pid)) ? 'running' : 'silent';
-  return now - Number(run.written ?? run.began) > silentMs ? 'silent' : 'running';
+export function statusOf(run: RunRecord): RunStatus {
+  const life = lifeOf(run);
+  if (life === 'closed') return Number(run.failed) > 0 ? 'failed' : 'succeeded';
+  return life === 'lost' ? 'silent' : 'running';
 }
 
 /** Tasks of the run in each state, of all apps or of one. */
@@ -91,14 +87,4 @@ export async function countsOf(db: Kysely<Schema>, run: number): Promise<Counts>
 export function addCount(counts: Counts, state: number, tasks: number): void {
   const name = stateNames.get(state);
   if (name !== undefined && tasks > 0) counts[name] = (counts[name] ?? 0) + tasks;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Somebody else's process may not be asked, but is there.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

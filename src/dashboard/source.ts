@@ -39,7 +39,8 @@ export async function openSource(where: string): Promise<Source> {
 }
 
 async function open(where: string): Promise<Opened> {
-  const opened = await openDatabase(where);
+  // While it waits for a lock nobody else is answered.
+  const opened = await openDatabase(where, { busyMs: 2_000 });
   if (opened.kind === 'parsl') return copyOfParsl(opened);
   return {
     db: opened.db,

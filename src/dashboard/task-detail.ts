@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { type Schema, stateNames } from '../monitoring/schema.ts';
 import type { Neighbour, ResourceRow, State, TaskDetail, TryRow } from './api.ts';
-import type { RunRecord } from './run-list.ts';
+import { type RunRecord, statusOf } from './run-list.ts';
 import { errorLine, type RawTask, taskRow, workerName } from './task-list.ts';
 
 const neighboursShown = 50;
@@ -90,6 +90,8 @@ export async function taskDetail(db: Kysely<Schema>, run: RunRecord, task: numbe
   return {
     ...summary,
     runName: run.name,
+    isLast: task >= Number(run.tasks) - 1,
+    lostAt: row.returned === null && statusOf(run) === 'silent' ? Number(run.written ?? run.began) : null,
     inputs: row.arguments,
     result: row.result,
     files: [...lines(row.inputs).map((path) => `in: ${path}`), ...lines(row.outputs).map((path) => `out: ${path}`)],

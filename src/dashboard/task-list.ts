@@ -7,6 +7,7 @@ import { type Schema, stateNames } from '../monitoring/schema.ts';
 import { taskStates } from '../task/state.ts';
 import { type Facets, type Page, type State, states, type TaskCount, type TaskRow, type TaskSort } from './api.ts';
 import { readCursor, writeCursor } from './cursor.ts';
+import { plainText } from './plain-text.ts';
 import type { RunRecord } from './run-list.ts';
 
 /** What is asked for. Times are of the call. */
@@ -84,18 +85,17 @@ export async function countTasks(db: Kysely<Schema>, run: RunRecord, filter: Tas
   const conditions = await conditionsOf(db, run, filter, false);
   if (conditions === undefined) return { count: 0, isExact: true };
   if (isRolledUp(filter)) {
+    const apps = await appsOf(db, run.run, filter);
     const known = sql.join(
       [
         sql`s.run = ${run.run}`,
         ...(filter.states.length === 0 ? [] : [sql`s.state in (${sql.join(numbersOf(filter.states))})`]),
-        ...(filter.app === undefined ? [] : [sql`a.name = ${filter.app}`]),
+        ...(apps === undefined ? [] : [sql`s.app in (${sql.join(apps)})`]),
       ],
       sql` and `,
     );
     const { rows } = await sql<{ n: number | null }>`
-      select sum(s.tasks) as n from app_states s join apps a on a.run = s.run and a.app = s.app where ${known}`.execute(
-      db,
-    );
+      select sum(s.tasks) as n from app_states s where ${known}`.execute(db);
     return { count: Number(rows[0]?.n ?? 0), isExact: true };
   }
   const { rows } = await sql<{ n: number }>`
@@ -254,10 +254,14 @@ async function appsOf(db: Kysely<Schema>, run: number, filter: TaskFilter): Prom
   if (filter.app === undefined && filter.name === undefined) return undefined;
   const { rows } = await sql<{ app: number; name: string }>`select app, name from apps where run = ${run}`.execute(db);
   const prefix = filter.name?.toLowerCase();
-  return rows
-    .filter(({ name }) => filter.app === undefined || name === filter.app)
-    .filter(({ name }) => prefix === undefined || name.toLowerCase().startsWith(prefix))
-    .map(({ app }) => Number(app));
+  return (
+    rows
+      // Links have names as they are shown.
+      .map(({ app, name }) => ({ app, names: [name, plainText(name)] }))
+      .filter(({ names }) => filter.app === undefined || names.includes(filter.app))
+      .filter(({ names }) => prefix === undefined || names.some((name) => name.toLowerCase().startsWith(prefix)))
+      .map(({ app }) => Number(app))
+  );
 }
 
 async function placesOf(db: Kysely<Schema>, run: number, filter: TaskFilter): Promise<number[]> {

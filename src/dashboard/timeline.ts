@@ -42,7 +42,7 @@ interface Lane {
 
 export async function timeline(db: Kysely<Schema>, run: RunRecord, window: TimelineWindow): Promise<Timeline> {
   const now = Date.now();
-  const isOpen = statusOf(run, now) === 'running';
+  const isOpen = statusOf(run) === 'running';
   const began = Number(run.began);
   const ended = isOpen ? Math.max(began + 1, now) : await lastMoment(db, run);
   const from = Math.floor(window.from ?? began);

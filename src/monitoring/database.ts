@@ -176,7 +176,7 @@ async function prepare(
     case 'ours':
       throw new DatabaseError(
         'TOO_OLD',
-        `${name} has tables of version ${found.version}, and this Chervil reads ${migrations.length}. The next run that writes to it brings it up to date; or run: chervil monitor prune`,
+        `${name} has tables of version ${found.version}, and this Chervil reads ${migrations.length}. The next run that writes to it brings it up to date; or now: chervil monitor prune --keep 100000 -d ${name}`,
       );
     case 'empty':
       throw new DatabaseError('NOT_OURS', `${name} is no monitoring database: it has none of the tables.`);

@@ -370,8 +370,16 @@ export class Monitor {
     if (Object.keys(columns).length > 0) this.#rare({ kind: 'details', task, columns });
   }
 
-  #onFailure({ id, tryNumber }: TaskView, state: TaskState, at: number, error: TaskError, app: number): void {
+  #onFailure(
+    { id, app: name, tryNumber }: TaskView,
+    state: TaskState,
+    at: number,
+    error: TaskError,
+    app: number,
+  ): void {
     const remote = error instanceof AppError ? error.remote : undefined;
+    // Which task it is the row says: without it equal failures have equal messages, and are found by how they begin.
+    const plain = (text: string): string => text.replace(`Task ${id} (${name}): `, '');
     const root = (error as { rootCause?: { task?: { taskId?: unknown } } }).rootCause?.task?.taskId;
     this.#rare({
       kind: 'failure',
@@ -382,8 +390,8 @@ export class Monitor {
       final: state !== 'fail_retryable',
       code: error.code,
       class: remote?.name ?? error.name,
-      message: (remote?.message ?? error.message).slice(0, 500),
-      stack: (remote?.stack || error.stack || '').slice(0, 16_000) || null,
+      message: (remote?.message ?? plain(error.message)).slice(0, 500),
+      stack: (remote?.stack || plain(error.stack ?? '')).slice(0, 16_000) || null,
       root: typeof root === 'number' ? root : null,
     });
   }

@@ -1,5 +1,4 @@
 // Questions that the commands ask a monitoring database: which run is meant, how it stands, what a task went through.
-import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { type TaskState, taskStates } from '../task/state.ts';
@@ -28,13 +27,6 @@ export async function findRun({ db, name }: Readable, wish: string | undefined):
   if (found !== undefined) return found;
   const known = runs.slice(0, 5).map(({ run, name: program, directory }) => `${run} (${program}, ${directory})`);
   throw new DatabaseError('MISSING', `${name} has no run ${wish}. The last are ${known.join(', ')}.`);
-}
-
-/** `running`, `closed`, or `lost`: its process is gone, and it did not say that it ends. */
-export function lifeOf(run: RunRow, thisHost: string): 'running' | 'closed' | 'lost' {
-  if (run.ended !== null) return run.end_reason === 'closed' ? 'closed' : 'lost';
-  // Of another machine nobody here can tell.
-  return run.host === thisHost && process.platform === 'linux' && !existsSync(`/proc/${run.pid}`) ? 'lost' : 'running';
 }
 
 export interface AppCount {

@@ -1,11 +1,12 @@
 // The commands about the monitoring database, on a real run and on a large one that never was.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '#src/monitoring/database.js';
 import { makeSynthetic } from '../support/synthetic.ts';
-import { chervil, root, scratch } from './command.ts';
+import { chervil, commandLine, root, type Started, scratch, start } from './command.ts';
 
 const program = `
 import { app, bashApp, load, threads, AUTO_LOGNAME } from '${join(root, 'dist/index.js')}';
@@ -58,6 +59,137 @@ test('status, task, tasks and export tell of a run, from the directory where it 
   assert.equal(trace.traceEvents.filter(({ ph }) => ph === 'X').length, 4, 'a bar for each try');
   const lines = (await chervil(t, ['export', '--format', 'json'], directory)).stdout.trim().split('\n');
   assert.equal(lines.map((line) => JSON.parse(line) as object).length, 4);
+});
+
+const hostile = `
+import { app, bashApp, sh, load, threads } from '${join(root, 'dist/index.js')}';
+const named = (run, name) => Object.defineProperty(run, 'name', { value: name });
+const bad = app(named((n) => {
+  console.log('\\x1b[2J\\x1b[31mpainted\\x1b[0m\\u202edrawn');
+  throw new RangeError('\\x1b]0;title\\x07 broken ' + n + ' \\u202e<img src=x onerror=alert(1)>\\nsecond line ' + 'x'.repeat(5000));
+}, '\\x1b[31mred\\u202e'));
+const exit = bashApp((n) => sh\`echo no \${n} >&2; exit 3\`);
+const run = await load({ monitoring: { name: 'run "x" <y> \\x1b[2J.ts' }, executors: [threads({ max: 1 })] });
+run.stage('stage\\x1b[2J\\nof two lines');
+await Promise.allSettled([bad(1), bad(2), exit(1), exit(2)]);
+await run.close();
+`;
+
+test('what tasks wrote is shown and never acts upon the terminal; errors that differ in their task alone are one', async (t) => {
+  const directory = scratch(t);
+  writeFileSync(join(directory, 'hostile.mjs'), hostile);
+  const ran = await chervil(t, ['run', 'hostile.mjs', '--progress'], directory);
+  assert.equal(ran.code, 0, ran.stderr);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const acts = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+  assert.doesNotMatch(ran.stderr, acts);
+  const shown: Record<string, string> = {};
+  for (const command of ['status', 'tasks', 'task 0', 'task 2']) {
+    const { code, stdout } = await chervil(t, command.split(' '), directory);
+    assert.equal(code, 0, command);
+    assert.doesNotMatch(stdout, acts, command);
+    shown[command] = stdout;
+  }
+  assert.match(shown['status'] ?? '', /^run 1: run "x" <y> \\x1b\[2J\.ts /);
+  assert.match(shown['status'] ?? '', / 2 × RangeError: \\x1b\]0;title\\x07 broken 1 \\u202e<img src=x/);
+  assert.match(shown['status'] ?? '', / 2 × BashExitError: The command ended with exit code 3: .* \(first: task 2\)$/m);
+  assert.match(shown['task 0'] ?? '', /stdout\n {2}\\x1b\[2J\\x1b\[31mpainted/);
+  assert.match(shown['task 0'] ?? '', /broken 1 .*\n {4}second line x+\n/);
+  assert.match(
+    shown['task 2'] ?? '',
+    /^ {2}BashExitError \(BASH_EXIT\): The command ended with exit code 3: echo no 1/m,
+  );
+  const lines = (shown['tasks'] ?? '').split('\n');
+  assert.equal(new Set(lines.slice(0, 5).map((line) => line.search(/state|failed/))).size, 1, 'columns stand in line');
+  const csv = (await chervil(t, ['export'], directory)).stdout;
+  assert.ok(csv.includes('\u001b[31mred\u202e'), 'exported as it is');
+});
+
+test('a run without tasks, and one that was killed, are told as what they are', async (t) => {
+  const directory = scratch(t);
+  writeFileSync(
+    join(directory, 'empty.mjs'),
+    `import { load } from '${join(root, 'dist/index.js')}';
+await (await load({ monitoring: true })).close();
+`,
+  );
+  writeFileSync(
+    join(directory, 'killed.mjs'),
+    `import { bashApp, load, sh } from '${join(root, 'dist/index.js')}';
+const forever = bashApp(() => sh\`echo begun > begun; sleep 600\`);
+await load({ monitoring: true });
+void forever();
+const { existsSync, watch } = await import('node:fs');
+while (!existsSync('begun')) await new Promise((resolve) => setTimeout(resolve, 20));
+await new Promise((resolve) => setTimeout(resolve, 500));
+process.kill(process.pid, 'SIGKILL');
+`,
+  );
+  assert.equal((await chervil(t, ['run', 'empty.mjs'], directory)).code, 0);
+  const empty = await chervil(t, ['status'], directory);
+  assert.match(empty.stdout, /closed after .*\n.*\n\nno task was called\n$/);
+  assert.equal((await chervil(t, ['tasks'], directory)).stdout, 'no such tasks\n');
+  assert.equal((await chervil(t, ['run', 'killed.mjs'], directory)).signal, 'SIGKILL');
+  const killed = await chervil(t, ['status'], directory);
+  assert.match(killed.stdout, /^run 2: killed\.mjs .*lost after .*: its process ended without closing it/);
+  assert.match(killed.stdout, /0 of 1 task settled\n/);
+  const task = await chervil(t, ['task', '0'], directory);
+  assert.match(task.stdout, /forever\(\), (running|launched) when its run was lost\n/);
+  assert.doesNotMatch(task.stdout, /, still/);
+});
+
+const gated = `
+import { app, bashApp, joinApp, load, sh, threads } from '${join(root, 'dist/index.js')}';
+const wait = bashApp(() => sh\`while [ ! -e gate ]; do sleep 0.05; done\`);
+const after = app(function after(code) { return code; });
+const cached = app(function cached(n) { return n; }, { memo: true });
+const fails = app(function fails() { throw new Error('no'); });
+const run = await load({ monitoring: true, executors: [threads({ max: 1 })] });
+run.stage('gate');
+await cached(1);
+await cached(1);
+await fails().catch(() => {});
+const waiting = wait();
+const all = [waiting, wait(), after(waiting), after(waiting)];
+await Promise.all(all);
+await run.close();
+`;
+
+test('status --watch and the progress line follow a run to its end, and leave the terminal as it was', {
+  skip: spawnSync('script', ['--version']).status === 0 ? false : 'for want of script(1), which makes a terminal',
+}, async (t) => {
+  const directory = scratch(t);
+  writeFileSync(join(directory, 'gated.mjs'), gated);
+  const onTerminal = (args: readonly string[]): Started => {
+    const command = commandLine(args)
+      .map((word) => `'${word}'`)
+      .join(' ');
+    return start(t, 'script', ['-qec', `stty cols 120 rows 40; ${command}`, '/dev/null'], directory);
+  };
+  const run = onTerminal(['run', 'gated.mjs']);
+  await run.until('gate: 2 of 7 done, 1 running, 1 queued, 2 waiting, 1 failed, 1 cached');
+  const watch = onTerminal(['status', '--watch']);
+  await watch.until('3 of 7 tasks settled');
+  const piped = start(t, process.execPath, [...commandLine(['status', '--watch']).slice(1)], directory);
+  await piped.until('3 of 7 tasks settled');
+  writeFileSync(join(directory, 'gate'), '');
+  const ran = await run.ended;
+  assert.equal(ran.code, 0, ran.stdout);
+  assert.match(ran.stdout, /chervil: 7 tasks in .*: 6 done, 1 of them cached, 1 failed\r\n$/);
+  const { code, stdout } = await watch.ended;
+  assert.equal(code, 0);
+  const [before, after] = [stdout.indexOf('\x1b[?1049h\x1b[?25l'), stdout.lastIndexOf('\x1b[?25h\x1b[?1049l')];
+  assert.ok(before >= 0 && after > before, 'the other screen, and back');
+  assert.match(stdout.slice(before, after), /running for /);
+  assert.ok(stdout.slice(before, after).includes('\x1b[K'), 'drawn over');
+  assert.match(
+    stdout.slice(after),
+    /run 1: gated\.mjs .*closed after[\s\S]*7 of 7 tasks settled[\s\S]*Error: no \(first: task 2\)/,
+  );
+  const plain = await piped.ended;
+  assert.equal(plain.code, 0);
+  assert.ok(!plain.stdout.includes('\x1b'), 'no sequences where there is no terminal');
+  assert.match(plain.stdout, /running for[\s\S]*closed after/);
 });
 
 test('what is not there is told in one line', async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { sql } from 'kysely';
@@ -22,6 +22,8 @@ import type {
 } from '#src/dashboard/api.js';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
+import { openSqlite } from '#src/monitoring/sqlite.js';
+import { taskStates } from '#src/task/state.js';
 import { makeSynthetic, type Synthetic } from '../support/synthetic.ts';
 
 function folder(t: TestContext): string {
@@ -401,6 +403,109 @@ test('graphs have every app, or every task, with the edges between them', async 
   );
   const ofApp = await get<Graph>('/graph?app=merge');
   assert.ok(ofApp.nodes.length === 50 && ofApp.nodes.every(({ app }) => app === 'merge'), 'tasks of one app');
+});
+
+test('attention names what is stuck and why, stragglers, lost blocks, silent managers, and a host where most fails', async (t) => {
+  const now = Date.now();
+  const { get, database, number } = await served(t, { tasks: 600, isLive: true, began: now - 30_000 });
+  {
+    await using monitoring = await openDatabase(database, { mode: 'write' });
+    const { db } = monitoring;
+    const run = number;
+    await db
+      .updateTable('runs')
+      .set({ host: hostname(), pid: process.pid, written: now })
+      .where('run', '=', run)
+      .execute();
+    const running = await db
+      .selectFrom('tasks')
+      .select(['task', 'app'])
+      .where('run', '=', run)
+      .where('state', '=', taskStates.running)
+      .orderBy('app')
+      .limit(1)
+      .executeTakeFirstOrThrow();
+    await db
+      .updateTable('tasks')
+      .set({ running: now - 25_000 })
+      .where('run', '=', run)
+      .where('task', '=', running.task)
+      .execute();
+    await db
+      .insertInto('executor_samples')
+      .values({
+        run,
+        executor: 'slurm',
+        at: now,
+        outstanding: 7,
+        queued: 7,
+        workers: 0,
+        busy: 0,
+        managers: 0,
+        blocks: 1,
+      })
+      .execute();
+    await db.insertInto('app_states').values({ run, app: 0, state: taskStates.launched, tasks: 7 }).execute();
+    const block = { run, executor: 'slurm', block: '9', job: '4711', detail: null };
+    await db
+      .insertInto('block_events')
+      .values([{ ...block, at: now - 20_000, status: 'PENDING', reason: '7 tasks wait for 0 workers' }])
+      .execute();
+    await db
+      .insertInto('block_events')
+      .values([
+        {
+          ...block,
+          executor: 'htex',
+          block: '3',
+          at: now - 10_000,
+          status: 'FAILED',
+          reason: 'its job ended with code 127',
+          detail: 'module: command not found',
+        },
+      ])
+      .execute();
+    await sql`update manager_events set heartbeat = ${now - 200_000} where run = ${run} and host = 'nid0013' and active = 1`.execute(
+      db,
+    );
+    await sql`
+      insert into failures (run, task, try, at, app, final, code, class, message)
+      select run, task, 7, ${now}, app, 0, 'APP_ERROR', 'OSError', 'no space left on device' from tasks
+      where run = ${run} and place = 9 limit 20`.execute(db);
+  }
+  const { concerns } = await get<Attention>('/attention');
+  const told = concerns.map(({ title, advice, detail }) => [title, advice, detail].join('\n')).join('\n\n');
+  for (const part of [
+    /^7 tasks wait for slurm, which has no worker\nBlock 9 \(job 4711\) has waited in the queue since .*\. Look at its blocks/m,
+    /^A task of \w+ runs far longer than usual\nHalf of the others were through after .* the oldest has run for \d+ s/m,
+    /^Block 3 of htex failed\nits job ended with code 127\nmodule: command not found$/m,
+    /^No heartbeat from nid0013 for \d+ s\n.*\nmanager m-nid0013, 8 workers$/m,
+    /^\d+ of \d+ failures happened on nid0012$/m,
+  ])
+    assert.match(told, part);
+  assert.ok(!concerns.some(({ kind }) => kind === 'silent'), 'it goes on');
+});
+
+test('while another program locks the database that is told, and then it is answered again', async (t) => {
+  const directory = folder(t);
+  const { runId: run } = await makeSynthetic(join(directory, 'first.db'), { tasks: 20 });
+  const database = join(directory, 'monitoring.db');
+  {
+    // Where there is no WAL, as on network file systems, one who writes keeps readers out. A copy has none.
+    const first = openSqlite(join(directory, 'first.db'), 'write');
+    first.exec(`vacuum into '${database}'`);
+    first.close();
+  }
+  const other = openSqlite(database, 'write');
+  t.after(() => other.close());
+  const again = await serveDashboard(database);
+  t.after(() => again.close());
+  other.exec('begin exclusive');
+  const locked = await ask(again, `/api/runs/${run}`);
+  assert.equal(locked.status, 503);
+  assert.match(locked.text, /locked by another program/);
+  other.exec('commit');
+  assert.equal((await ask(again, `/api/runs/${run}`)).status, 200);
 });
 
 test('attention counts every failure, also of a hundred thousand', async (t) => {

@@ -153,6 +153,89 @@ test('a run that failed says what failed and why, and text of tasks is never mar
   assert.equal(await page.evaluate(() => 'hacked' in globalThis), false, 'text of a task was executed');
 });
 
+test('whatever a task is called and writes is shown as text, and nothing of it moves, hides or runs', async (t) => {
+  const directory = folder(t);
+  const named = Object.defineProperty(
+    (n: number): never => {
+      console.log('\x1b[2J\x1b[31mpainted\x1b[0m\u202edrawn\r<script>globalThis.hacked = 1</script>');
+      throw new RangeError(`\u202e<b onclick="hacked">right to left</b> ${n} ${'x'.repeat(2_000)}`);
+    },
+    'name',
+    { value: '\x1b[31m<i>"app"</i>\u202e' },
+  );
+  const hostile = app(named);
+  await using run = await load({
+    signals: false,
+    runDir: directory,
+    executors: [threads({ max: 1 })],
+    monitoring: { name: `"run" <b>of</b> \u202e${'long '.repeat(40)}` },
+  });
+  await run.enter(() => Promise.allSettled([hostile(1), hostile(2)]));
+  await run.close();
+  const dashboard = await served(t, join(directory, 'monitoring.db'));
+  for (const size of ['laptop', 'phone'] as const) {
+    const view = await viewOrSkip(t, dashboard.url, { size });
+    if (view === undefined) return;
+    const { page } = view;
+    await lookAtAll(view, run.id, `hostile-${size}`);
+    await view.open(`/run/${run.id}/task/0`);
+    await page.getByRole('heading', { name: '<i>"app"</i>\\u202e #0' }).waitFor();
+    await page.getByText('\\u202e<b onclick="hacked">right to left</b> 1').first().waitFor();
+    await page.getByText('<script>globalThis.hacked = 1</script>').waitFor();
+    await view.check();
+    await view.picture(`hostile-${size}-task`);
+    // An app is found by its name, whatever that is.
+    await view.open(`/run/${run.id}`);
+    await page.getByRole('link', { name: '<i>"app"</i>\\u202e', exact: true }).click();
+    await page.getByText(/^2 fit$/).waitFor();
+    assert.equal(await page.evaluate(() => 'hacked' in globalThis), false, 'text of a task was executed');
+  }
+});
+
+test('every page of a run without tasks says that there is nothing, and why', async (t) => {
+  const directory = folder(t);
+  await using run = await load({
+    signals: false,
+    runDir: directory,
+    monitoring: { name: 'empty.ts' },
+    executors: [threads({ max: 1 })],
+  });
+  await run.close();
+  const dashboard = await served(t, join(directory, 'monitoring.db'));
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  for (const [place, words] of [
+    ['', 'No task was called.'],
+    ['/attention', 'Nothing wants attention'],
+    ['/tasks', 'No task yet'],
+    ['/graph', 'Nothing to draw yet'],
+    ['/timeline', 'No task has run on a worker yet'],
+    ['/executors', 'No executor has been used'],
+  ] as const) {
+    await view.open(`/run/${run.id}${place}`);
+    await view.page.getByText(words).first().waitFor();
+    await view.check();
+    await view.picture(`empty${place.replaceAll('/', '-') || '-overview'}`);
+  }
+});
+
+test('a run that was killed is told as lost, and so are the tasks that it left', async (t) => {
+  const database = join(folder(t), 'monitoring.db');
+  const { runId } = await makeSynthetic(database, { tasks: 400, isLive: true });
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  await page.getByText('No sign of life').waitFor();
+  await view.open(`/run/${runId}/executors`);
+  await page.getByText('with its run').first().waitFor();
+  await view.open(`/run/${runId}/tasks?state=running`);
+  await page.getByRole('link', { name: /^\d+$/ }).first().click();
+  await page.getByText('what became of this task is not known').waitFor();
+  await view.check();
+  await view.picture('lost-task');
+});
+
 test('a run that goes on is followed without loading the page again', async (t) => {
   const directory = folder(t);
   const gate = join(directory, 'gate');

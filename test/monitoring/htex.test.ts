@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { app } from '#src/app/app.js';
 import { bashApp } from '#src/app/bash-app.js';
+import { pythonApp } from '#src/app/python-app.js';
 import { htex } from '#src/executors/htex.js';
 import { threads } from '#src/executors/threads.js';
 import { load } from '#src/load/load.js';
@@ -71,10 +72,31 @@ test('what tasks use is measured: CPU, memory and children, of functions and of 
     const last = samples.at(-1);
     assert.ok((last?.user_seconds ?? 0) + (last?.system_seconds ?? 0) > 0.02, `task ${task} used some time`);
     assert.ok((last?.resident_bytes ?? 0) > 1_000_000, `task ${task} used some memory`);
+    for (const column of ['read_bytes', 'write_bytes', 'voluntary_switches', 'involuntary_switches'] as const)
+      assert.equal(typeof last?.[column], 'number', column);
+    assert.ok((last?.voluntary_switches ?? 0) + (last?.involuntary_switches ?? 0) > 0, 'the processor was shared');
     if (task === 1) assert.ok((last?.children ?? 0) >= 1, 'the command is a child of its worker');
   }
   const resource = await db.selectFrom('resource').selectAll().executeTakeFirst();
   assert.equal(resource?.resource_monitoring_interval, 0.2);
+});
+
+test('Python functions are measured, too', {
+  skip: process.platform !== 'linux' && 'only where there is /proc',
+}, async (t) => {
+  const spin = pythonApp.source<(seconds: number) => number>(`
+def spin(seconds):
+    import time
+    kept = bytearray(30_000_000)
+    while time.process_time() < seconds:
+        pass
+    return len(kept)
+`);
+  const db = await run(t, htex({ maxWorkersPerNode: 1, python: true }), () => spin(2));
+  const samples = await db.selectFrom('samples').selectAll().orderBy('at').execute();
+  assert.ok(samples.length >= 1, `measured ${samples.length} times`);
+  assert.ok((samples.at(-1)?.user_seconds ?? 0) > 0.02, 'it used some time');
+  assert.ok((samples.at(-1)?.resident_bytes ?? 0) > 30_000_000, 'and its memory');
 });
 
 test('commands on threads are measured, too', {

@@ -42,12 +42,17 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
       >
         <nav class="steps" aria-label="Other tasks">
           {task.id > 0 && <a href={href(['run', run, 'task', task.id - 1])}>← {task.id - 1}</a>}
-          <a href={href(['run', run, 'task', task.id + 1])}>{task.id + 1} →</a>
+          {!task.isLast && <a href={href(['run', run, 'task', task.id + 1])}>{task.id + 1} →</a>}
           <a href={href(['run', run, 'graph'], { around: String(task.id) })}>
             <Icon name="graph" /> In the graph
           </a>
         </nav>
       </PageHead>
+      {task.lostAt !== null && (
+        <p class="notice">
+          The run gave no sign of life after {when(task.lostAt)}: what became of this task is not known.
+        </p>
+      )}
       <dl class="figures">
         <Figure
           label="Ran"
@@ -105,12 +110,12 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
   );
 }
 
-function waited({ invoked, tryRows, ended, state }: TaskDetail): string {
+function waited({ invoked, tryRows, ended, state, lostAt }: TaskDetail): string {
   const started = tryRows[0]?.started ?? tryRows[0]?.launched;
   if (invoked === null) return '–';
   if (started !== null && started !== undefined) return duration(started - invoked);
   if (state === 'memo_done' || state === 'dep_fail') return ended === null ? '–' : duration(ended - invoked);
-  return ended === null ? duration(Date.now() - invoked) : '–';
+  return ended === null ? duration((lostAt ?? Date.now()) - invoked) : '–';
 }
 
 function ErrorCard({ run, task }: { run: string; task: TaskDetail }): JSX.Element {
@@ -162,7 +167,7 @@ interface Span {
 /** The task's life as a bar for each try: waiting, queued, running, and the way back. */
 function Times({ task }: { task: TaskDetail }): JSX.Element {
   const lines: { name: string; spans: Span[] }[] = [];
-  const now = Date.now();
+  const now = task.lostAt ?? Date.now();
   const end = task.ended ?? now;
   const add = (spans: Span[], label: string, tone: string, from: number | null, to: number | null): void => {
     if (from !== null && to !== null && to >= from) spans.push({ label, tone, from, to });

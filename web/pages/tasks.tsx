@@ -390,7 +390,7 @@ function columnsFor(run: string): readonly Column<TaskRow>[] {
     {
       name: 'ended',
       label: 'Ended',
-      width: '6.5rem',
+      width: '8rem',
       rank: 2,
       sort: 'ended',
       cell: (row) => <span title={moment(row.ended)}>{row.ended === null ? '' : when(row.ended)}</span>,

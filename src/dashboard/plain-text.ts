@@ -1,4 +1,4 @@
-// What tasks wrote, as text that only says what it says. Used for every answer of the server, in data.ts.
+// What tasks wrote, as text that only says what it says. Used by routes.ts for every answer.
 //
 // Programs that write for terminals colour their output, draw over what they have drawn, and may hold characters that turn the
 // rest of the line round. A page shows such things as boxes, or as something else than what is there.
@@ -17,6 +17,17 @@ export function plainText(text: string): string {
       return code === 0x7f ? '\u2421' : `\\u${code.toString(16).padStart(4, '0')}`;
     });
 }
+
+/** A value as JSON, with each text in it made plain. */
+export function plainJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  // Nearly always there is nothing to do: then no text is looked at on its own.
+  if (!written.test(json)) return json;
+  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'string' ? plainText(inner) : inner));
+}
+
+/** As {@link special}, in JSON. */
+const written = /\\u00[01]|\\[bfr]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
 
 /** All but tab and line feed, and what changes the direction of what follows. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
