@@ -143,6 +143,11 @@ function onTask(
   lane.queue.push(task);
   counters.received++;
   counters.queued++;
+  // Parsl's tests, and perhaps others, wait for these words to know that a task has come.
+  if (isLogged(state, 'debug')) {
+    const text = `Put task ${taskId} onto pending_task_queue, where ${counters.queued} wait`;
+    effects.push({ do: 'log', level: 'debug', text });
+  }
 }
 
 function onTaskBatch(
@@ -174,6 +179,10 @@ function onTaskBatch(
     lane.queue.push(task);
     counters.received++;
     counters.queued++;
+  }
+  if (isLogged(state, 'debug')) {
+    const text = `Put a batch of ${ids.length} tasks onto pending_task_queue, where ${counters.queued} wait`;
+    effects.push({ do: 'log', level: 'debug', text });
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
-import { wantsTurn } from '#src/interchange/core.js';
+import { step, wantsTurn } from '#src/interchange/core.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
 describe('giving out tasks', () => {
@@ -10,6 +10,16 @@ describe('giving out tasks', () => {
     assert.deepEqual(bench.tell(bench.task(1)), []);
     assert.deepEqual(bench.tell(bench.register('m')), ['m gets 1']);
     bench.counts({ received: 1, queued: 0, leased: 1, answered: 0 });
+  });
+
+  it('at the debug level the log names every queued task in words that programs around Parsl look for', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    const effects = [7, 8, 8].flatMap((id) => step(bench.state, bench.task(id), bench.now, []));
+    const lines = effects.flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+    assert.deepEqual(lines, [
+      'Put task 7 onto pending_task_queue, where 1 wait',
+      'Put task 8 onto pending_task_queue, where 2 wait',
+    ]);
   });
 
   it('a manager never gets more tasks than it said it can take', () => {

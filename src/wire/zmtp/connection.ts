@@ -199,16 +199,18 @@ export class Connection {
     const onWritten = (messages: number): void => this.#owner.onWritten(this, messages);
     const outbox = new Outbox(this.#stream, this.#channel, onWritten, this.#options.gathers);
     this.#state = { phase: 'open', outbox };
-    this.#heartbeat = new HeartbeatWatch(
-      this.#options.clock,
-      peer.minorVersion > 0 ? this.#options.heartbeat : undefined,
-      {
-        ping: (body) => outbox.pushCommand(body),
-        silent: (detail) => this.close({ code: 'silent', detail }),
-      },
-    );
+    const heartbeat = peer.minorVersion > 0 ? this.#options.heartbeat : undefined;
+    if (heartbeat !== undefined) this.#heartbeat = this.#watch(outbox, heartbeat);
     const failure = this.#owner.onReady(this);
     if (failure !== undefined) this.close(failure);
+  }
+
+  /** Most connections are watched by nobody; then there is no watch. */
+  #watch(outbox: Outbox, heartbeat: Heartbeat | undefined): HeartbeatWatch {
+    return new HeartbeatWatch(this.#options.clock, heartbeat, {
+      ping: (body) => outbox.pushCommand(body),
+      silent: (detail) => this.close({ code: 'silent', detail }),
+    });
   }
 
   /** Delivers the messages that are complete, as long as nobody pauses. Answers to this peer then leave in one write. */
@@ -298,8 +300,12 @@ export class Connection {
       this.close({ code: 'protocol', detail: `a PING with ${data.length} bytes; 2 to 18 are allowed` });
       return;
     }
-    if (this.#state.phase === 'open') this.#state.outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
-    this.#heartbeat?.onPing(data.readUInt16BE(0) * 100);
+    if (this.#state.phase !== 'open') return;
+    const { outbox } = this.#state;
+    outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
+    const ttlMs = data.readUInt16BE(0) * 100;
+    if (ttlMs > 0) this.#heartbeat ??= this.#watch(outbox, undefined);
+    this.#heartbeat?.onPing(ttlMs);
   }
 
   readonly #onResume = (): void => {

@@ -142,8 +142,10 @@ export class Outbox implements Flushable {
   /** Builds and writes one batch; the number of messages in it. */
   #writeBatch(): number {
     const batch = new Batch();
-    for (let body = this.#commands.shift(); body !== undefined; body = this.#commands.shift())
-      this.#addCommand(batch, body);
+    if (this.#commands.length > 0) {
+      for (const body of this.#commands) this.#addCommand(batch, body);
+      this.#commands.length = 0;
+    }
     let count = 0;
     while (batch.bytes < batchBytes) {
       const frames = this.#queue.shift();
