@@ -37,6 +37,8 @@ export interface InterchangeState {
   readonly code: Map<string, Uint8Array>;
   codeBytes: number;
   readonly counters: { -readonly [Name in keyof Counters]: number };
+  /** Managers whose results came in this turn and that were not yet given new tasks. */
+  readonly freed: Manager[];
   /** Managers to tell monitoring about at the end of the turn. */
   readonly marked: Manager[];
   /** When the timer asked for last fires; infinite when none runs. */
@@ -86,6 +88,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
       managersRefused: 0,
       managersLost: 0,
     },
+    freed: [],
     marked: [],
     timerAt: Number.POSITIVE_INFINITY,
     patientUntil: Number.NEGATIVE_INFINITY,
