@@ -16,6 +16,15 @@ export { asCompleted, type Completed, type StreamOptions, stream } from './app/s
 export type * from './app/types.ts';
 export { type PythonWrapperMaker, pythonWrapper, type WrapperOptions, wrapper } from './app/wrapper.ts';
 export type { Clock, Duration } from './base/time.ts';
+export {
+  type BlockErrorHandler,
+  ignoreBlockErrors,
+  simpleBlockErrors,
+  windowedBlockErrors,
+} from './blocks/handlers.ts';
+export { type Launcher, simpleLauncher, singleNodeLauncher, wrappedLauncher } from './blocks/launchers.ts';
+export { type LocalOptions, local } from './blocks/local.ts';
+export type { JobOptions, JobState, JobStatus, Provider } from './blocks/provider.ts';
 export { type Htex, type HtexOptions, htex } from './executors/htex.ts';
 export { type InlineOptions, inline } from './executors/inline.ts';
 export { type ThreadsOptions, threads } from './executors/threads.ts';

@@ -19,6 +19,7 @@ import { giveOut, mark, noteFreed, refill, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, isLogged, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
+import { noteUnserved } from './unserved.ts';
 
 export { checkLaw } from './answer.ts';
 export { createInterchange, type InterchangeState } from './state.ts';
@@ -423,5 +424,6 @@ function onTurn(state: InterchangeState, now: number, effects: InterchangeEffect
     effects.push({ do: 'record manager', manager, now });
   }
   state.marked.length = 0;
+  noteUnserved(state, now);
   setTimer(state, effects);
 }

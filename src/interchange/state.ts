@@ -45,6 +45,8 @@ export interface InterchangeState {
   timerAt: number;
   /** Nobody is declared lost before this time. */
   patientUntil: number;
+  /** Since when tasks of Parsl's wait, and no manager runs Python though there are some. */
+  unservedSince: number | undefined;
   nextSerial: number;
   hasEnded: boolean;
 }
@@ -92,6 +94,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     marked: [],
     timerAt: Number.POSITIVE_INFINITY,
     patientUntil: Number.NEGATIVE_INFINITY,
+    unservedSince: undefined,
     nextSerial: 0,
     hasEnded: false,
   };

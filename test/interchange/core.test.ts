@@ -4,6 +4,46 @@ import { statusReport } from '#src/interchange/commands.js';
 import { step, wantsTurn } from '#src/interchange/core.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
+describe("pools without Python workers, and tasks of Python's Parsl", () => {
+  const patienceMs = 5_000;
+
+  it('are turned away after a few seconds, with the reason in the log', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'], extensions: ['refusal'] }), bench.task(1));
+    assert.deepEqual(bench.wait(patienceMs - 1).map(tell), []);
+    const effects = bench.wait(2);
+    assert.deepEqual(effects.map(tell), ['refuse js']);
+    assert.ok(effects[0]?.do === 'explain refusal');
+    assert.match(effects[0].reason, /no Python workers, .* submitted by Parsl\. Start the pool with --python=python3$/);
+    assert.match(bench.state.refusals.get('js')?.reason ?? '', /no Python workers/);
+    bench.counts({ queued: 1, managersRefused: 1 });
+    // The next one that can is welcome.
+    assert.deepEqual(bench.tell(bench.register('py')), ['py gets 1']);
+  });
+
+  it('stay where a pool with Python workers is there, or comes in time, or has been there and is busy', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'] }), bench.task(1));
+    bench.wait(patienceMs - 1);
+    assert.deepEqual(bench.tell(bench.register('py', { maxCapacity: 1 })), ['py gets 1']);
+    bench.take(bench.task(2));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+    // The time begins anew when that one is gone.
+    bench.take({ type: 'drain', peer: 'py' });
+    bench.take(bench.results('py', 1));
+    assert.deepEqual(bench.wait(patienceMs - 1).map(tell), []);
+    assert.deepEqual(bench.wait(2).map(tell), ['drained to js']);
+  });
+
+  it('stay while nothing waits, and with a submitter of Chervil, which can use them and says what it misses itself', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'] }));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+    bench.take(bench.task(1, { runtime: 'python' }));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+  });
+});
+
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
     const bench = new Bench();
