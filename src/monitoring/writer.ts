@@ -23,6 +23,14 @@ export interface WriterStart {
   readonly busyMs: number;
   /** How long it goes on trying when the run is gone and the database cannot be written, in milliseconds. */
   readonly patienceMs: number;
+  /** From so many records on a batch is large. @default 20000 */
+  readonly manyRecords?: number;
+  /**
+   * While batches are large, new tasks that are not settled are held back for so long, in milliseconds, and so many of them at most.
+   * @default 3000 and 200000
+   */
+  readonly holdMs?: number;
+  readonly mostHeld?: number;
   readonly network?: string | false;
 }
 
@@ -55,11 +63,6 @@ export async function runWriter(start: WriterStart, ports: WriterPorts): Promise
 
 /** Where a run stands of which nothing is written. */
 const notBegun = { feed_segment: 0, feed_offset: 0, held_segment: 0, held_offset: 0 } as const;
-/** From here on a batch is large. */
-const manyRecords = 20_000;
-/** While batches are large, new tasks that are not settled are held back for so long, in milliseconds, and so many of them at most. */
-const holdMs = 3_000;
-const mostHeld = 200_000;
 
 class Writer {
   readonly #start: WriterStart;
@@ -80,7 +83,7 @@ class Writer {
   }
 
   async run(): Promise<void> {
-    const { feed, batchMs, batchRecords } = this.#start;
+    const { feed, batchMs, batchRecords, manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
     if (from === undefined) return;
     if (from === 'unwritable') {
