@@ -267,27 +267,30 @@ export class RecordBuffer {
 }
 
 /**
- * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes: what is left has not been
- * written to its end yet. `undefined`: it is no record at all.
+ * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes. What is left has not been
+ * written to its end yet; or it is no record at all, and damaged.
  */
 export function readRecords(
   bytes: Buffer,
   sink: RecordSink,
   most = Number.POSITIVE_INFINITY,
-): { readonly records: number; readonly bytes: number } | undefined {
+): { readonly records: number; readonly bytes: number; readonly isDamaged: boolean } {
   let start = 0;
   let records = 0;
+  let isDamaged = false;
   for (; records < most && bytes.length - start >= 4; records++) {
     const length = u32(bytes, start);
-    if (length < 5 || length > largest) return undefined;
-    if (bytes.length - start < length) break;
-    if (!readRecord(bytes, start, start + length, sink)) return undefined;
+    isDamaged = length < 5 || length > largestRecord;
+    if (isDamaged || bytes.length - start < length) break;
+    isDamaged = !readRecord(bytes, start, start + length, sink);
+    if (isDamaged) break;
     start += length;
   }
-  return { records, bytes: start };
+  return { records, bytes: start, isDamaged };
 }
 
-const largest = 2 ** 26;
+/** The bytes that a record has at most. */
+export const largestRecord = 2 ** 26;
 const noNeeds: readonly number[] = [];
 
 /** @returns false when it is none */

@@ -7,7 +7,7 @@ import { noCounts } from '../task/state.ts';
 import { Batch, type Level, type TaskRow, type Value } from './batch.ts';
 import { Bulk } from './bulk.ts';
 import { type MonitoringDatabase, openDatabase } from './database.ts';
-import { FeedReader, isBefore } from './feed-reader.ts';
+import { FeedReader } from './feed-reader.ts';
 import { type FeedPosition, writeBatch } from './rows.ts';
 import { stateNames } from './schema.ts';
 
@@ -91,9 +91,8 @@ class Writer {
       return;
     }
     const reader = new FeedReader(feed, from.held, (text) => this.#ports.tell({ say: 'problem', text }));
-    const found = await this.#troubles.patiently(() => this.#heldBefore(reader, from.written));
-    if (found === undefined) return;
-    let held = found === 'unwritable' ? new Map<number, TaskRow>() : found;
+    let held = readHeld(reader, from.written);
+    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return;
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
     let last = 0;
@@ -136,20 +135,10 @@ class Writer {
     reader.remove();
   }
 
-  /**
-   * Rows that a writer before this one held back when it ended. What the feed says between the two places is in the database, but for
-   * these. Afterwards the reader stands at `written`.
-   */
-  async #heldBefore(reader: FeedReader, written: FeedPosition): Promise<Map<number, TaskRow>> {
-    if (!isBefore(reader.position, written)) return new Map();
-    const batch = new Batch(noCounts());
-    reader.read(Number.POSITIVE_INFINITY, batch, written);
-    batch.close();
-    batch.hold(0);
-    const { held } = batch;
-    if (held.size === 0) return held;
-    // They were opened in the order of their numbers.
-    const tasks = [...held.keys()];
+  /** Leaves those that are not in the database. */
+  async #forgetWritten(held: Map<number, TaskRow>): Promise<true> {
+    if (held.size === 0) return true;
+    const tasks = [...held.keys()].sort((a, b) => a - b);
     const there = await this.#database.db
       .selectFrom('tasks')
       .select('task')
@@ -158,7 +147,7 @@ class Writer {
       .where('task', '<=', tasks.at(-1) as number)
       .execute();
     for (const { task } of there) held.delete(task);
-    return held;
+    return true;
   }
 
   /** Finds or makes the row of the run, and where it was left. */
@@ -215,6 +204,18 @@ class Writer {
       return true;
     });
   }
+}
+
+/**
+ * Rows that a writer before this one may have held back when it ended. What the feed says between the two places is in the database, but
+ * for these. Afterwards the reader stands at `written`.
+ */
+function readHeld(reader: FeedReader, written: FeedPosition): Map<number, TaskRow> {
+  const batch = new Batch(noCounts());
+  reader.read(Number.POSITIVE_INFINITY, batch, written);
+  batch.close();
+  batch.hold(0);
+  return batch.held;
 }
 
 /** What goes wrong with the database, told at once and then now and again; and the patience with it. */

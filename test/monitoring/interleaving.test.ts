@@ -206,7 +206,11 @@ class World {
     assert.deepEqual({ tasks, completed, memoized, failed }, tale.totals);
     assert.deepEqual({ lost_events, end_reason }, { lost_events: 0, end_reason: reason });
     const columns = Object.keys(tale.tasks[0] as Columns) as 'task'[];
-    assert.deepEqual(await db.selectFrom('tasks').select(columns).orderBy('task').execute(), tale.tasks);
+    const rows = await db.selectFrom('tasks').select(columns).orderBy('task').execute();
+    assert.deepEqual(
+      rows.map((row) => ({ ...row })),
+      tale.tasks,
+    );
     const tries = await db.selectFrom('tries').selectAll().orderBy('task').orderBy('try').execute();
     const sorted = tale.tries.toSorted(
       (a, b) => Number(a['task']) - Number(b['task']) || Number(a['try']) - Number(b['try']),
