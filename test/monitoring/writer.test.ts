@@ -123,6 +123,45 @@ test('what happens to one task without anything in between is one record', () =>
   assert.equal(buffer.records, 3);
 });
 
+test('numbers and texts of any size come out as they went in', () => {
+  const buffer = new RecordBuffer();
+  const told = new Told();
+  const at = 1_764_000_000_000;
+  const many = Array.from({ length: 70_000 }, (_, index) => index);
+  const opened: readonly Parameters<RecordSink['opened']>[] = [
+    [2 ** 32 - 2, 65_535, at, 65_534, 2 ** 32 - 3, [2 ** 32 - 4], 'x'.repeat(8_192)],
+    [2 ** 32 - 1, 0, at, null, 2 ** 32 - 2, [2 ** 32 - 3], 'ä'.repeat(8_192)],
+    [2 ** 40, 0, at, null, 2 ** 40 - 1, [2 ** 40 - 2], '\u{1f33f}'.repeat(4_096)],
+    [1, 65_536, at, 65_535, null, [], null],
+    [2, 1_000_000, at, 65_536, null, [], 'text'],
+    [70_001, 0, at, null, null, many, null],
+    [70_002, 0, at, null, null, many.slice(0, 65_535), null],
+  ];
+  for (const one of opened) {
+    const [task, app, time, stage, parent, needs, text] = one;
+    buffer.opened(task, app, time + 0.4, stage ?? undefined, parent ?? undefined, needs, text ?? '');
+    told.opened(...one);
+    const moved: readonly Parameters<RecordSink['moved']>[] = [
+      [task, app, time + 1, pending, launched, 0, 2 ** 32 - 2, null],
+      [task, app, time + 2, launched, fail_retryable, 0, 2 ** 32, null],
+      [task, app, time + 2 ** 33, fail_retryable, pending, 70_000, null, null],
+      [task, app, time - 2 ** 33, pending, exec_done, 70_000, null, text],
+    ];
+    for (const [id, of, when, from, state, number, place, result] of moved)
+      buffer.moved(id, of, when - 0.4, from, state, number, place ?? undefined, result ?? '');
+    for (const step of moved) told.moved(...step);
+  }
+  // A text that is cut in the middle of a character, or is longer than there is room for, is no fault.
+  buffer.opened(3, 0, at, undefined, undefined, undefined, `${'x'.repeat(8_191)}\u{1f33f}`);
+  told.opened(3, 0, at, null, null, [], `${'x'.repeat(8_191)}\ufffd`);
+  buffer.moved(3, 0, at, pending, exec_done, 0, undefined, 'y'.repeat(9_000));
+  told.moved(3, 0, at, pending, exec_done, 0, null, 'y'.repeat(8_192));
+  const bytes = Buffer.from(buffer.take());
+  const found = new Told();
+  assert.equal(readRecords(bytes, found).bytes, bytes.length);
+  assert.deepEqual(found.lines, told.lines);
+});
+
 const run = {
   run_id: 'a-run',
   name: 'program.ts',
