@@ -11,6 +11,7 @@
 //
 // What happens to one task without anything in between stands in one record: most tasks have two. Numbers are little endian.
 import { taskStates } from '../task/state.ts';
+import { withoutZeros } from './short.ts';
 
 /** Who takes records. States are Parsl's numbers, times milliseconds since the epoch. */
 export interface RecordSink {
@@ -366,7 +367,7 @@ function readRecord(bytes: Buffer, start: number, end: number, sink: RecordSink)
     }
     case kinds.json:
       try {
-        takeJson(JSON.parse(bytes.toString('utf8', start + 5, end)) as RareRecord | WideRecord, sink);
+        takeJson(parsed(bytes.toString('utf8', start + 5, end)), sink);
         return true;
       } catch {
         return false; // Not ours, or damaged: the reader says so.
@@ -374,6 +375,12 @@ function readRecord(bytes: Buffer, start: number, end: number, sink: RecordSink)
     default:
       return false;
   }
+}
+
+/** Without zero bytes: SQLite reads a text to the first, and PostgreSQL refuses all that is written together with one. */
+function parsed(text: string): RareRecord | WideRecord {
+  if (!text.includes('\\u0000')) return JSON.parse(text);
+  return JSON.parse(text, (_, value) => (typeof value === 'string' ? withoutZeros(value) : value));
 }
 
 function takeJson(record: RareRecord | WideRecord, sink: RecordSink): void {

@@ -17,9 +17,11 @@ import { type TestContext, test } from 'node:test';
 import { type MonitoringDatabase, openDatabase } from '#src/monitoring/database.js';
 import { Feed, segmentName } from '#src/monitoring/feed.js';
 import { RecordBuffer, type RecordSink, readRecords } from '#src/monitoring/records.js';
+import { short } from '#src/monitoring/short.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
 import { runWriter, type WriterPorts, type WriterStart } from '#src/monitoring/writer.js';
 import { taskStates } from '#src/task/state.js';
+import { postgresOrSkip } from '../support/postgres.ts';
 import { randomIntegers } from '../support/random.ts';
 
 const { pending, launched, running, running_ended, exec_done, fail_retryable } = taskStates;
@@ -444,4 +446,47 @@ test('a database that is locked while a writer looks for what was held back lose
   });
   assert.ok(isLocked);
   assert.deepEqual(await world.standing(), [30_000, 0, 30_000, 0]);
+});
+
+/** What a task does that handles bytes as text. */
+async function tellZeros(world: World): Promise<void> {
+  world.feed.records.rare({ kind: 'app', app: 0, name: 'f', body: 'function', memoize: false });
+  world.feed.records.rare({ kind: 'output', task: 1, stream: 'stdout', text: 'before\0after' });
+  world.feed.records.rare({ kind: 'notice', at: 1, level: 'warn', text: String.raw`\u0000 and \0` });
+  const failure = {
+    kind: 'failure',
+    task: 1,
+    try: 0,
+    at: 1,
+    app: 0,
+    final: true,
+    code: 'APP',
+    class: 'Error',
+  } as const;
+  world.feed.records.rare({ ...failure, message: 'a\0b', stack: null, root: null });
+  const text = short(new Error('a\0b')).slice(0, 10);
+  world.feed.records.opened(1, 0, 1, undefined, undefined, undefined, text);
+  world.feed.flush();
+  await world.write();
+  await world.look(async ({ db }) => {
+    const { lost_events } = await db.selectFrom('runs').select('lost_events').executeTakeFirstOrThrow();
+    const failed = await db.selectFrom('failures').select('message').executeTakeFirst();
+    const output = await db.selectFrom('output_tails').select('text').executeTakeFirst();
+    const notice = await db.selectFrom('notices').select('text').executeTakeFirst();
+    const task = await db.selectFrom('tasks').select('arguments').executeTakeFirst();
+    assert.deepEqual(
+      [lost_events, failed?.message, output?.text, notice?.text, task?.arguments],
+      [0, 'a\u2400b', 'before\u2400after', String.raw`\u0000 and \0`, 'Error: a\u2400b'],
+    );
+  });
+}
+
+test('zero bytes in texts, which databases do not keep, are shown as signs', (t) => tellZeros(new World(t)));
+
+test('PostgreSQL, which refuses rows with zero bytes, gets the signs, too', async (t) => {
+  const url = await postgresOrSkip(t);
+  if (url === undefined) return;
+  const world = new World(t);
+  world.path = url;
+  await tellZeros(world);
 });
