@@ -31,6 +31,8 @@ export interface WriterStart {
    */
   readonly holdMs?: number;
   readonly mostHeld?: number;
+  /** How many files the feed may have before the run is slowed down. @default without limit */
+  readonly mostSegments?: number;
   readonly network?: string | false;
 }
 
@@ -83,7 +85,8 @@ class Writer {
   }
 
   async run(): Promise<void> {
-    const { feed, batchMs, batchRecords, manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
+    const { feed, batchMs, batchRecords, mostSegments = Number.POSITIVE_INFINITY } = this.#start;
+    const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
     if (from === undefined) return;
     if (from === 'unwritable') {
@@ -105,10 +108,13 @@ class Writer {
       if (batch.records > 0 || held.size > 0) {
         batch.close();
         last = performance.now();
-        const isMany = batch.records > manyRecords;
+        begins.set(number, before);
+        const [first = before] = begins.values();
+        // Files are kept for as long as rows are held back: the run shall not have to wait for them.
+        const isTight = 2 * (reader.position.segment - first.segment) >= mostSegments;
+        const isMany = batch.records > manyRecords && !isTight;
         // The more there is, the more of it begins and ends in one batch if one waits a little longer.
         gatherMs = isMany ? 4 * batchMs : batchMs;
-        begins.set(number, before);
         const holds = isMany && !isLast && held.size < mostHeld;
         const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
         for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);

@@ -275,6 +275,7 @@ test('whatever is told, and whatever dies meanwhile, everything is in the databa
         manyRecords: integer(2) === 0 ? 0 : integer(size),
         holdMs: [0, 3, 1_000_000][integer(3)] as number,
         mostHeld: [0, size, 1_000_000][integer(3)] as number,
+        mostSegments: [3, 30, 1_000_000][integer(3)] as number,
       };
       world.keepFiles();
       const written = runWriter(start, {

@@ -321,6 +321,15 @@ test('of a flood those are counted at once that are not settled, and written whe
   assert.throws(() => readdirSync(world.directory), { code: 'ENOENT' }, 'nothing is left of the feed');
 });
 
+test('of a flood nothing is held back while the feed is short of room, as its files would have to stay', async (t) => {
+  const world = new World(t, 100).open(0, 9_999).open(10_000, 19_999).open(20_000, 29_999);
+  await world.write(0, { mostSegments: 4 });
+  assert.deepEqual(await world.standing(), [30_000, 0, 30_000, 0]);
+  world.open(30_000, 59_999);
+  await world.write(0, { mostSegments: 4 });
+  assert.deepEqual(await world.standing(), [30_000, 0, 60_000, 0], 'one file leaves room enough');
+});
+
 test('what was held back when a writer was killed is written by the next, however often that happens', async (t) => {
   const world = new World(t).open(0, 29_999).settle(5_000, 9_999);
   await world.write(0);
