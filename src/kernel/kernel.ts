@@ -358,10 +358,11 @@ export class Kernel {
       );
       return false;
     }
-    this.transition(task, 'launched');
+    const now = this.isWatched ? this.clock.now() : 0;
+    this.transition(task, 'launched', undefined, undefined, now);
     // Whoever heard of that may have interrupted it.
     if (!task.isDown) return false;
-    const attempt = new TaskAttempt(task, this.isWatched);
+    const attempt = new TaskAttempt(task, this.isWatched, now);
     task.attempt = attempt;
     try {
       executor.submit(attempt);
@@ -526,11 +527,12 @@ export class Kernel {
       watch: this.#options.watchOf?.(executor),
       answer: (attempt, answer) => this.#onAnswer(attempt, answer),
       report: (given, what, place, at) => {
-        const { task } = given as TaskAttempt;
-        if (task.attempt !== given) return;
+        const attempt = given as TaskAttempt;
+        const { task } = attempt;
+        if (task.attempt !== attempt) return;
         const { state } = task;
         if (state === 'launched' || (what === 'running_ended' && state === 'running'))
-          this.transition(task, what, undefined, place, at);
+          this.transition(task, what, undefined, place, attempt.reckon(this.clock.now(), at));
       },
       output: (given, stream, text) => {
         const { task } = given as TaskAttempt;

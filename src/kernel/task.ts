@@ -240,11 +240,20 @@ export class TaskAttempt implements Attempt {
   readonly tryNumber: number;
   readonly watched: boolean;
   note: unknown = undefined;
+  /** When it was told of last, in milliseconds since the epoch; 0 when nobody is told. */
+  #toldAt: number;
 
-  constructor(task: Task, watched: boolean) {
+  constructor(task: Task, watched: boolean, launchedAt: number) {
     this.task = task;
     this.tryNumber = task.tryNumber;
     this.watched = watched;
+    this.#toldAt = launchedAt;
+  }
+
+  /** When it happened, of what its executor tells now and may have reckoned back: not before what was told already. */
+  reckon(now: number, at = now): number {
+    this.#toldAt = Math.max(this.#toldAt, Math.min(at, now));
+    return this.#toldAt;
   }
 
   get taskId(): number {

@@ -186,7 +186,7 @@ export class Batch implements RecordSink {
 
   /**
    * Keeps rows of new tasks that are not settled for a later batch: if they are by then, they are written once. Those called before
-   * `since` are written now.
+   * `since` are written now, and those of which a try failed: the row of that try is made from theirs.
    * @returns the number of the oldest batch of which something is held; `undefined` for none
    */
   hold(since: number): number | undefined {
@@ -195,6 +195,7 @@ export class Batch implements RecordSink {
     let oldest: number | undefined;
     for (const [task, row] of (this.rounds[0] as Round).tasks) {
       if (!row.isNew || row.returned !== null || (row.invoked as number) < since) continue;
+      if (row.state === taskStates.fail_retryable) continue;
       row.isHeld = true;
       this.held.set(task, row);
       if (oldest === undefined || row.batch < oldest) oldest = row.batch;

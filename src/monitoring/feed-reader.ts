@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { segmentName } from './feed.ts';
-import { type RecordSink, readRecords } from './records.ts';
+import { largestRecord, type RecordSink, readRecords } from './records.ts';
 import type { FeedPosition } from './rows.ts';
 
 const pieceBytes = 4 * 2 ** 20;
@@ -12,13 +12,19 @@ export class FeedReader {
   readonly #onProblem: (text: string) => void;
   #position: FeedPosition;
   #deleted: number;
+  /** The file of whose damage was told. */
+  #toldOf = -1;
 
   /** @param from what was read before: nothing in front of it is looked at again */
   constructor(directory: string, from: FeedPosition, onProblem: (text: string) => void) {
     this.#directory = directory;
-    this.#position = from;
-    this.#deleted = from.segment;
     this.#onProblem = onProblem;
+    const there = segmentsIn(directory);
+    // A reader before this one may have died before it deleted what was done; or its database was another one.
+    this.#deleted = Math.min(from.segment, ...there);
+    this.tidy(from);
+    const next = Math.min(...there.filter((segment) => segment >= from.segment));
+    this.#position = next > from.segment && Number.isFinite(next) ? { segment: next, offset: 0 } : from;
   }
 
   get position(): FeedPosition {
@@ -31,31 +37,43 @@ export class FeedReader {
    */
   read(most: number, sink: RecordSink, until?: FeedPosition): boolean {
     let left = most;
-    for (;;) {
+    let atOnce = pieceBytes;
+    while (left > 0) {
       const { segment, offset } = this.#position;
       if (until !== undefined && !isBefore(this.#position, until)) return false;
-      const bytes = this.#piece(segment, offset, until?.segment === segment ? until.offset - offset : pieceBytes);
+      const bytes = this.#piece(
+        segment,
+        offset,
+        until?.segment === segment ? Math.min(until.offset - offset, atOnce) : atOnce,
+      );
       // A newer file means that nothing will be added to this one.
       const isLast = !existsSync(join(this.#directory, segmentName(segment + 1)));
       const read = readRecords(bytes, sink, left);
-      if (read === undefined) {
-        if (bytes.length >= pieceBytes || !isLast)
-          this.#onProblem(`${segmentName(segment)} is damaged from byte ${offset} on; the rest of it is passed over`);
+      left -= read.records;
+      this.#position = { segment, offset: offset + read.bytes };
+      if (read.isDamaged) {
+        this.#tellDamage();
         if (isLast) return false;
         this.#position = { segment: segment + 1, offset: 0 };
       } else if (read.records > 0) {
-        left -= read.records;
-        this.#position = { segment, offset: offset + read.bytes };
+        atOnce = pieceBytes;
+      } else if (bytes.length === atOnce && atOnce < largestRecord) {
+        atOnce = largestRecord;
       } else if (isLast) {
         return false;
-      } else {
-        const rest = this.#piece(segment, offset, pieceBytes);
-        // Between the two looks its end may have come.
-        if (rest.length > bytes.length) continue;
+      } else if (this.#piece(segment, offset, atOnce).length === bytes.length) {
+        // Otherwise its end has come between the two looks.
         this.#position = { segment: segment + 1, offset: 0 };
       }
-      if (left <= 0) return true;
     }
+    return true;
+  }
+
+  #tellDamage(): void {
+    const { segment, offset } = this.#position;
+    if (this.#toldOf === segment) return;
+    this.#toldOf = segment;
+    this.#onProblem(`${segmentName(segment)} is damaged from byte ${offset} on; the rest of it is passed over`);
   }
 
   /** Deletes files of which nothing is needed any more, all those before this place. */
@@ -83,7 +101,7 @@ export class FeedReader {
       return Buffer.alloc(0); // Not begun yet.
     }
     try {
-      const size = Math.min(pieceBytes, most, Math.max(0, fstatSync(descriptor).size - offset));
+      const size = Math.min(most, Math.max(0, fstatSync(descriptor).size - offset));
       const bytes = Buffer.allocUnsafe(size);
       let done = 0;
       while (done < size) {
@@ -95,6 +113,15 @@ export class FeedReader {
     } finally {
       closeSync(descriptor);
     }
+  }
+}
+
+/** The numbers of the files that are there. */
+function segmentsIn(directory: string): number[] {
+  try {
+    return readdirSync(directory).flatMap((name) => (/^\d+\.feed$/.test(name) ? [Number.parseInt(name, 10)] : []));
+  } catch {
+    return []; // Nothing was told yet, or everything is done.
   }
 }
 

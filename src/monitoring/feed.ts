@@ -99,12 +99,12 @@ export class Feed {
   }
 
   #roll(): void {
-    if (this.#descriptor !== undefined) {
-      try {
-        closeSync(this.#descriptor);
-      } catch {
-        // What could not be written was told already.
-      }
+    // The reader does not go on behind a file that is not there.
+    if (this.#descriptor === undefined) return;
+    try {
+      closeSync(this.#descriptor);
+    } catch {
+      // What could not be written was told already.
     }
     this.#descriptor = undefined;
     this.#written = 0;
@@ -155,7 +155,7 @@ export class Feed {
   close(): void {
     this.flush();
     this.#isClosed = true;
-    if (this.#descriptor !== undefined) this.#roll();
+    this.#roll();
   }
 }
 

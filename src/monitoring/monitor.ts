@@ -56,15 +56,12 @@ export class Monitor {
     this.sampleMs = options.resources ? milliseconds(options.resources) : 0;
     const directory = join(facts.directory, 'monitoring');
     const began = Date.now();
-    const { queueBytes } = options;
+    const { queueBytes = 2 ** 30 } = options;
+    const mostSegments = Math.max(3, Math.floor(queueBytes / (8 * 2 ** 20)));
     this.#feed = new Feed({
       directory,
-      ...(queueBytes === undefined
-        ? {}
-        : {
-            segmentBytes: Math.min(8 * 2 ** 20, queueBytes / 4),
-            mostSegments: Math.max(3, Math.floor(queueBytes / (8 * 2 ** 20))),
-          }),
+      segmentBytes: Math.min(8 * 2 ** 20, queueBytes / 4),
+      mostSegments,
       onWritten: () => this.#writer.wake(),
       onProblem: (text) => this.#say('error', text),
     });
@@ -98,6 +95,7 @@ export class Monitor {
       batchRecords: 400_000,
       busyMs: 2_000,
       patienceMs: 60_000,
+      mostSegments,
     };
     keepStart(directory, start);
     this.#writer = new WriterProcess({

@@ -5,12 +5,13 @@
 //   1 opened  steps u8 | app u16 | task u32 | time 6 | stage u16 | parent u32 | length of arguments u16 | dependencies u16 | each u32
 //             | arguments | steps | result
 //   2 moved   steps u8 | app u16 | task u32 | time 6 | from u8 | try u16 | steps | result
-//   0 JSON
+//   0 JSON: everything else, and what has larger numbers than those have room for
 //
 //   a step: state u8 | milliseconds after the record's time i32 | place u32
 //
 // What happens to one task without anything in between stands in one record: most tasks have two. Numbers are little endian.
 import { taskStates } from '../task/state.ts';
+import { withoutZeros } from './short.ts';
 
 /** Who takes records. States are Parsl's numbers, times milliseconds since the epoch. */
 export interface RecordSink {
@@ -89,6 +90,11 @@ export type RareRecord =
       readonly row: Readonly<Record<string, string | number | null>>;
     };
 
+/** One of the two with larger numbers; parameters of the sink, in order. */
+type WideRecord =
+  | { readonly kind: 'opened'; readonly of: Parameters<RecordSink['opened']> }
+  | { readonly kind: 'moved'; readonly of: Parameters<RecordSink['moved']> };
+
 const none8 = 0xff;
 const none16 = 0xffff;
 const none32 = 0xffffffff;
@@ -130,7 +136,16 @@ export class RecordBuffer {
     needs: readonly number[] | undefined,
     text: string,
   ): void {
-    const count = Math.min(needs?.length ?? 0, none16 - 1);
+    const count = needs?.length ?? 0;
+    // What it needs, and its parent, have smaller numbers than itself.
+    if (task >= none32 || app > none16 || (stage ?? 0) >= none16 || count > none16) {
+      const given = text === '' ? null : text.slice(0, mostText);
+      this.#json({
+        kind: 'opened',
+        of: [task, app, Math.round(time), stage ?? null, parent ?? null, needs ?? [], given],
+      });
+      return;
+    }
     const start = this.#room(openedHead + count * 4 + Math.min(text.length, mostText) * 3);
     this.#head(start, kinds.opened, app, task, time);
     this.#u16(start + at.stage, stage ?? none16);
@@ -155,10 +170,15 @@ export class RecordBuffer {
     text: string,
   ): void {
     if (task !== this.#task || !this.#addStep(from, state, number, time, place)) {
+      if (task >= none32 || app > none16 || number > none16 || (place ?? 0) >= none32) {
+        const given = text === '' ? null : text.slice(0, mostText);
+        this.#json({ kind: 'moved', of: [task, app, Math.round(time), from, state, number, place ?? null, given] });
+        return;
+      }
       const start = this.#room(movedHead);
       this.#head(start, kinds.moved, app, task, time);
       this.#bytes[start + movedAt.from] = from;
-      this.#u16(start + movedAt.try, Math.min(number, none16));
+      this.#u16(start + movedAt.try, number);
       this.#open(start, task, time, from, number);
       this.#close(start, start + movedHead);
       this.#addStep(from, state, number, time, place);
@@ -171,6 +191,10 @@ export class RecordBuffer {
   }
 
   rare(record: RareRecord): void {
+    this.#json(record);
+  }
+
+  #json(record: RareRecord | WideRecord): void {
     const text = JSON.stringify(record satisfies { kind: string } as unknown as Json);
     const start = this.#room(5 + text.length * 3);
     this.#bytes[start + at.kind] = kinds.json;
@@ -212,7 +236,8 @@ export class RecordBuffer {
   #addStep(from: number, state: number, number: number, time: number, place: number | undefined): boolean {
     const steps = this.#bytes[this.#start + at.steps] as number;
     const after = Math.round(time) - this.#time;
-    if (from !== this.#state || number !== this.#try || steps === none8 || after !== (after | 0)) return false;
+    if (from !== this.#state || number !== this.#try || steps === none8) return false;
+    if (after !== (after | 0) || (place ?? 0) >= none32) return false;
     const end = this.#room(stepBytes);
     this.#bytes[this.#start + at.steps] = steps + 1;
     this.#bytes[end] = state;
@@ -267,27 +292,30 @@ export class RecordBuffer {
 }
 
 /**
- * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes: what is left has not been
- * written to its end yet. `undefined`: it is no record at all.
+ * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes. What is left has not been
+ * written to its end yet; or it is no record at all, and damaged.
  */
 export function readRecords(
   bytes: Buffer,
   sink: RecordSink,
   most = Number.POSITIVE_INFINITY,
-): { readonly records: number; readonly bytes: number } | undefined {
+): { readonly records: number; readonly bytes: number; readonly isDamaged: boolean } {
   let start = 0;
   let records = 0;
+  let isDamaged = false;
   for (; records < most && bytes.length - start >= 4; records++) {
     const length = u32(bytes, start);
-    if (length < 5 || length > largest) return undefined;
-    if (bytes.length - start < length) break;
-    if (!readRecord(bytes, start, start + length, sink)) return undefined;
+    isDamaged = length < 5 || length > largestRecord;
+    if (isDamaged || bytes.length - start < length) break;
+    isDamaged = !readRecord(bytes, start, start + length, sink);
+    if (isDamaged) break;
     start += length;
   }
-  return { records, bytes: start };
+  return { records, bytes: start, isDamaged };
 }
 
-const largest = 2 ** 26;
+/** The bytes that a record has at most. */
+export const largestRecord = 2 ** 26;
 const noNeeds: readonly number[] = [];
 
 /** @returns false when it is none */
@@ -339,7 +367,7 @@ function readRecord(bytes: Buffer, start: number, end: number, sink: RecordSink)
     }
     case kinds.json:
       try {
-        sink.rare(JSON.parse(bytes.toString('utf8', start + 5, end)) as RareRecord);
+        takeJson(parsed(bytes.toString('utf8', start + 5, end)), sink);
         return true;
       } catch {
         return false; // Not ours, or damaged: the reader says so.
@@ -347,6 +375,18 @@ function readRecord(bytes: Buffer, start: number, end: number, sink: RecordSink)
     default:
       return false;
   }
+}
+
+/** Without zero bytes: SQLite reads a text to the first, and PostgreSQL refuses all that is written together with one. */
+function parsed(text: string): RareRecord | WideRecord {
+  if (!text.includes('\\u0000')) return JSON.parse(text);
+  return JSON.parse(text, (_, value) => (typeof value === 'string' ? withoutZeros(value) : value));
+}
+
+function takeJson(record: RareRecord | WideRecord, sink: RecordSink): void {
+  if (record.kind === 'opened') sink.opened(...record.of);
+  else if (record.kind === 'moved') sink.moved(...record.of);
+  else sink.rare(record);
 }
 
 /** What stands between the steps and `end` is the text of the last. */

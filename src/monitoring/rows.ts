@@ -37,7 +37,11 @@ export async function writeBatch(
       'failures',
       ['run', ...failureColumns],
       [...batch.failures.values()].map((row) => [run, ...failureColumns.map((column) => row[column] ?? null)]),
-      '(run, task, try) do nothing',
+      // What waits for its next try and is cancelled has two for the same try: the last is the task's.
+      `(run, task, try) do update set ${failureColumns
+        .slice(2)
+        .map((column) => `"${column}" = excluded."${column}"`)
+        .join(', ')}`,
     );
     await bulk.insert(
       'output_tails',

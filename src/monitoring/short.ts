@@ -32,6 +32,11 @@ export function shortArguments(values: readonly unknown[]): string {
   return cut(text, shortLength);
 }
 
+/** A text with the sign for a zero byte in the place of each: databases do not keep them. */
+export function withoutZeros(text: string): string {
+  return text.replaceAll('\0', '\u2400');
+}
+
 function inspected(value: unknown): string {
   if (value instanceof Uint8Array || ArrayBuffer.isView(value))
     return `${value.constructor.name}(${value.byteLength} bytes)`;
@@ -42,13 +47,15 @@ function inspected(value: unknown): string {
     return typeof id === 'number' ? `task ${id}` : 'a promise';
   }
   try {
-    return inspect(value, {
-      depth: 1,
-      breakLength: Number.POSITIVE_INFINITY,
-      maxArrayLength: 8,
-      maxStringLength: 80,
-      customInspect: false,
-    });
+    return withoutZeros(
+      inspect(value, {
+        depth: 1,
+        breakLength: Number.POSITIVE_INFINITY,
+        maxArrayLength: 8,
+        maxStringLength: 80,
+        customInspect: false,
+      }),
+    );
   } catch {
     return typeof value; // A proxy that throws.
   }

@@ -7,7 +7,7 @@ import { noCounts } from '../task/state.ts';
 import { Batch, type Level, type TaskRow, type Value } from './batch.ts';
 import { Bulk } from './bulk.ts';
 import { type MonitoringDatabase, openDatabase } from './database.ts';
-import { FeedReader, isBefore } from './feed-reader.ts';
+import { FeedReader } from './feed-reader.ts';
 import { type FeedPosition, writeBatch } from './rows.ts';
 import { stateNames } from './schema.ts';
 
@@ -23,6 +23,16 @@ export interface WriterStart {
   readonly busyMs: number;
   /** How long it goes on trying when the run is gone and the database cannot be written, in milliseconds. */
   readonly patienceMs: number;
+  /** From so many records on a batch is large. @default 20000 */
+  readonly manyRecords?: number;
+  /**
+   * While batches are large, new tasks that are not settled are held back for so long, in milliseconds, and so many of them at most.
+   * @default 3000 and 200000
+   */
+  readonly holdMs?: number;
+  readonly mostHeld?: number;
+  /** How many files the feed may have before the run is slowed down. @default without limit */
+  readonly mostSegments?: number;
   readonly network?: string | false;
 }
 
@@ -55,11 +65,6 @@ export async function runWriter(start: WriterStart, ports: WriterPorts): Promise
 
 /** Where a run stands of which nothing is written. */
 const notBegun = { feed_segment: 0, feed_offset: 0, held_segment: 0, held_offset: 0 } as const;
-/** From here on a batch is large. */
-const manyRecords = 20_000;
-/** While batches are large, new tasks that are not settled are held back for so long, in milliseconds, and so many of them at most. */
-const holdMs = 3_000;
-const mostHeld = 200_000;
 
 class Writer {
   readonly #start: WriterStart;
@@ -80,7 +85,8 @@ class Writer {
   }
 
   async run(): Promise<void> {
-    const { feed, batchMs, batchRecords } = this.#start;
+    const { feed, batchMs, batchRecords, mostSegments = Number.POSITIVE_INFINITY } = this.#start;
+    const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
     if (from === undefined) return;
     if (from === 'unwritable') {
@@ -88,9 +94,8 @@ class Writer {
       return;
     }
     const reader = new FeedReader(feed, from.held, (text) => this.#ports.tell({ say: 'problem', text }));
-    const found = await this.#troubles.patiently(() => this.#heldBefore(reader, from.written));
-    if (found === undefined) return;
-    let held = found === 'unwritable' ? new Map<number, TaskRow>() : found;
+    let held = readHeld(reader, from.written);
+    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return;
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
     let last = 0;
@@ -103,10 +108,13 @@ class Writer {
       if (batch.records > 0 || held.size > 0) {
         batch.close();
         last = performance.now();
-        const isMany = batch.records > manyRecords;
+        begins.set(number, before);
+        const [first = before] = begins.values();
+        // Files are kept for as long as rows are held back: the run shall not have to wait for them.
+        const isTight = 2 * (reader.position.segment - first.segment) >= mostSegments;
+        const isMany = batch.records > manyRecords && !isTight;
         // The more there is, the more of it begins and ends in one batch if one waits a little longer.
         gatherMs = isMany ? 4 * batchMs : batchMs;
-        begins.set(number, before);
         const holds = isMany && !isLast && held.size < mostHeld;
         const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
         for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);
@@ -133,20 +141,10 @@ class Writer {
     reader.remove();
   }
 
-  /**
-   * Rows that a writer before this one held back when it ended. What the feed says between the two places is in the database, but for
-   * these. Afterwards the reader stands at `written`.
-   */
-  async #heldBefore(reader: FeedReader, written: FeedPosition): Promise<Map<number, TaskRow>> {
-    if (!isBefore(reader.position, written)) return new Map();
-    const batch = new Batch(noCounts());
-    reader.read(Number.POSITIVE_INFINITY, batch, written);
-    batch.close();
-    batch.hold(0);
-    const { held } = batch;
-    if (held.size === 0) return held;
-    // They were opened in the order of their numbers.
-    const tasks = [...held.keys()];
+  /** Leaves those that are not in the database. */
+  async #forgetWritten(held: Map<number, TaskRow>): Promise<true> {
+    if (held.size === 0) return true;
+    const tasks = [...held.keys()].sort((a, b) => a - b);
     const there = await this.#database.db
       .selectFrom('tasks')
       .select('task')
@@ -155,7 +153,7 @@ class Writer {
       .where('task', '<=', tasks.at(-1) as number)
       .execute();
     for (const { task } of there) held.delete(task);
-    return held;
+    return true;
   }
 
   /** Finds or makes the row of the run, and where it was left. */
@@ -212,6 +210,18 @@ class Writer {
       return true;
     });
   }
+}
+
+/**
+ * Rows that a writer before this one may have held back when it ended. What the feed says between the two places is in the database, but
+ * for these. Afterwards the reader stands at `written`.
+ */
+function readHeld(reader: FeedReader, written: FeedPosition): Map<number, TaskRow> {
+  const batch = new Batch(noCounts());
+  reader.read(Number.POSITIVE_INFINITY, batch, written);
+  batch.close();
+  batch.hold(0);
+  return batch.held;
 }
 
 /** What goes wrong with the database, told at once and then now and again; and the patience with it. */

@@ -11,7 +11,7 @@ import type { Runtime } from '../task/ports.ts';
 import { isNodeCall } from '../wire/calls.ts';
 import { codeVariable } from '../wire/code-names.ts';
 import { failureToData } from '../wire/failures.ts';
-import { endBytes, fromWorker, toWorker } from '../wire/link.ts';
+import { fromWorker, readEnd, toWorker } from '../wire/link.ts';
 import { entry, isBatchable, ResultGatherer } from '../wire/messages/batch.ts';
 import { packFailure } from '../wire/messages/failure.ts';
 import { type Outcome, writeNoteItem, writeOutcome } from '../wire/messages/item.ts';
@@ -417,25 +417,12 @@ export class Pool {
 
   #onFrame(rank: number, what: number, ticket: number, bytes: Buffer): void {
     const how = jobEnds[what];
-    const isWanted = !this.#hasEnded && this.#state.workers[rank]?.held.has(ticket) === true;
-    if (how === 'value' && !isWanted && isReference(bytes.subarray(4))) this.#values?.drop(bytes.subarray(4));
-    if (this.#hasEnded) {
-      if (how !== undefined) this.#onCommandEnded?.();
-      return;
-    }
     if (how !== undefined) {
-      const isPassedOver = how === 'passed over';
-      this.feed({
-        type: 'job ended',
-        rank,
-        ticket,
-        how,
-        tookMs: isPassedOver ? 0 : bytes.readFloatLE(0),
-        beganAt: isPassedOver ? 0 : bytes.readDoubleLE(4),
-        bytes: isPassedOver ? bytes : bytes.subarray(endBytes),
-      });
+      const end = how === 'passed over' ? { tookMs: 0, beganAt: 0, bytes } : readEnd(bytes);
+      this.#onEnd(rank, ticket, how, end);
       return;
     }
+    if (this.#hasEnded) return;
     switch (what) {
       case fromWorker.ready:
         this.feed({ type: 'worker ready', rank });
@@ -457,6 +444,13 @@ export class Pool {
       default:
         this.#log('error', `Worker ${rank} sent a frame of unknown kind ${what}`);
     }
+  }
+
+  #onEnd(rank: number, ticket: number, how: JobEnd, end: ReturnType<typeof readEnd>): void {
+    const isWanted = !this.#hasEnded && this.#state.workers[rank]?.held.has(ticket) === true;
+    if (how === 'value' && !isWanted && isReference(end.bytes)) this.#values?.drop(end.bytes);
+    if (this.#hasEnded) this.#onCommandEnded?.();
+    else this.feed({ type: 'job ended', rank, ticket, how, ...end });
   }
 
   /** Commands get SIGTERM, and a while to tidy up; what does not end is killed with its worker. */

@@ -35,7 +35,12 @@ export const fromWorker = {
 
 const headBytes = 5;
 /** What stands before the bytes of a `value`, `failure` or `abandoned`. */
-export const endBytes = 12;
+const endBytes = 12;
+
+/** How a body ended: what a frame of {@link FrameGatherer.addEnd} says besides its ticket. */
+export function readEnd(frame: Buffer): { readonly tookMs: number; readonly beganAt: number; readonly bytes: Buffer } {
+  return { tookMs: frame.readFloatLE(0), beganAt: frame.readDoubleLE(4), bytes: frame.subarray(endBytes) };
+}
 
 /** Gathers frames until somebody takes them, as one piece. */
 export class FrameGatherer {

@@ -595,6 +595,28 @@ test('what a worker reports is published while its try runs, once each, in order
   world.nothingElse();
 });
 
+test('times that an executor reckons back stand neither before what was told already nor in the future', async () => {
+  const world = await testKernel();
+  const task = world.call();
+  const place = { host: 'here', worker: '1' };
+  const { host, only } = world.executor;
+  const launched = world.clock.time;
+  world.clock.advance(10);
+  host.report(only, 'running', place, launched - 0.5);
+  host.report(only, 'running_ended', place, launched - 0.25);
+  world.executor.give(1);
+  const again = world.call();
+  const later = world.clock.time;
+  world.clock.advance(10);
+  host.report(world.executor.only, 'running', place, later + 2.5);
+  host.report(world.executor.only, 'running_ended', place, later + 99);
+  world.executor.give(1);
+  const timesOf = ({ id }: Task): number[] => world.events.filter((event) => event.id === id).map(({ time }) => time);
+  assert.deepEqual(timesOf(task), [launched, launched, launched, launched, later]);
+  assert.deepEqual(timesOf(again), [later, later, later + 2.5, later + 10, later + 10]);
+  world.nothingElse();
+});
+
 test('records of apps are forgotten with their apps, so that options for each call cost nothing that stays', async () => {
   const world = await testKernel({ watched: false });
   world.executor.onSubmit = (attempt) => world.executor.give(1, attempt);

@@ -10,9 +10,20 @@ import {
   readFunction,
   writeCall,
 } from '#src/wire/calls.js';
-import { FrameCutter, FrameGatherer } from '#src/wire/link.js';
+import { FrameCutter, FrameGatherer, readEnd } from '#src/wire/link.js';
 import { readNote, writeNote } from '#src/wire/notes.js';
 import { fromBytes } from '#src/wire/values.js';
+
+test('how a body ended comes out as it went in, as do its bytes', () => {
+  const gatherer = new FrameGatherer();
+  gatherer.addEnd(2, 7, Buffer.from('the result'), 0.25, 1_764_000_000_000.5);
+  const ends: unknown[] = [];
+  new FrameCutter((what, ticket, frame) => {
+    const { tookMs, beganAt, bytes } = readEnd(frame);
+    ends.push([what, ticket, tookMs, beganAt, bytes.toString()]);
+  }).add(gatherer.take());
+  assert.deepEqual(ends, [[2, 7, 0.25, 1_764_000_000_000.5, 'the result']]);
+});
 
 test('frames come out as they went in, whatever the pieces', () => {
   const gatherer = new FrameGatherer();
