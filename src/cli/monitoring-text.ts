@@ -117,7 +117,7 @@ export function taskText(
     `  called      ${time(row.invoked)}`,
     ...(row.returned === null
       ? []
-      : [`  settled     ${time(row.returned)}, after ${showDuration(row.returned - row.invoked)}`]),
+      : [`  settled     ${time(row.returned)}, after ${lasting(row.returned - row.invoked)}`]),
     ...(needs.length === 0
       ? []
       : [
@@ -144,7 +144,7 @@ export function taskText(
       lines.push(
         `  ran         ${time(one.running)}${
           end !== null
-            ? ` for ${showDuration(end - one.running)}`
+            ? ` for ${lasting(end - one.running)}`
             : life === 'running'
               ? ', still'
               : ', its end is not known'
@@ -196,7 +196,7 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
 /** What never came to run took no time, however long it waited. */
 function took({ returned, running, launched }: TaskLine): string {
   const from = running ?? launched;
-  return returned === null || from === null ? '-' : showDuration(returned - from);
+  return returned === null || from === null ? '-' : lasting(returned - from);
 }
 
 function failureLines(failure: TaskDetails['failures'][number]): string[] {
@@ -249,6 +249,11 @@ function time(ms: number): string {
 
 function number(count: number): string {
   return count < 10 && !Number.isInteger(count) ? count.toFixed(1) : Math.round(count).toLocaleString('en');
+}
+
+/** The clocks of two machines may disagree: Parsl's workers write down their own. */
+function lasting(ms: number): string {
+  return showDuration(Math.max(0, ms));
 }
 
 function counted(count: number, one: string): string {
