@@ -224,7 +224,9 @@ function indented(text: string, by = '  '): string[] {
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
   const cells = [head, ...rows].map((row) =>
-    row.map((cell) => (typeof cell === 'number' ? number(cell) : printable(cell))),
+    row.map((cell, column) =>
+      typeof cell === 'number' ? number(cell) : cut(printable(cell), column === head.length - 1 ? 160 : 48),
+    ),
   );
   const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
   const isNumber = head.map(
@@ -265,6 +267,10 @@ function megabytes(bytes: number | null): string {
 }
 
 function oneLine(text: string, most: number): string {
-  const line = text.replaceAll(/\s+/g, ' ');
-  return line.length <= most ? line : `${line.slice(0, most - 1)}…`;
+  return cut(text.replaceAll(/\s+/g, ' '), most);
+}
+
+function cut(line: string, most: number): string {
+  // Not through the middle of a character.
+  return line.length <= most ? line : `${line.slice(0, most - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
