@@ -1,7 +1,7 @@
 // htex beside Parsl's HTEX in one run, two workers each, without encryption and with it: rate and CPU of all processes for a task that does
-// nothing, one task at a time, arguments of 10 KB, values of 1 MB, the start, bash apps beside bare child_process.spawn; flatness and
-// memory of tasks that wait. Prints tables; --write puts them into bench/RESULTS.md.
-//   node --expose-gc --import tsx bench/htex.ts [--quick] [--only plain,encrypted,flat,memory,bash] [--write]
+// nothing, one task at a time, arguments of 10 KB, values of 1 MB, the start, bash apps beside bare child_process.spawn; values of 1 MB of
+// Python functions; flatness and memory of tasks that wait. Prints tables; --write puts them into bench/RESULTS.md.
+//   node --expose-gc --import tsx bench/htex.ts [--quick] [--only plain,encrypted,flat,memory,python,bash] [--write]
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir, totalmem } from 'node:os';
@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { app, bashApp, htex, load, sh } from '#src/index.js';
+import { app, bashApp, htex, load, pythonApp, sh } from '#src/index.js';
 import { newestRelease, parslEnvironment } from '../test/support/parsl.ts';
+import { pythonEnvironment } from '../test/support/python.ts';
 import { cpuByProgram } from './processes.ts';
 
 const { values } = parseArgs({
@@ -45,10 +46,11 @@ const of = (figures: Figures | undefined, what: string, name: string): number[] 
 async function withRun<Value>(
   encrypted: boolean,
   body: (run: Awaited<ReturnType<typeof load>>) => Promise<Value>,
+  executor = htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted }),
 ): Promise<Value> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-bench-'));
   const run = await load({
-    executors: [htex({ maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted })],
+    executors: [executor],
     runDir: directory,
     memo: false,
   });
@@ -213,6 +215,17 @@ async function measureFlat(): Promise<void> {
   );
 }
 
+const isExposed = 'gc' in globalThis;
+
+/** What is in use once garbage is gone. The buffers that a collection finds dead are counted until it has freed them, some turns later. */
+async function memoryThatStays(): Promise<NodeJS.MemoryUsage> {
+  for (let round = 0; round < 3; round++) {
+    (globalThis as { gc?: () => void }).gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return process.memoryUsage();
+}
+
 async function measureMemory(): Promise<void> {
   const tasks = values.quick ? 100_000 : 500_000;
   await withRun(false, async () => {
@@ -222,20 +235,57 @@ async function measureMemory(): Promise<void> {
     await add(1, 2);
     const waits = [wait(20_000), wait(20_000)];
     await new Promise((resolve) => setTimeout(resolve, 500));
-    const gc = (globalThis as { gc?: () => void }).gc;
-    gc?.();
-    const before = process.memoryUsage();
+    const before = await memoryThatStays();
     const futures = Array.from({ length: tasks }, (_, n) => add(n, 1));
     await new Promise((resolve) => setTimeout(resolve, 3_000));
-    gc?.();
-    const after = process.memoryUsage();
-    const heap = (after.heapUsed + after.external - before.heapUsed - before.external) / tasks;
+    const after = await memoryThatStays();
+    const heap = (after.heapUsed - before.heapUsed) / tasks;
+    const external = (after.external - before.external) / tasks;
     const resident = (after.rss - before.rss) / tasks;
     say(
-      `A waiting task with its future takes ${whole(heap)} bytes of heap and external memory in the program, ${whole(resident)} bytes resident (${whole(tasks)} tasks${gc === undefined ? ', without --expose-gc' : ''}); the goal is 700.\n`,
+      `A waiting task with its future takes ${whole(heap + external)} bytes in the program, ${whole(heap)} of heap and ${whole(external)} outside it; ${whole(resident)} bytes resident (${whole(tasks)} tasks${isExposed ? '' : ', without --expose-gc'}); the goal is 700.\n`,
     );
     await Promise.all([...futures, ...waits]);
   });
+}
+
+/** Values of 1 MB of Python functions, on Chervil's own workers. */
+async function measurePython(): Promise<void> {
+  const environment = await pythonEnvironment({ name: 'numpy', packages: ['numpy'] });
+  const python = 'python' in environment ? environment.python : 'python3';
+  const bytes = 1_000_000;
+  const length = pythonApp.source<(value: unknown) => number>('def length(value):\n    return len(value)\n');
+  const make = pythonApp.source<(code: string) => unknown>('def make(code):\n    return eval(code)\n');
+  const makeArray = pythonApp.source<() => Float64Array>(
+    `import numpy\ndef makeArray():\n    return numpy.ones(${bytes / 8})\n`,
+  );
+  const [large, text, numbers] = [Buffer.alloc(bytes, 120), 'x'.repeat(bytes), new Float64Array(bytes / 8).fill(1.5)];
+  say('### Values of 1 MB of Python functions, encryption off\n');
+  say('| what | best rate | CPU a value: program, interchange, pool, worker | goal |');
+  say('|---|---|---|---|');
+  const executor = htex({ python, nodeWorkers: 0, maxWorkersPerNode: 2, coresPerWorker: 0.5, encrypted: false });
+  await withRun(
+    false,
+    async (run) => {
+      for (const [what, call] of [
+        ['bytes, as argument', () => length(large)],
+        ['text, as argument', () => length(text)],
+        ['typed array, as argument', () => length(numbers)],
+        ['bytes, as result', () => make(`b'x' * ${bytes}`)],
+        ['text, as result', () => make(`'x' * ${bytes}`)],
+        ...('python' in environment ? [['numpy array, as result', () => makeArray()] as const] : []),
+      ] as const) {
+        const figures: Figures = new Map();
+        for (let round = 0; round < 5; round++) note(figures, what, await allAtOnce(run.id, 300, call));
+        const parts = ['program', 'interchange', 'pool', 'worker'].map((part) =>
+          (median(of(figures, what, part)) / 1_000).toFixed(2),
+        );
+        say(`| ${what} | ${whole(best(of(figures, what, 'rate')))} MB/s | ${parts.join(', ')} ms | >= 500 MB/s |`);
+      }
+    },
+    executor,
+  );
+  say();
 }
 
 async function measureBash(): Promise<void> {
@@ -280,6 +330,7 @@ for (const encrypted of [false, true]) {
 }
 if (isWanted('flat')) await measureFlat();
 if (isWanted('memory')) await measureMemory();
+if (isWanted('python')) await measurePython();
 if (isWanted('bash')) await measureBash();
 if (values.write) {
   const path = fileURLToPath(new URL('RESULTS.md', import.meta.url));

@@ -14,8 +14,17 @@ export {
 export type { SchemaIssue, SchemaResult, StandardSchema, ValueOf } from './app/schema.ts';
 export { asCompleted, type Completed, type StreamOptions, stream } from './app/streams.ts';
 export type * from './app/types.ts';
-export { wrapper } from './app/wrapper.ts';
+export { type PythonWrapperMaker, pythonWrapper, type WrapperOptions, wrapper } from './app/wrapper.ts';
 export type { Clock, Duration } from './base/time.ts';
+export {
+  type BlockErrorHandler,
+  ignoreBlockErrors,
+  simpleBlockErrors,
+  windowedBlockErrors,
+} from './blocks/handlers.ts';
+export { type Launcher, simpleLauncher, singleNodeLauncher, wrappedLauncher } from './blocks/launchers.ts';
+export { type LocalOptions, local } from './blocks/local.ts';
+export type { JobOptions, JobState, JobStatus, Provider } from './blocks/provider.ts';
 export { type Htex, type HtexOptions, htex } from './executors/htex.ts';
 export { type InlineOptions, inline } from './executors/inline.ts';
 export { type ThreadsOptions, threads } from './executors/threads.ts';
@@ -30,6 +39,7 @@ export { type BackoffOptions, backoff } from './kernel/backoff.ts';
 export type { AutoLogname, NameLog } from './kernel/elaborators/files.ts';
 export type { MemoOption } from './kernel/elaborators/memo.ts';
 export { defaultCost } from './kernel/elaborators/retry.ts';
+export type { NodeWrapper, Wrapper } from './kernel/elaborators/wrap.ts';
 export { type MemoKeyPart, memoHook } from './kernel/memo/key-hooks.ts';
 export { type Elaborator, type ElaboratorMaker, go, type Step } from './kernel/path.ts';
 export * from './load/config.ts';

@@ -85,11 +85,11 @@ export interface PythonAppMaker {
  * `);
  */
 export const pythonApp: PythonAppMaker = Object.assign(
-  (reference: string, options: Given = {}) => make(readReference(reference), options),
+  (reference: string, options: Given = {}) => make(readPythonReference(reference, 'pythonApp'), options),
   {
     source(text: string, options: Given & { readonly function?: string } = {}) {
       const { function: wanted, ...rest } = options;
-      return make({ by: 'python', module: undefined, ...readPythonText(text, wanted) }, rest);
+      return make({ by: 'python', module: undefined, ...readPythonText(text, wanted, 'pythonApp') }, rest);
     },
   },
 );
@@ -112,12 +112,18 @@ function make(source: PythonFunction, { returns, ...options }: Given): never {
   });
 }
 
-function readReference(reference: unknown): PythonFunction {
+/**
+ * A function named as `module:function`.
+ *
+ * @param maker what wants it, for messages
+ * @throws AppDefinitionError for anything else
+ */
+export function readPythonReference(reference: unknown, maker: 'pythonApp' | 'pythonWrapper'): PythonFunction {
   const match = typeof reference === 'string' ? /^([^\W\d][\w.]*):([^\W\d][\w.]*)$/u.exec(reference) : null;
   if (match !== null) return { by: 'python', module: match[1], name: match[2] as string, code: undefined };
   const given = typeof reference === 'string' ? `'${reference}'` : String(reference);
   const hint = /\bdef\s/.test(given)
-    ? 'For a function given as text write pythonApp.source(`…`).'
-    : "Write it as in pythonApp('signals.fft:spectrum').";
-  throw new AppDefinitionError(`pythonApp() needs the name of a function as module:function, not ${given}. ${hint}`);
+    ? `For a function given as text write ${maker}.source(\`…\`).`
+    : `Write it as in ${maker}('signals.fft:spectrum').`;
+  throw new AppDefinitionError(`${maker}() needs the name of a function as module:function, not ${given}. ${hint}`);
 }

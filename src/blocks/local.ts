@@ -1,4 +1,5 @@
-// local(): blocks on this machine. A job is a bash script in a process group of its own; script and outputs are files in the run directory.
+// local(): blocks on this machine. A job is a bash script in a process group of its own, and ends with it; script and outputs are files in
+// the run directory.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -84,8 +85,13 @@ class LocalProvider implements Provider {
     child.once('exit', (exitCode, signal) => {
       const state = job.isCancelled ? 'cancelled' : exitCode === 0 ? 'completed' : 'failed';
       job.status = { state, exitCode, ...files, ...(signal === null ? {} : { message: `killed by ${signal}` }) };
-      onEnd();
-      this.onEnded?.(id);
+      const tell = (): void => {
+        onEnd();
+        this.onEnded?.(id);
+      };
+      if (job.isCancelled) tell();
+      // A job is over with its script: what that left behind, or who killed it did, would go on as nobody's.
+      else void endProcesses({ group: pid }, { graceMs: 0 }).then(tell);
     });
     child.unref();
     return id;

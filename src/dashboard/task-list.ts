@@ -209,18 +209,20 @@ async function conditionsOf(
   const asksState = filter.states.length > 0 && filter.states.length < states.length;
   const isStateRarer = asksState && (await stateIsRarer(db, run.run, filter.states, apps));
   const asksPlace = filter.worker !== undefined || filter.executor !== undefined;
+  const places = asksPlace ? await placesOf(db, run.run, filter) : [];
+  if (asksPlace && places.length === 0) return undefined;
+  // A worker with few tasks is found by the index of workers. Of many the first that are shown are soon found in the order of the others.
+  const isPlaceRare = filter.worker !== undefined && (await haveFew(db, run.run, places));
   // A plus keeps SQLite from looking in that column's index.
   const plain = (column: string, isLookedUp: boolean): RawBuilder<unknown> =>
     sql.raw(isLookedUp || isPostgres(db) ? `t.${column}` : `+t.${column}`);
   if (asksState)
-    conditions.push(sql`${plain('state', isStateRarer && !asksPlace)} in (${sql.join(numbersOf(filter.states))})`);
+    conditions.push(sql`${plain('state', isStateRarer && !isPlaceRare)} in (${sql.join(numbersOf(filter.states))})`);
   if (apps !== undefined)
-    conditions.push(sql`${plain('app', !isStateRarer && !asksPlace && !isByEnd)} in (${sql.join(apps)})`);
-  if (asksPlace) {
-    const places = await placesOf(db, run.run, filter);
-    if (places.length === 0) return undefined;
-    conditions.push(sql`${plain('place', filter.worker !== undefined)} in (${sql.join(places)})`);
-  }
+    conditions.push(sql`${plain('app', !isStateRarer && !isPlaceRare && !isByEnd)} in (${sql.join(apps)})`);
+  if (asksPlace) conditions.push(sql`${plain('place', isPlaceRare)} in (${sql.join(places)})`);
+  // Only those are in the index.
+  if (isPlaceRare) conditions.push(sql`t.running is not null`);
   const idFrom = Math.max(filter.idFrom ?? 0, filter.from === undefined ? 0 : await firstInvoked(db, run, filter.from));
   const idTo = Math.min(
     filter.idTo ?? Number.MAX_SAFE_INTEGER,
@@ -274,6 +276,18 @@ async function placesOf(db: Kysely<Schema>, run: number, filter: TaskFilter): Pr
         (worker !== null && workerName(host, worker) === filter.worker),
     )
     .map(({ place }) => Number(place));
+}
+
+const few = 20_000;
+
+/** Whether few tasks ran in these places. */
+async function haveFew(db: Kysely<Schema>, run: number, places: readonly number[]): Promise<boolean> {
+  const { rows } = await sql<{ n: number }>`
+    select count(*) as n from (
+      select 1 from tasks where run = ${run} and place in (${sql.join(places)}) and running is not null limit ${few + 1}) x`.execute(
+    db,
+  );
+  return Number(rows[0]?.n ?? 0) <= few;
 }
 
 async function stateIsRarer(

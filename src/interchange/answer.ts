@@ -45,6 +45,7 @@ export function removeManager(
   manager.isActive = false;
   updateReady(manager);
   state.managers.delete(manager);
+  for (const lane of manager.lanes) lane.managers--;
   state.disconnected.delete(manager);
   state.leaving.delete(manager);
   const { hostname } = manager.registration;

@@ -15,10 +15,11 @@ import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
-import { giveOut, mark, updateReady } from './schedule.ts';
+import { giveOut, mark, noteFreed, refill, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, isLogged, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
+import { noteUnserved } from './unserved.ts';
 
 export { checkLaw } from './answer.ts';
 export { createInterchange, type InterchangeState } from './state.ts';
@@ -26,7 +27,8 @@ export { createInterchange, type InterchangeState } from './state.ts';
 /**
  * Advances the interchange by one event and appends what must be done to `effects`. The state changes in place.
  * Tasks are given out and timers set by the event `turn`, so that all that one turn of the loop received is seen first:
- * send it after every group of events, `timer` included.
+ * send it after every group of events, `timer` included, of which {@link wantsTurn} says so for one. Results are the
+ * exception: `refill` behind them gives their manager its next tasks without waiting for other managers.
  *
  * @param now - milliseconds since the epoch, never less than in the call before
  *
@@ -51,6 +53,9 @@ export function step(
       return effects;
     case 'results':
       onResults(state, event.peer, event.items, now, effects);
+      return effects;
+    case 'refill':
+      refill(state, effects);
       return effects;
     case 'turn':
       onTurn(state, now, effects);
@@ -139,6 +144,11 @@ function onTask(
   lane.queue.push(task);
   counters.received++;
   counters.queued++;
+  // Parsl's tests, and perhaps others, wait for these words to know that a task has come.
+  if (isLogged(state, 'debug')) {
+    const text = `Put task ${taskId} onto pending_task_queue, where ${counters.queued} wait`;
+    effects.push({ do: 'log', level: 'debug', text });
+  }
 }
 
 function onTaskBatch(
@@ -170,6 +180,10 @@ function onTaskBatch(
     lane.queue.push(task);
     counters.received++;
     counters.queued++;
+  }
+  if (isLogged(state, 'debug')) {
+    const text = `Put a batch of ${ids.length} tasks onto pending_task_queue, where ${counters.queued} wait`;
+    effects.push({ do: 'log', level: 'debug', text });
   }
 }
 
@@ -275,7 +289,7 @@ function onResults(
     effects.push({ do: 'log', level: 'debug', text });
   }
   if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
-  else updateReady(manager);
+  else noteFreed(state, manager);
 }
 
 /** Settles the tasks of a batch. It goes on as it came, or without what nobody asked for. */
@@ -387,10 +401,20 @@ function onConnection(
   if (brokenAt !== undefined) loseIfEnded(state, manager, brokenAt, effects);
 }
 
+/**
+ * Whether `event` may leave something for the event `turn` to do. After a heartbeat nothing can be given out that could
+ * not before, and after results only to their managers, which `refill` sees to: an idle interchange does that much less.
+ */
+export function wantsTurn(state: InterchangeState, event: InterchangeEvent): boolean {
+  if (event.type === 'heartbeat') return false;
+  return (event.type !== 'results' && event.type !== 'refill') || state.marked.length > 0;
+}
+
 const recordEveryMs = 10_000;
 
 function onTurn(state: InterchangeState, now: number, effects: InterchangeEffect[]): void {
   if (state.hasEnded) return;
+  refill(state, effects);
   giveOut(state, effects);
   for (const manager of state.marked) {
     manager.isMarked = false;
@@ -400,5 +424,6 @@ function onTurn(state: InterchangeState, now: number, effects: InterchangeEffect
     effects.push({ do: 'record manager', manager, now });
   }
   state.marked.length = 0;
+  noteUnserved(state, now);
   setTimer(state, effects);
 }

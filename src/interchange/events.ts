@@ -57,6 +57,8 @@ export type InterchangeEvent =
   | { readonly type: 'command'; readonly token: number; readonly command: Command }
   /** The time asked for with the effect `timer` has come. */
   | { readonly type: 'timer' }
+  /** All results that a pool sent at once were seen: it gets its next tasks now. */
+  | { readonly type: 'refill' }
   /** No more input at present: tasks are given out now. */
   | { readonly type: 'turn' };
 

@@ -35,6 +35,7 @@ export function register(
   const capacity = Math.max(0, Math.min(Math.floor(shared.maxCapacity), mostCapacity));
   const manager = new Manager(peer, state.nextSerial++, style, shared, lanes, capacity, now);
   managers.add(manager);
+  for (const lane of lanes) lane.managers++;
   const wasCertain = reference.trust === 'certain';
   const verdict = judge(settings.versions, reference, state.submitEras, shared, style);
   if (verdict.joins === 'never') {
@@ -92,8 +93,8 @@ function dismissDoubtful(state: InterchangeState, now: number, effects: Intercha
   }
 }
 
-/** Turns a manager away, by name, and goes on, unless the policy is Parsl's own. */
-function refuse(
+/** Turns a manager away, by name, and goes on, unless the policy is Parsl's own. Also for unserved.ts. */
+export function refuse(
   state: InterchangeState,
   manager: Manager,
   mismatch: Mismatch,

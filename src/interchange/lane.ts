@@ -8,6 +8,8 @@ export class Lane {
   readonly runtime: string;
   readonly queue = new TaskQueue();
   readonly ready: ReadyManagers;
+  /** How many managers have this runtime, ready or not. */
+  managers = 0;
 
   constructor(runtime: string, ready: ReadyManagers) {
     this.runtime = runtime;

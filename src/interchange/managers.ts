@@ -36,6 +36,8 @@ export class Manager {
   /** Since when it has had no tasks, in milliseconds; `undefined` while it has some. */
   idleSince: number | undefined;
   isReady = false;
+  /** Set while it waits among those whose results came in this turn. */
+  isFreed = false;
   /** Set while a monitoring record of it waits for the end of the turn. */
   isMarked = false;
   /** When monitoring was told of it last. */

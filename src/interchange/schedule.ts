@@ -10,11 +10,7 @@ const defaultBatchBytes = 8 * 1024 * 1024;
 
 /** Brings the lanes' sets of ready managers up to date with `manager`. */
 export function updateReady(manager: Manager): void {
-  const isReady =
-    manager.isActive &&
-    !manager.isDraining &&
-    manager.disconnectedAt === undefined &&
-    manager.leased < manager.capacity;
+  const isReady = canTake(manager);
   if (isReady === manager.isReady) return;
   manager.isReady = isReady;
   for (const lane of manager.lanes) {
@@ -22,6 +18,33 @@ export function updateReady(manager: Manager): void {
     else lane.ready.delete(manager);
   }
 }
+
+function canTake(manager: Manager): boolean {
+  return (
+    manager.isActive && !manager.isDraining && manager.disconnectedAt === undefined && manager.leased < manager.capacity
+  );
+}
+
+/** Results of this manager came: {@link refill} will see to it, once all of them were seen. */
+export function noteFreed(state: InterchangeState, manager: Manager): void {
+  if (manager.isFreed) return;
+  manager.isFreed = true;
+  state.freed.push(manager);
+}
+
+/**
+ * Gives the managers whose results came their next tasks. While tasks wait, most managers are full before and after, so
+ * the sets of ready ones are not touched.
+ */
+export function refill(state: InterchangeState, effects: InterchangeEffect[]): void {
+  for (let manager = state.freed.pop(); manager !== undefined; manager = state.freed.pop()) {
+    manager.isFreed = false;
+    if (canTake(manager) && manager.lanes.some(hasTasks)) fill(state, effects, manager);
+    updateReady(manager);
+  }
+}
+
+const hasTasks = (lane: Lane): boolean => lane.queue.peek() !== undefined;
 
 /** Sends queued tasks until either no task waits that a ready manager could run, or none such is ready. */
 export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): void {

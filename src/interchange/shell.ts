@@ -7,7 +7,7 @@
 //                                           +---- DEALER monitoring
 
 import { networkInterfaces } from 'node:os';
-import { callParts, withArguments } from '../wire/calls.ts';
+import { callParts, isNodeCall, withArguments } from '../wire/calls.ts';
 import { isResultBatch, isTaskBatch, readResults, readTasks, writeTasks } from '../wire/messages/batch.ts';
 import { readCodeFile } from '../wire/messages/code.ts';
 import { type Command, readCommand, statusDict, writeReply } from '../wire/messages/command.ts';
@@ -15,7 +15,7 @@ import type { InterchangeConfig } from '../wire/messages/config.ts';
 import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
 import { readItem, splitBatch } from '../wire/messages/item.ts';
-import { readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
+import { type Registration, readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
 import {
   bodyOfBuffer,
@@ -27,6 +27,7 @@ import {
   writeTaskBatch,
 } from '../wire/messages/task.ts';
 import { encode, field } from '../wire/pickle.ts';
+import { pythonReference, withPythonArguments } from '../wire/python/call.ts';
 import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
   bindToRandomPort,
@@ -40,7 +41,7 @@ import {
   type RouterSocket,
   readCertificates,
 } from '../wire/zmtp/socket.ts';
-import { createInterchange, step } from './core.ts';
+import { createInterchange, step, wantsTurn } from './core.ts';
 import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
 import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
@@ -85,10 +86,13 @@ export class Interchange implements AsyncDisposable {
   readonly #looks: Looks | undefined;
   #hasMetSubmitter = false;
   #envelope: Envelope | undefined;
+  readonly #translators = new WeakMap<Registration, { translate: ((body: Uint8Array) => Uint8Array) | undefined }>();
   #submitterReadsBatches = false;
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
+  /** Results came in what is being read from a pool. */
+  #hasResults = false;
   #hasEnded = false;
   /** How long unsent results may hold up the end. */
   #lastWordMs = 50;
@@ -120,7 +124,8 @@ export class Interchange implements AsyncDisposable {
     const common = { mechanism, highWaterMark: 0 };
     const link = { ...common, ...this.#submitWatch() };
     this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
-    this.#results = createSocket({ type: 'dealer', ...link });
+    // One write for the results of all pools that are read in a turn, and after those that give the pools their next tasks.
+    this.#results = createSocket({ type: 'dealer', ...link, leaves: 'turn' });
     this.#commands = createSocket({ type: 'rep', ...link, onMessage: ([frame]) => this.#onCommand(frame) });
     const style: PoolStyle = config.poolPorts === 'two' ? 'two-port' : 'one-port';
     const router = (port: 'single' | 'tasks' | 'results'): RouterSocket =>
@@ -128,6 +133,11 @@ export class Interchange implements AsyncDisposable {
         type: 'router',
         ...common,
         onMessage: (frames, peer) => this.#onPool(peer.key, frames, port, style),
+        onRead: () => {
+          if (!this.#hasResults) return;
+          this.#hasResults = false;
+          this.#feed({ type: 'refill' });
+        },
         onPeerJoined: (peer) => {
           this.#looks?.onJoined(peer.key);
           this.#feed({ type: 'connected', peer: peer.key });
@@ -281,6 +291,7 @@ export class Interchange implements AsyncDisposable {
     const { value } = message;
     switch (value.type) {
       case 'result':
+        this.#hasResults = true;
         this.#feed({ type: 'results', peer, items: value.items });
         return;
       case 'heartbeat':
@@ -318,7 +329,7 @@ export class Interchange implements AsyncDisposable {
     if (this.#hasEnded) return;
     step(this.#state, event, now(), this.#effects);
     this.#carryOut();
-    if (this.#hasTurn) return;
+    if (this.#hasTurn || !wantsTurn(this.#state, event)) return;
     this.#hasTurn = true;
     setImmediate(this.#onTurn);
   }
@@ -333,7 +344,8 @@ export class Interchange implements AsyncDisposable {
   #carryOut(): void {
     const effects = this.#effects;
     for (let at = 0; at < effects.length; at++) this.#do(effects[at] as InterchangeEffect);
-    effects.length = 0;
+    // Setting the length to 0 would give the memory back, which the next event wants again.
+    while (effects.length > 0) effects.pop();
   }
 
   #do(effect: InterchangeEffect): void {
@@ -347,7 +359,11 @@ export class Interchange implements AsyncDisposable {
         return;
       }
       case 'forward':
-        this.#results.send(this.#submitterReadsBatches ? effect.frames : effect.frames.flatMap(withoutBatch));
+        this.#results.send(
+          this.#submitterReadsBatches || !effect.frames.some(isResultBatch)
+            ? effect.frames
+            : effect.frames.flatMap(withoutBatch),
+        );
         return;
       case 'fail':
         this.#results.send([writeFailure(effect.taskId, failureOf(effect.failure))]);
@@ -414,8 +430,8 @@ export class Interchange implements AsyncDisposable {
 
   /** The messages that give a manager these tasks: batches for a pool that reads them, pickled lists for the rest. */
   #framesOf(manager: Manager, tasks: readonly TaskRecord[]): Uint8Array[][] {
-    const batched = tasks.filter((task) => task.context !== undefined);
-    if (batched.length === 0) return [[writeTaskBatch(tasks, this.#translationFor(manager))]];
+    if (tasks.every(isDict)) return [[writeTaskBatch(tasks, this.#translationFor(manager))]];
+    const batched = tasks.filter((task) => !isDict(task));
     if (!manager.registration.extensions.includes('batch'))
       return [
         [
@@ -428,17 +444,23 @@ export class Interchange implements AsyncDisposable {
     const seesFiles = manager.registration.extensions.includes('files');
     const frames = writeTasks(seesFiles ? batched : batched.map(withValues));
     if (batched.length === tasks.length) return [frames];
-    const others = tasks.filter((task) => task.context === undefined);
+    const others = tasks.filter(isDict);
     return [frames, [writeTaskBatch(others, this.#translationFor(manager))]];
   }
 
   /** What this manager's pool looks for in a task that the submitter did not put there. */
   #translationFor(manager: Manager): ((body: Uint8Array) => Uint8Array) | undefined {
-    const era = eraOfRelease(manager.registration.parslVersion);
-    const wanted =
-      manager.style === 'two-port' ? 'resource_spec' : era === undefined ? this.#envelope : envelopeOf(era);
-    if (this.#envelope === undefined || wanted === undefined) return undefined;
-    return translation(this.#envelope, wanted);
+    // The form of the submitter's tasks is known since the first of them, and does not change.
+    let translator = this.#translators.get(manager.registration);
+    if (translator === undefined) {
+      const era = eraOfRelease(manager.registration.parslVersion);
+      const wanted =
+        manager.style === 'two-port' ? 'resource_spec' : era === undefined ? this.#envelope : envelopeOf(era);
+      const sent = this.#envelope;
+      translator = { translate: sent === undefined || wanted === undefined ? undefined : translation(sent, wanted) };
+      this.#translators.set(manager.registration, translator);
+    }
+    return translator.translate;
   }
 
   #record(manager: Manager, at: number): void {
@@ -485,6 +507,9 @@ export class Interchange implements AsyncDisposable {
   }
 }
 
+/** Whether a task came as a dict of its own, and not in a batch. */
+const isDict = (task: TaskRecord): boolean => task.context === undefined;
+
 const empty = new Uint8Array(0);
 const mostUnread = 1_000;
 
@@ -501,10 +526,11 @@ function withValues(task: TaskRecord): StoredBody & { readonly id: number } {
   const directory = field(contextValue(context), 'chervil_files');
   if (typeof directory !== 'string') return task;
   const call = slab.subarray(offset, offset + length);
-  const { args } = callParts(call);
-  if (!isReference(args)) return task;
+  const args = isNodeCall(call) ? callParts(call).args : pythonReference(call);
+  if (args === undefined || !isReference(args)) return task;
   try {
-    const whole = withArguments(call, new ValueFiles(directory).bytesOf(args));
+    const bytes = new ValueFiles(directory).bytesOf(args);
+    const whole = isNodeCall(call) ? withArguments(call, bytes) : withPythonArguments(call, args, bytes);
     return { id, context, slab: whole, offset: 0, length: whole.length };
   } catch {
     // It is gone, as is who wanted it: the worker says so.
@@ -534,8 +560,10 @@ function withoutBatch(frame: Uint8Array): Uint8Array[] {
 
 /** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */
 function now(): number {
-  return performance.timeOrigin + performance.now();
+  return origin + clock.now();
 }
+const clock = performance;
+const origin = performance.timeOrigin;
 
 function failureOf(failure: Failure): InterchangeFailure {
   switch (failure.kind) {

@@ -5,6 +5,7 @@ import { drainDue } from './drain.ts';
 import type { InterchangeEffect } from './events.ts';
 import type { Manager } from './managers.ts';
 import { type InterchangeState, log } from './state.ts';
+import { refuseUseless, unservedUntil } from './unserved.ts';
 
 /** Asks for a timer if the next deadline comes before the one that runs. */
 export function setTimer(state: InterchangeState, effects: InterchangeEffect[]): void {
@@ -33,6 +34,7 @@ export function onTimer(state: InterchangeState, now: number, effects: Interchan
   }
   drainDue(state, now, effects);
   if (now < state.patientUntil) return;
+  refuseUseless(state, now, effects);
   for (let manager = state.managers.longestSilent; manager !== undefined; manager = state.managers.longestSilent) {
     if (now - manager.heardAt <= heartbeatThresholdMs) break;
     lose(state, effects, manager, now, `was not heard for ${Math.round(now - manager.heardAt)} ms`);
@@ -81,7 +83,7 @@ function nextDeadline(state: InterchangeState): number {
   const { heartbeatThresholdMs, disconnectGraceMs } = state.settings;
   const silent = state.managers.longestSilent;
   const missedAt = silent === undefined ? Number.POSITIVE_INFINITY : silent.heardAt + heartbeatThresholdMs + 1;
-  let at = Math.min(missedAt, state.leavesFrom);
+  let at = Math.min(missedAt, state.leavesFrom, unservedUntil(state));
   if (disconnectGraceMs === undefined) return at;
   for (const manager of state.disconnected) {
     at = Math.min(at, (manager.disconnectedAt ?? 0) + disconnectGraceMs + 1);

@@ -37,12 +37,16 @@ export interface InterchangeState {
   readonly code: Map<string, Uint8Array>;
   codeBytes: number;
   readonly counters: { -readonly [Name in keyof Counters]: number };
+  /** Managers whose results came in this turn and that were not yet given new tasks. */
+  readonly freed: Manager[];
   /** Managers to tell monitoring about at the end of the turn. */
   readonly marked: Manager[];
   /** When the timer asked for last fires; infinite when none runs. */
   timerAt: number;
   /** Nobody is declared lost before this time. */
   patientUntil: number;
+  /** Since when tasks of Parsl's wait, and no manager runs Python though there are some. */
+  unservedSince: number | undefined;
   nextSerial: number;
   hasEnded: boolean;
 }
@@ -86,9 +90,11 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
       managersRefused: 0,
       managersLost: 0,
     },
+    freed: [],
     marked: [],
     timerAt: Number.POSITIVE_INFINITY,
     patientUntil: Number.NEGATIVE_INFINITY,
+    unservedSince: undefined,
     nextSerial: 0,
     hasEnded: false,
   };

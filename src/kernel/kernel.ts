@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/time.ts';
 import type { Waitable, Waiter } from '../task/cell.ts';
-import { channels, type TaskEvent, type TransitionListener } from '../task/channels.ts';
+import { channels, type TransitionListener } from '../task/channels.ts';
 import {
   CancelledError,
   ChervilError,
@@ -27,6 +27,7 @@ import { canRun, runtimeOf } from '../task/runtime.ts';
 import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
 import type { Elaborator, ElaboratorMaker, Step } from './path.ts';
+import { Publisher, type TaskListener } from './publisher.ts';
 import { type Call, type Plan, Task, TaskAttempt } from './task.ts';
 
 export interface KernelOptions {
@@ -49,9 +50,6 @@ export interface KernelOptions {
   readonly watchOf?: (executor: Executor) => ExecutorWatch | undefined;
 }
 
-/** Called for each change of state, after the counters are right. */
-export type TaskListener = (event: TaskEvent) => void;
-
 export class Kernel {
   readonly run: string;
   readonly clock: Clock;
@@ -69,8 +67,7 @@ export class Kernel {
   /** Weakly: options of their own for each call make a record for each call. */
   readonly #plans = new WeakMap<AppRecord, Plan>();
   readonly #broken = new Map<Executor, TaskError>();
-  readonly #listeners = new Set<TaskListener>();
-  readonly #observers = new Set<TransitionListener>();
+  readonly #publisher: Publisher;
   #nextId = 0;
   #live = 0;
   #first: Task | undefined;
@@ -87,6 +84,7 @@ export class Kernel {
     this.joinExecutor = options.joinExecutor;
     this.log = options.log;
     this.searchesDeep = options.searchesDeep;
+    this.#publisher = new Publisher(options.run, (thrown) => this.#logThrown('a listener', thrown));
     this.#elaborators = options.path.map((make) => make(this));
   }
 
@@ -130,7 +128,7 @@ export class Kernel {
     this.#link(task);
     this.counts.pending++;
     if (parent !== undefined) this.#adopt(task, parent);
-    if (this.isWatched) this.#publish(task, undefined, 'pending', undefined);
+    if (this.isWatched) this.#publisher.publish(task, undefined, 'pending', this.clock.now());
     this.#walk(task);
     return task;
   }
@@ -463,73 +461,22 @@ export class Kernel {
     this.counts[from]--;
     this.counts[state]++;
     task.state = state;
-    if (this.isWatched) this.#publish(task, from, state, error, place, at);
+    if (this.isWatched) this.#publisher.publish(task, from, state, at ?? this.clock.now(), error, place);
   }
 
   /** Somebody wants to know of every change. */
   get isWatched(): boolean {
-    return this.#observers.size > 0 || this.#isListenedTo;
+    return this.#publisher.isWatched;
   }
 
-  /** Somebody wants events. */
-  get #isListenedTo(): boolean {
-    return this.#listeners.size > 0 || channels.task.hasSubscribers;
-  }
-
-  /** Calls `listener` for every change of state from now on. The returned function ends that. */
+  /** Calls `listener` with an event for every change of state from now on. The returned function ends that. */
   listen(listener: TaskListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#publisher.listen(listener);
   }
 
   /** As `listen`, for one who needs no event. */
   observe(observer: TransitionListener): () => void {
-    this.#observers.add(observer);
-    return () => this.#observers.delete(observer);
-  }
-
-  #publish(
-    task: Task,
-    from: TaskState | undefined,
-    state: TaskState,
-    error?: TaskError,
-    place?: Place,
-    at: number = this.clock.now(),
-  ): void {
-    for (const observer of this.#observers) {
-      try {
-        observer(task, from, state, at, error, place);
-      } catch (thrown) {
-        // Who listens must not disturb what happens.
-        this.#logThrown('an observer', thrown);
-      }
-    }
-    if (!this.#isListenedTo) return;
-    const event: TaskEvent = {
-      run: this.run,
-      id: task.id,
-      app: task.app,
-      from,
-      state,
-      tryNumber: task.tryNumber,
-      time: at,
-      executor: task.executor?.label,
-      error,
-      parent: task.parent?.id,
-      dependencies: from === undefined ? task.needs : undefined,
-      joins: state === 'joining' ? task.joined : undefined,
-      memoKey: task.memoKey,
-      place,
-    };
-    for (const listener of this.#listeners) {
-      try {
-        listener(event);
-      } catch (error) {
-        // Who listens must not disturb what happens.
-        this.#logThrown('a listener', error);
-      }
-    }
-    if (channels.task.hasSubscribers) channels.task.publish(event);
+    return this.#publisher.observe(observer);
   }
 
   /** Why an executor can run nothing any more, if so. */

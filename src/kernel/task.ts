@@ -5,7 +5,7 @@ import type { TaskView } from '../task/channels.ts';
 import type { TaskError } from '../task/errors.ts';
 import type { FutureSource } from '../task/future.ts';
 import type { Outcome } from '../task/outcome.ts';
-import type { Attempt, Body, CommandFiles, Executor, FunctionSource } from '../task/ports.ts';
+import type { Attempt, Body, CommandFiles, Executor, FunctionSource, PythonFunction } from '../task/ports.ts';
 import type { TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
 import type { Kernel } from './kernel.ts';
@@ -50,6 +50,7 @@ export interface TaskNotes {
   /** wrap: local files among the arguments, and functions that go around the body. */
   inputs?: readonly string[];
   wrappers?: readonly FunctionSource[];
+  pythonWrappers?: readonly PythonFunction[];
   /** files: outputs among the arguments, and where the output of a command goes. */
   outputs?: readonly string[];
   files?: CommandFiles;
@@ -266,6 +267,9 @@ export class TaskAttempt implements Attempt {
   }
   get wrappers(): readonly FunctionSource[] {
     return this.task.notes?.wrappers ?? noWrappers;
+  }
+  get pythonWrappers(): readonly PythonFunction[] | undefined {
+    return this.task.notes?.pythonWrappers;
   }
   get resources(): Readonly<Record<string, unknown>> | undefined {
     return this.task.record.resources;

@@ -3,9 +3,10 @@ import { checkRetry, Problems, show } from '../app/check.ts';
 import type { Duration } from '../base/time.ts';
 import type { RetryPolicy } from '../kernel/app-record.ts';
 import type { NameLog } from '../kernel/elaborators/files.ts';
+import type { Wrapper } from '../kernel/elaborators/wrap.ts';
 import type { ElaboratorMaker } from '../kernel/path.ts';
 import { checkMonitoring, type MonitoringOptions } from '../monitoring/options.ts';
-import type { Executor, FunctionByReference } from '../task/ports.ts';
+import type { Executor } from '../task/ports.ts';
 
 /** When results are written to the run's checkpoint. */
 export type CheckpointWhen = 'task_exit' | 'periodic' | 'exit' | 'manual';
@@ -66,8 +67,11 @@ export interface Config<Executors extends readonly Executor[] = readonly Executo
   readonly exit?: 'wait' | 'cancel';
   /** Names the files of AUTO_LOGNAME. @default `RUN_DIR/task_logs/0000/task_0041_app.stdout` */
   readonly nameLog?: NameLog;
-  /** Functions around the body of every task, where it runs; outermost first. Made by `wrapper(url, name)`. */
-  readonly wrap?: readonly FunctionByReference[];
+  /**
+   * Functions around the body of every task, where it runs; outermost first. Made by `wrapper(url, name)`, and for Python functions by
+   * `pythonWrapper('module:function')`.
+   */
+  readonly wrap?: readonly Wrapper[];
   /** Elaborators of your own in the path of every task. */
   readonly elaborators?: readonly ExtraElaborator[];
   /** What is written to the run's log: each change of a task's state with 'debug'. `false`: no log. @default 'info' */
@@ -137,8 +141,12 @@ export function checkConfig(config: unknown): asserts config is Config {
   checkCheckpoint(given.checkpoint, problems);
   checkMonitoring(given.monitoring, (path, text) => problems.add(path, text));
   checkList(given.wrap, 'wrap', problems, (one, path) => {
-    if ((one as { by?: unknown } | null)?.by !== 'reference')
-      problems.add(path, "expected wrapper(new URL('./module.ts', import.meta.url), 'name')");
+    const by = (one as { by?: unknown } | null)?.by;
+    if (by !== 'reference' && by !== 'python')
+      problems.add(
+        path,
+        "expected wrapper(new URL('./module.ts', import.meta.url), 'name') or pythonWrapper('module:function')",
+      );
   });
   checkList(given.elaborators, 'elaborators', problems, (one, path) => {
     const { before, make } = (one ?? {}) as Partial<ExtraElaborator>;

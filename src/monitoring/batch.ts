@@ -8,30 +8,28 @@ import { tailLength } from './short.ts';
 export type Value = string | number | null;
 export type Row = Readonly<Record<string, Value>>;
 
-/** Columns of a task that may be told about it, in the order of `tasks`. */
-export const taskColumns = [
+/** Columns that most tasks have. */
+export const plainColumns = [
   'app',
   'state',
   'try',
   'place',
-  'pid',
   'invoked',
   'launched',
   'running',
   'running_ended',
-  'joining',
   'returned',
-  'parent',
   'stage',
-  'memo_key',
   'arguments',
   'result',
-  'inputs',
-  'outputs',
-  'stdout',
-  'stderr',
 ] as const;
-export type TaskColumn = (typeof taskColumns)[number];
+/** Columns that few have. */
+export const rareColumns = ['pid', 'joining', 'parent', 'memo_key', 'inputs', 'outputs', 'stdout', 'stderr'] as const;
+type PlainColumn = (typeof plainColumns)[number];
+type RareColumn = (typeof rareColumns)[number];
+export type TaskColumn = PlainColumn | RareColumn;
+/** Columns of a task that may be told about it. */
+export const taskColumns: readonly TaskColumn[] = [...plainColumns, ...rareColumns];
 /** What belongs to one try alone, and begins anew with the next. */
 export const tryColumns: readonly TaskColumn[] = [
   'place',
@@ -45,14 +43,24 @@ export const tryColumns: readonly TaskColumn[] = [
 
 /** What is known of a task from this batch; what is null was not told. */
 export type TaskRow = {
-  task: number;
+  readonly task: number;
   isNew: boolean;
   isReset: boolean;
   /** It is not written with this batch, but with a later one. */
   isHeld: boolean;
   /** Number of the batch in which it was opened; -1 for one that was not. */
   batch: number;
-} & { [Column in TaskColumn]: Value };
+  rare: { [Column in RareColumn]?: Value } | undefined;
+} & { [Column in PlainColumn]: Value };
+
+/** A column of a row. */
+export function columnOf(row: TaskRow, column: TaskColumn): Value {
+  return isRare(column) ? (row.rare?.[column] ?? null) : row[column];
+}
+
+function isRare(column: TaskColumn): column is RareColumn {
+  return (rareColumns as readonly TaskColumn[]).includes(column);
+}
 
 /** Tasks with the try that they were in, and then those whose try was followed by another. */
 export interface Round {
@@ -104,7 +112,9 @@ export class Batch implements RecordSink {
     switch (record.kind) {
       case 'details': {
         const row = this.#row(record.task);
-        for (const column of taskColumns) if (column in record.columns) row[column] = record.columns[column] ?? null;
+        row.rare ??= {};
+        for (const column of rareColumns)
+          if (column in record.columns) row.rare[column] = record.columns[column] ?? null;
         return;
       }
       case 'joins':
@@ -209,7 +219,7 @@ export class Batch implements RecordSink {
     row.state = taskStates.pending;
     row.try = 0;
     row.invoked = at;
-    row.parent = parent;
+    if (parent !== null) row.rare = { parent };
     row.stage = stage;
     row.arguments = text;
     (this.rounds[0] as Round).tasks.set(task, row);
@@ -247,7 +257,8 @@ export class Batch implements RecordSink {
         row.running_ended = at;
         return;
       case taskStates.joining:
-        row.joining = at;
+        row.rare ??= {};
+        row.rare.joining = at;
         return;
       case taskStates.fail_retryable:
         this.rounds[this.#roundOf.get(task) ?? 0]?.retried.set(task, at);
@@ -348,25 +359,18 @@ function blankRow(task: number): TaskRow {
     isReset: false,
     isHeld: false,
     batch: -1,
+    rare: undefined,
     app: null,
     state: null,
     try: null,
     place: null,
-    pid: null,
     invoked: null,
     launched: null,
     running: null,
     running_ended: null,
-    joining: null,
     returned: null,
-    parent: null,
     stage: null,
-    memo_key: null,
     arguments: null,
     result: null,
-    inputs: null,
-    outputs: null,
-    stdout: null,
-    stderr: null,
   };
 }

@@ -39,6 +39,10 @@ export class Monitor {
   readonly #places = new Map<string, number>();
   readonly #placeOf = new WeakMap<Place, number>();
   readonly #placeOfExecutor = new Map<string, number>();
+  #lastName: string | undefined;
+  #lastApp = 0;
+  #lastPlace: Place | undefined;
+  #lastNumber = 0;
   #stage: number | undefined;
   #stages = 0;
   #refusal: string | undefined;
@@ -129,7 +133,7 @@ export class Monitor {
   readonly onTask: TransitionListener = (task, from, state, at, error, where) => {
     const { records } = this.#feed;
     const { id } = task;
-    const app = this.#apps.get(task.app) ?? this.#newApp(task.app, task);
+    const app = this.#appOf(task);
     if (from === undefined) {
       const text = this.#keepsValues && task.args.length > 0 ? shortArguments(task.args) : '';
       records.opened(id, app, at, this.#stage, task.parent?.id, task.needs, text);
@@ -144,8 +148,7 @@ export class Monitor {
           break;
         case 'running':
         case 'running_ended':
-          if (where !== undefined)
-            place = this.#placeOf.get(where) ?? this.#newPlace(task.executor?.label ?? '', where);
+          if (where !== undefined) place = this.#placeNumber(task, where);
           break;
         case 'exec_done':
         case 'memo_done':
@@ -299,6 +302,24 @@ export class Monitor {
     this.#feed.close();
     if (!(await this.#writer.close(closeMs)))
       this.#say('warn', 'the writer of the database is not done yet; it goes on by itself, and ends then');
+  }
+
+  /** Numbers of an app and a place are mostly those of the task before. */
+  #appOf(task: TaskView): number {
+    const { app } = task;
+    if (app !== this.#lastName) {
+      this.#lastApp = this.#apps.get(app) ?? this.#newApp(app, task);
+      this.#lastName = app;
+    }
+    return this.#lastApp;
+  }
+
+  #placeNumber(task: TaskView, place: Place): number {
+    if (place !== this.#lastPlace) {
+      this.#lastNumber = this.#placeOf.get(place) ?? this.#newPlace(task.executor?.label ?? '', place);
+      this.#lastPlace = place;
+    }
+    return this.#lastNumber;
   }
 
   #newApp(name: string, task: TaskView): number {

@@ -1,6 +1,16 @@
 // Writes a batch into the tables, in one transaction together with how far it goes in the feed: so each record is written
 // once, whatever dies in between. Called by writer.ts.
-import { type Batch, type Round, type Row, type TaskColumn, type TaskRow, taskColumns, tryColumns } from './batch.ts';
+import {
+  type Batch,
+  columnOf,
+  plainColumns,
+  type Round,
+  type Row,
+  type TaskColumn,
+  type TaskRow,
+  taskColumns,
+  tryColumns,
+} from './batch.ts';
 import type { Bulk } from './bulk.ts';
 import type { Dialect } from './schema.ts';
 import { tailLength } from './short.ts';
@@ -58,15 +68,16 @@ async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): P
   for (const row of tasks.values()) {
     if (row.isHeld) continue;
     if (row.isNew) {
-      if (hasRare(row) || row.try !== 0) inserts.push([run, row.task, ...taskColumns.map((column) => row[column])]);
+      if (row.rare !== undefined || row.try !== 0)
+        inserts.push([run, row.task, ...taskColumns.map((column) => columnOf(row, column))]);
       else addPlainRow(plainInserts, row);
-    } else if (row.isReset) resets.push([...resetColumns.map((column) => row[column]), run, row.task]);
+    } else if (row.isReset) resets.push([...resetColumns.map((column) => columnOf(row, column)), run, row.task]);
     else if (isPlain(row)) moves.push(movedRow(run, row));
-    else updates.push([...taskColumns.map((column) => row[column]), run, row.task]);
+    else updates.push([...taskColumns.map((column) => columnOf(row, column)), run, row.task]);
   }
   const key = ['run', 'task'];
   const keep = (old: string, given: string): string => `coalesce(${given}, ${old})`;
-  await bulk.insertFlat('tasks', { run, try: 0 }, plainColumns, plainInserts);
+  await bulk.insertFlat('tasks', { run, try: 0 }, insertColumns, plainInserts);
   await bulk.insert('tasks', ['run', 'task', ...taskColumns], inserts);
   await bulk.update('tasks', moveColumns, key, moves, keep);
   await bulk.update('tasks', taskColumns, key, updates, keep);
@@ -87,21 +98,8 @@ async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): P
 const moveColumns = ['state', 'try', 'place', 'launched', 'running', 'running_ended', 'returned', 'result'] as const;
 const resetColumns: readonly TaskColumn[] = ['state', 'try', 'result', ...tryColumns];
 
-/** What most tasks have from the beginning; written out, since it is done a million times. */
-const plainColumns = [
-  'task',
-  'app',
-  'state',
-  'place',
-  'invoked',
-  'launched',
-  'running',
-  'running_ended',
-  'returned',
-  'stage',
-  'arguments',
-  'result',
-] as const;
+/** Columns of what is inserted, written out below, since it is done a million times. */
+const insertColumns = ['task', ...plainColumns.filter((column) => column !== 'try')] as const;
 
 function addPlainRow(to: (string | number | null)[], row: TaskRow): void {
   const { task, app, state, place, invoked, launched, running, running_ended, returned, stage, result } = row;
@@ -113,21 +111,8 @@ function movedRow(run: number, row: TaskRow): (string | number | null)[] {
   return [state, row.try, place, launched, running, running_ended, returned, result, run, task];
 }
 
-function hasRare({ pid, joining, parent, memo_key, inputs, outputs, stdout, stderr }: TaskRow): boolean {
-  return !(
-    pid === null &&
-    joining === null &&
-    parent === null &&
-    memo_key === null &&
-    inputs === null &&
-    outputs === null &&
-    stdout === null &&
-    stderr === null
-  );
-}
-
 function isPlain(row: TaskRow): boolean {
-  return !hasRare(row) && row.invoked === null && row.stage === null && row.arguments === null;
+  return row.rare === undefined && row.invoked === null && row.stage === null && row.arguments === null;
 }
 
 /** How rows of a table that are there already are met. */

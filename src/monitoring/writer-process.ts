@@ -7,6 +7,9 @@ import type { WriterStart, WriterWord } from './writer.ts';
 
 const program = fileURLToPath(new URL('./writer-main.js', import.meta.url));
 
+/** Waking a process costs more than reading what it is woken for. */
+const wakeMs = 50;
+
 export interface WriterProcessOptions {
   readonly start: WriterStart;
   readonly log: (level: 'info' | 'warn' | 'error', text: string) => void;
@@ -22,6 +25,7 @@ export class WriterProcess {
   #isRefused = false;
   #gone: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
+  #wakeTimer: NodeJS.Timeout | undefined;
   /** Resolves when it has opened the database, has told why it cannot, or has trouble with it. */
   readonly settled: Promise<void>;
   #settle = (): void => {};
@@ -39,11 +43,15 @@ export class WriterProcess {
     return this.#child.pid;
   }
 
-  /** Tells it that there is something to read. */
+  /** Tells it that there is something to read: soon, and once for all that comes until then. */
   wake(): void {
-    const { stdin } = this.#child;
-    // What it has not read yet wakes it already.
-    if (stdin?.writable === true && stdin.writableLength === 0) stdin.write('.');
+    if (this.#wakeTimer !== undefined || this.#isClosing) return;
+    this.#wakeTimer = setTimeout(() => {
+      this.#wakeTimer = undefined;
+      const { stdin } = this.#child;
+      // What it has not read yet wakes it already.
+      if (stdin?.writable === true && stdin.writableLength === 0) stdin.write('.');
+    }, wakeMs).unref();
   }
 
   #spawn(): ChildProcess {
@@ -151,6 +159,7 @@ export class WriterProcess {
   /** Lets it write what is left. @returns false if it is not done after `limitMs`; it goes on by itself then */
   async close(limitMs: number): Promise<boolean> {
     this.#isClosing = true;
+    clearTimeout(this.#wakeTimer);
     if (this.#restart !== undefined) clearTimeout(this.#restart);
     if (!this.#isRefused && (this.#child.exitCode !== null || this.#child.signalCode !== null)) this.#spawn();
     this.#hold(true);

@@ -23,12 +23,19 @@ export interface ChildOptions {
   readonly onFrame: (what: number, ticket: number, bytes: Buffer) => void;
   /** Called after a group of frames. */
   readonly onTurn: () => void;
-  readonly onGone: (death: Death) => void;
+  /** Nothing comes from it any more. `unanswered`: what it had begun, and of which nothing came. */
+  readonly onGone: (death: Death, unanswered: readonly number[]) => void;
 }
 
 /** After its exit what is left in the pipe is waited for, at most so long: another process may hold the pipe. */
 const drainMs = 500;
 const tailBytes = 2_048;
+const endings: ReadonlySet<number> = new Set([
+  fromWorker.value,
+  fromWorker.failure,
+  fromWorker.abandoned,
+  fromWorker.passedOver,
+]);
 
 export class WorkerChild {
   readonly #options: ChildOptions;
@@ -40,6 +47,8 @@ export class WorkerChild {
   readonly #logFrom: number;
   readonly #oomKills = oomKills();
   #isGone = false;
+  /** The ticket of the job that ended last: they end in order. */
+  #lastEnded = 0;
   /** It said that it ends, with this exit code. */
   #toldExit: number | undefined;
   #onEnded: (() => void) | undefined;
@@ -69,8 +78,12 @@ export class WorkerChild {
       // Nothing is ever written to it.
     });
     const cutter = new FrameCutter((what, ticket, bytes) => {
-      if (what === fromWorker.exiting) this.#toldExit = ticket;
-      else options.onFrame(what, ticket, bytes);
+      if (what === fromWorker.exiting) {
+        this.#toldExit = ticket;
+        return;
+      }
+      if (endings.has(what)) this.#lastEnded = ticket;
+      options.onFrame(what, ticket, bytes);
     });
     this.#link.on('data', (piece: Buffer) => {
       cutter.add(piece);
@@ -137,7 +150,9 @@ export class WorkerChild {
     void endProcesses({ marks: { CHERVIL_WORKER: this.#options.mark } }, { graceMs: 0 }).then(() => this.#onEnded?.());
     const code = this.#toldExit ?? exitCode;
     const by = this.#toldExit === undefined ? signal : null;
-    this.#options.onGone({ exitCode: code, signal: by, reason: this.#reason(code, by, stderrTail), stderrTail, begun });
+    const unanswered = Array.from({ length: Math.max(0, begun - this.#lastEnded) }, (_, at) => begun - at);
+    const reason = this.#reason(code, by, stderrTail);
+    this.#options.onGone({ exitCode: code, signal: by, reason, stderrTail, begun }, unanswered);
   }
 
   #reason(exitCode: number | null, signal: string | null, tail: string): Death['reason'] {

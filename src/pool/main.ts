@@ -111,6 +111,7 @@ class PoolService {
     const directory = join(given.logDir, `block-${given.blockId}`, given.uid);
     mkdirSync(directory, { recursive: true });
     this.#log = new LogFile(join(directory, 'manager.log'));
+    const devices = given.accelerators.length > 1 ? this.#devices() : 0;
     let onEnded: () => void = () => {};
     this.#ended = new Promise<void>((resolve) => {
       onEnded = resolve;
@@ -122,7 +123,7 @@ class PoolService {
       sibling,
       workerCount: count,
       cores: coresOfWorkers(given.affinity, availableCores(), count),
-      devices: given.accelerators.length > 1 ? nvidiaDevices() : 0,
+      devices,
       log: this.#log,
       version: ownVersion(),
       onEnd: (exitCode, reason) => {
@@ -136,6 +137,15 @@ class PoolService {
         const problem = python.ok ? tooOld(python.value) : python.error;
         if (problem !== undefined) this.pool.feed({ type: 'misfit', reason: problem });
       });
+  }
+
+  #devices(): number {
+    const { count, problem } = nvidiaDevices();
+    if (problem !== undefined)
+      this.#log.write(
+        `${new Date().toISOString()} warning Workers get the accelerators by their names, none shared: ${problem}\n`,
+      );
+    return count;
   }
 
   /** Runs until there is nothing left for it, and tells how it ended. */

@@ -81,11 +81,38 @@ export function acceleratorEnvironment(
   };
 }
 
-/** How many NVIDIA devices this node has, by `nvidia-smi -L`; 0 where there is no such program. */
-export function nvidiaDevices(): number {
-  const { stdout } = spawnSync('nvidia-smi', ['-L'], { encoding: 'utf8', timeout: 10_000 });
-  return stdout?.split('\n').filter((line) => line.startsWith('GPU ')).length ?? 0;
+/** The NVIDIA devices of a node. */
+export interface NvidiaDevices {
+  /** 0 when nobody knows. */
+  readonly count: number;
+  /** Why it is 0 though the program that should know is there. */
+  readonly problem?: string;
 }
+
+/** How many NVIDIA devices this node has, by `nvidia-smi -L`: a line `GPU 0: name (UUID: …)` for each. Never throws. */
+export function nvidiaDevices(program = 'nvidia-smi'): NvidiaDevices {
+  const { error, status, signal, stdout, stderr } = spawnSync(program, ['-L'], {
+    encoding: 'utf8',
+    timeout: nvidiaMs,
+    killSignal: 'SIGKILL',
+  });
+  // Nodes without NVIDIA's driver have none.
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return { count: 0 };
+  const count = (stdout ?? '').split('\n').filter((line) => /^GPU \d+:/.test(line)).length;
+  if (error === undefined && status === 0 && count > 0) return { count };
+  const how =
+    error !== undefined && signal === null
+      ? `could not be run: ${error.message}`
+      : signal !== null
+        ? `gave no answer within ${nvidiaMs / 1_000} s`
+        : status !== 0
+          ? `ended with exit code ${status}`
+          : 'names no device';
+  const said = `${stdout ?? ''}${stderr ?? ''}`.trim().slice(0, 500);
+  return { count: 0, problem: `${program} -L ${how}${said === '' ? '' : `: ${said}`}` };
+}
+
+const nvidiaMs = 10_000;
 
 /** The variables by which libraries find the cores of a worker. */
 export function affinityEnvironment(cores: readonly number[] | undefined): Record<string, string> {

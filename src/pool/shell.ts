@@ -23,7 +23,14 @@ import {
 } from '../wire/messages/manager.ts';
 import { contextValue, readTaskBatch } from '../wire/messages/task.ts';
 import { writeNote } from '../wire/notes.ts';
-import { bytesVariable, directoryVariable, seesValues } from '../wire/value-files.ts';
+import {
+  bytesVariable,
+  directoryVariable,
+  isReference,
+  resultName,
+  seesValues,
+  ValueFiles,
+} from '../wire/value-files.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';
@@ -85,11 +92,14 @@ export class Pool {
   #commandsLeft = 0;
   #onCommandEnded: (() => void) | undefined;
   #starts = 0;
+  /** Where its workers leave large results; `undefined` when they cannot. */
+  readonly #values: ValueFiles | undefined;
   readonly #sampler: Sampler | undefined;
 
   constructor(parts: PoolParts) {
     this.#parts = parts;
     this.#code = new CodeStore(parts.directory);
+    if (seesValues(parts.arguments.values)) this.#values = new ValueFiles(parts.arguments.values);
     const { arguments: given, workerCount, runtime } = parts;
     this.#state = createPool(
       {
@@ -375,9 +385,10 @@ export class Pool {
 
   #startWorker(rank: number): void {
     const { arguments: given, workerCount, cores, directory, runtime } = this.#parts;
+    const mark = `${given.uid}.${process.pid}.${rank}.${this.#starts++}`;
     this.#children[rank] = new WorkerChild({
       rank,
-      mark: `${given.uid}.${process.pid}.${rank}.${this.#starts++}`,
+      mark,
       logDirectory: directory,
       environment: {
         [codeVariable]: this.#code.directory,
@@ -385,9 +396,9 @@ export class Pool {
         PARSL_WORKER_COUNT: String(workerCount),
         PARSL_WORKER_POOL_ID: given.uid,
         PARSL_WORKER_BLOCK_ID: given.blockId,
-        ...(seesValues(given.values)
-          ? { [directoryVariable]: given.values, [bytesVariable]: String(given.valuesFrom) }
-          : {}),
+        ...(this.#values === undefined
+          ? {}
+          : { [directoryVariable]: this.#values.directory, [bytesVariable]: String(given.valuesFrom) }),
         ...(runtime === 'python' ? pythonEnvironment(given.python?.path ?? []) : {}),
         ...affinityEnvironment(cores?.[rank]),
         ...acceleratorEnvironment(given.accelerators, rank, workerCount, this.#parts.devices),
@@ -396,12 +407,18 @@ export class Pool {
       cores: cores?.[rank],
       onFrame: (what, ticket, bytes) => this.#onFrame(rank, what, ticket, bytes),
       onTurn: () => {},
-      onGone: (death) => this.feed({ type: 'worker gone', rank, death }),
+      onGone: (death, unanswered) => {
+        // It may have written a result that nobody was told of.
+        for (const ticket of unanswered) this.#values?.remove(resultName(mark, ticket));
+        this.feed({ type: 'worker gone', rank, death });
+      },
     });
   }
 
   #onFrame(rank: number, what: number, ticket: number, bytes: Buffer): void {
     const how = jobEnds[what];
+    const isWanted = !this.#hasEnded && this.#state.workers[rank]?.held.has(ticket) === true;
+    if (how === 'value' && !isWanted && isReference(bytes.subarray(4))) this.#values?.drop(bytes.subarray(4));
     if (this.#hasEnded) {
       if (how !== undefined) this.#onCommandEnded?.();
       return;
@@ -489,10 +506,7 @@ export class Pool {
       // Python's interchange begins to drain by itself since it knows this key; before, the message of that name tells.
       ...(isChervil || settings.drainAfterMs === undefined ? {} : { drainTime }),
       runtimes: [this.#parts.runtime],
-      // Python workers take large values as they come.
-      extensions: knownExtensions.filter(
-        (name) => name !== 'files' || (this.#parts.runtime === 'node' && seesValues(given.values)),
-      ),
+      extensions: knownExtensions.filter((name) => name !== 'files' || this.#values !== undefined),
     };
   }
 

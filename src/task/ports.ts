@@ -99,6 +99,8 @@ export interface Attempt {
   readonly plainArgs: boolean;
   /** Functions that go around the body, outermost first; each is called with `next` and the facts of the task. */
   readonly wrappers: readonly FunctionSource[];
+  /** The same in Python, around a body in Python: one list for all tries of a run. */
+  readonly pythonWrappers?: readonly PythonFunction[] | undefined;
   /** Milliseconds that the body may run; 0 is without limit. */
   readonly timeoutMs: number;
   readonly files: CommandFiles | undefined;

@@ -21,25 +21,29 @@ export function isRunningNote(bytes: Uint8Array): boolean {
   return bytes[0] === kinds.running;
 }
 
-/** The place of a note `running`, as bytes; `undefined` when it cannot be read. The same bytes give the same object. */
-export function readPlaceNote(bytes: Uint8Array): Place | undefined {
-  if (isSame(bytes, lastBytes)) return lastPlace;
-  const note = readNote(bytes);
-  if (!note.ok || note.value.what !== 'running') return undefined;
+/**
+ * The place of a note `running`, which stands in `bytes` from `start` to `end`; `undefined` when it cannot be read. A worker says the
+ * same with every task: what came lately is known again, and is the same object.
+ */
+export function readPlaceNote(bytes: Uint8Array, start: number, end: number): Place | undefined {
+  for (const one of lately) if (isSame(one.bytes, bytes, start, end)) return one.place;
   // A copy: the bytes are a part of all that came with them.
-  lastBytes = Uint8Array.from(bytes);
-  lastPlace = note.value.place;
-  return lastPlace;
+  const own = bytes.slice(start, end);
+  const note = readNote(own);
+  if (!note.ok || note.value.what !== 'running') return undefined;
+  const { place } = note.value;
+  lately.unshift({ bytes: own, place });
+  if (lately.length > mostLately) lately.pop();
+  return place;
 }
 
-let lastBytes = new Uint8Array(0);
-let lastPlace: Place | undefined;
+const lately: { readonly bytes: Uint8Array; readonly place: Place }[] = [];
+const mostLately = 8;
 
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  const { length } = a;
-  if (length !== b.length || length === 0) return false;
+function isSame(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
   // Workers of a pool differ in their last characters.
-  for (let at = length - 1; at >= 0; at--) if (a[at] !== b[at]) return false;
+  for (let at = known.length - 1; at >= 0; at--) if (known[at] !== bytes[start + at]) return false;
   return true;
 }
 

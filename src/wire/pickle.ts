@@ -101,6 +101,17 @@ export function encode(value: PickleValue): Uint8Array {
   return writer.finish();
 }
 
+/**
+ * The same bytes in pieces: long byte strings are the memory of `value` itself, and must not change until they are used.
+ *
+ * @throws as `encode`
+ */
+export function encodePieces(value: PickleValue): Uint8Array[] {
+  writer.beginPieces();
+  valueWriter.write(value);
+  return writer.finishPieces();
+}
+
 function failureOf(fault: unknown): { ok: false; error: PickleError } {
   if (!(fault instanceof PickleFault)) throw fault;
   return failure(fault.code, readingOffset(), fault.what);

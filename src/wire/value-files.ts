@@ -4,7 +4,8 @@
 //   submit side ──writes──> directory/17 ──────reads──> worker       a call or a result has, in the place of the bytes:
 //               <──reads──  directory/r-MARK-3 <─writes─┘            0xe3 | length of name u8 | bytes in the file f64 | name | plan
 //
-// With a plan the file has the memory of typed arrays (values/pieces.ts), without one the value as values.ts writes it.
+// With a plan the file has the memory of typed arrays (values/pieces.ts), without one the value as values.ts writes it. For Python functions
+// (python/call.ts, worker/worker.py) it has what would stand in its place: the parts of a call, or the payload of a result.
 //
 // Whoever ends finds out whether the owner is gone, and then removes the directory; so does the next run.
 import {
@@ -37,6 +38,12 @@ export function isReference(bytes: Uint8Array): boolean {
   return bytes[0] === form;
 }
 
+/** The file in which a worker, by its mark, leaves the result of a job. worker.py makes the same. */
+export function resultName(mark: string, ticket: number): string {
+  return `${resultPrefix}${mark}-${ticket}`;
+}
+export const resultPrefix = 'r-';
+
 /** The values in one directory. */
 export class ValueFiles {
   readonly directory: string;
@@ -59,6 +66,11 @@ export class ValueFiles {
     }
     const bytes = toBytes(value, path);
     return bytes.length < from ? bytes : (this.#put(name(), [bytes], none) ?? bytes);
+  }
+
+  /** Keeps bytes that somebody else made, in pieces, and gives a reference to them; `undefined` when there is no room. */
+  keep(name: string, pieces: readonly Uint8Array[]): Uint8Array | undefined {
+    return this.#put(name, pieces, none);
   }
 
   /** Writes a file; `undefined` when there is no room. One that is there is written over, and keeps its memory. */
@@ -100,15 +112,17 @@ export class ValueFiles {
   /**
    * The same as bytes, for who does not see the file. Nothing is loaded for it.
    *
+   * @param memory where they may be put, if they have room there
    * @throws DeserializationError when it is not there
    */
-  bytesOf(reference: Uint8Array): Uint8Array {
-    return this.#open<Uint8Array>(reference, { value: (value) => toBytes(value), bytes: (bytes) => bytes });
+  bytesOf(reference: Uint8Array, memory?: Uint8Array): Uint8Array {
+    return this.#open<Uint8Array>(reference, { value: (value) => toBytes(value), bytes: (bytes) => bytes }, memory);
   }
 
   #open<Found>(
     reference: Uint8Array,
     use: { readonly value: (value: unknown) => Found; readonly bytes: (bytes: Uint8Array) => Found },
+    memory?: Uint8Array,
   ): Found {
     const { name, plan, bytes } = partsOf(reference);
     let fd: number;
@@ -135,7 +149,8 @@ export class ValueFiles {
         return memory;
       };
       if (plan.length > 0) return use.value(putTogether(plan, take));
-      const whole = Buffer.allocUnsafeSlow(bytes);
+      const whole =
+        memory !== undefined && bytes <= memory.length ? memory.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
       fill(whole);
       return use.bytes(whole);
     } finally {

@@ -15,7 +15,7 @@ import { WorkerClaims } from '../wire/claims.ts';
 import { failureFromData, failureToData } from '../wire/failures.ts';
 import { FrameCutter, FrameGatherer, fromWorker, toWorker } from '../wire/link.ts';
 import { writeNote } from '../wire/notes.ts';
-import { bytesVariable, directoryVariable } from '../wire/value-files.ts';
+import { bytesVariable, directoryVariable, resultName } from '../wire/value-files.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
 import { IncomingJob, valueFiles } from './incoming.ts';
 import { OneAtATime, type Outlet } from './one-at-a-time.ts';
@@ -93,7 +93,7 @@ function resultBytes(value: unknown): Uint8Array {
   const canBeLarge = (typeof value === 'object' && value !== null) || typeof value === 'string';
   if (!canBeLarge || job?.takesFiles !== true || filesFrom === Number.POSITIVE_INFINITY)
     return toBytes(value, 'the result');
-  return valueFiles().write(() => `r-${workerMark}-${job.ticket}`, value, 'the result', filesFrom);
+  return valueFiles().write(() => resultName(workerMark, job.ticket), value, 'the result', filesFrom);
 }
 
 const lane = new OneAtATime(outlet, {

@@ -20,12 +20,17 @@ LINK, WATCH, CLAIMS = 3, 4, 5
 JOB = 1
 READY, VALUE, FAILURE, PASSED_OVER, BEGAN, NOTE, EXITING, ITEM = 1, 2, 3, 5, 6, 7, 9, 10
 # Bits of a job, as in job.ts.
-TOLD, OUTPUT, TIMED, CHERVIL = 1, 2, 4, 8
+TOLD, OUTPUT, TIMED, CHERVIL, FILES = 1, 2, 4, 8, 16
+
+# The first byte of what stands for a value in a file, as in value-files.ts.
+REFERENCE = 0xE3
 
 QUICK_MS = 0.2
 BATCH = 64
 TRUSTED_RUNS = 3
 KEPT_FUNCTIONS = 256
+# Files of values as long as this are read into memory that is kept for the next.
+KEPT_BYTES = 16 << 20
 
 
 def watch_pool():
@@ -202,6 +207,9 @@ class Worker:
         # Functions by the bytes that they came as: the function, its runs, and how long the slowest took lately.
         self.functions = {}
         self.place = self.place_note()
+        self.mark = os.environ.get("CHERVIL_WORKER", str(os.getpid()))
+        directory = os.environ.get("CHERVIL_VALUES")
+        self.values = None if directory is None else Values(directory, int(os.environ.get("CHERVIL_VALUES_FROM", "8192")))
 
     @staticmethod
     def place_note():
@@ -236,6 +244,7 @@ class Worker:
         is_chervil = bool(flags & CHERVIL)
         parts = split(buffer) if is_chervil else None
         known = self.functions.get(parts[0]) if parts else None
+        name = self.values and flags & FILES and "r-%s-%d" % (self.mark, ticket)
         is_quick = known is not None and known[1] >= TRUSTED_RUNS and known[2] < QUICK_MS
         if not is_quick or link.answers >= BATCH:
             link.flush()
@@ -250,7 +259,7 @@ class Worker:
             self.output_ticket = ticket
         leave = enter_context(context)
         try:
-            what, payload = self.outcome(is_chervil, parts, buffer, leave[0])
+            what, payload = self.outcome(is_chervil, parts, buffer, leave[0], name)
         except SystemExit as thrown:
             self.exit(thrown)
         finally:
@@ -269,17 +278,17 @@ class Worker:
         if took_ms > QUICK_MS or link.answers >= BATCH:
             link.flush()
 
-    def outcome(self, is_chervil, parts, buffer, context):
+    def outcome(self, is_chervil, parts, buffer, context, name):
         try:
             if is_chervil:
-                return VALUE, self.chervil_value(parts)
+                return VALUE, self.chervil_value(parts, name)
             return VALUE, parsl_value(buffer, context)
         except SystemExit:
             raise
         except BaseException:
             return FAILURE, (chervil_failure() if is_chervil else parsl_failure())
 
-    def chervil_value(self, parts):
+    def chervil_value(self, parts, name):
         known = self.functions.get(parts[0])
         if known is None:
             try:
@@ -289,16 +298,29 @@ class Worker:
             if len(self.functions) >= KEPT_FUNCTIONS:
                 self.functions.clear()
             self.functions[parts[0]] = known
-        args, named = load_value(parts[1]), load_value(parts[2])
+        args, named = self.arguments(parts)
         result = known[0](*args, **named)
         if isinstance(result, types.CoroutineType):
             import asyncio
 
             result = asyncio.run(result)
+        del args, named
         try:
+            if name and not isinstance(result, (type(None), bool, int, float)):
+                return self.values.write(name, result)
             return b"02\n" + pickle.dumps(result, 4)
         except Exception as thrown:
             raise ResultError(thrown) from thrown
+
+    def arguments(self, parts):
+        if len(parts) == 3:
+            return load_plain(parts[1]), load_plain(parts[2])
+        # They are in a file.
+        if self.values is None:
+            raise ValueError("the arguments are in a file, and this worker sees none")
+        with self.values.read(parts[1]) as data:
+            inner = split(data)
+            return load_plain(inner[0]), load_plain(inner[1])
 
     def exit(self, thrown):
         """The body called sys.exit(): the pool tells that as a lost worker, as Parsl does."""
@@ -326,17 +348,110 @@ class ResultError(Exception):
 
 
 def split(buffer):
-    """The parts of a payload: function, arguments, keyword arguments, each with its serializer's name before it."""
+    """The parts of a payload: function, arguments, keyword arguments, each with its serializer's name before it. Large arguments are in
+    a file, and what stands for them is one part; the file has the two others."""
     parts = []
     at = 0
     while at < len(buffer):
-        end = buffer.index(b"\n", at)
-        size = int(buffer[at:end])
+        if buffer[at] == REFERENCE:
+            parts.append(buffer[at:])
+            break
+        end = at
+        while buffer[end] != 10:
+            end += 1
+        size = int(bytes(buffer[at:end]))
         parts.append(buffer[end + 1:end + 1 + size])
         at = end + 1 + size
-    if len(parts) != 3:
+    if len(parts) not in (2, 3):
         raise ValueError("a task has three parts, and this one %d" % len(parts))
     return parts
+
+
+class Values:
+    """Large values in files of this machine's memory. src/wire/value-files.ts has the form of what stands in their place."""
+
+    def __init__(self, directory, least):
+        self.directory = directory
+        self.least = least
+        self.memory = bytearray(0)
+
+    def read(self, reference):
+        """What is in the file, for as long as nothing else is read."""
+        length, size = struct.unpack_from("<Bd", reference, 1)
+        # Of the name only what is one: it must not lead out of the directory.
+        name = os.path.basename(bytes(reference[10:10 + length]).decode())
+        size = int(size)
+        memory = self.memory
+        if size > len(memory):
+            memory = bytearray(size)
+            if size <= KEPT_BYTES:
+                self.memory = memory
+        data = memoryview(memory)[:size]
+        with open(os.path.join(self.directory, name), "rb", buffering=0) as file:
+            at = 0
+            while at < size:
+                count = file.readinto(data[at:])
+                if not count:
+                    raise EOFError("a large value is cut short")
+                at += count
+        return data
+
+    def write(self, name, value):
+        """A value as bytes, or, if it is large, what stands for the file that it is in."""
+        out = LargeOutput(os.path.join(self.directory, name), self.least)
+        try:
+            out.write(b"02\n")
+            pickle.Pickler(out, 5).dump(value)
+        except OSError:
+            if out.file is None:
+                raise
+            # The memory of the machine is full, or the directory gone: the value travels by itself.
+            out.remove()
+            return b"02\n" + pickle.dumps(value, 4)
+        except BaseException:
+            out.remove()
+            raise
+        if out.file is None:
+            return b"".join(out.parts)
+        out.file.close()
+        name = name.encode()
+        return struct.pack("<BBd", REFERENCE, len(name), out.size) + name
+
+
+class LargeOutput:
+    """Where a pickle is written to: into memory, and into a file as soon as it is large."""
+
+    def __init__(self, path, least):
+        self.path = path
+        self.least = least
+        self.size = 0
+        self.parts = []
+        self.file = None
+
+    def write(self, data):
+        data = memoryview(data)
+        self.size += data.nbytes
+        if self.file is not None:
+            self.put(data)
+        elif self.size < self.least:
+            # The pickler takes its memory back.
+            self.parts.append(bytes(data))
+        else:
+            self.file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0)
+            for part in self.parts:
+                self.put(part)
+            self.put(data)
+        return data.nbytes
+
+    def put(self, data):
+        data = memoryview(data).cast("B")
+        while data.nbytes > 0:
+            data = data[self.file.write(data):]
+
+    def remove(self):
+        if self.file is not None:
+            self.file.close()
+            os.unlink(self.path)
 
 
 class Unpickler(pickle.Unpickler):
@@ -346,6 +461,11 @@ class Unpickler(pickle.Unpickler):
         if (module, name) == ("__builtin__", "__main__"):
             return sys.modules["__main__"].__dict__
         return super().find_class(module, name)
+
+
+def load_plain(part):
+    """Arguments of TypeScript: data, without any name that needs more than pickle itself."""
+    return pickle.loads(memoryview(part)[3:])
 
 
 def load_value(part):

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { hostname } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { local } from '#src/blocks/local.js';
+import { local, wrappedLauncher } from '#src/index.js';
 import { attemptOf } from '#src/testing/index.js';
 import { onHost, submit, until } from './htex-bench.ts';
 
@@ -138,6 +140,87 @@ test('a worker knows its rank, its pool, its block and its accelerator, and what
           FROM_INIT: 'a b',
         });
       }
+    },
+  ),
+);
+
+/** What each worker sees, by its rank, in a run whose pools find this program as `nvidia-smi`. */
+async function devicesSeen(accelerators: number | string[], nvidiaSmi: string, logged?: RegExp): Promise<string[]> {
+  const bin = mkdtempSync(join(tmpdir(), 'chervil-bin-'));
+  writeFileSync(join(bin, 'nvidia-smi'), `#!/bin/sh\n${nvidiaSmi}\n`, { mode: 0o755 });
+  const seen = new Map<string, string>();
+  try {
+    const provider = local({ workerInit: `export PATH='${bin}':"$PATH"` });
+    const options = { accelerators, provider, coresPerWorker: 0.01, maxWorkersPerNode: 10 };
+    await onHost(options, async (executor, host) => {
+      const count = typeof accelerators === 'number' ? accelerators : accelerators.length;
+      await until(async () => {
+        const all = Array.from({ length: count }, () => submit(executor, variables));
+        for (const attempt of all) {
+          const found = (await host.value(attempt)) as Record<string, string>;
+          seen.set(
+            found['PARSL_WORKER_RANK'] ?? '',
+            `${found['CUDA_VISIBLE_DEVICES']} ${found['ROCR_VISIBLE_DEVICES']}`,
+          );
+        }
+        return seen.size === count;
+      });
+      const block = join(host.directory, 'block-0');
+      const logs = (): string[] =>
+        readdirSync(block)
+          .map((pool) => join(block, pool, 'manager.log'))
+          .filter((path) => existsSync(path));
+      const log = (): string =>
+        logs()
+          .map((path) => readFileSync(path, 'utf8'))
+          .join('');
+      // Logs are written in the background.
+      if (logged === undefined) assert.doesNotMatch(log(), /accelerators/);
+      else await until(() => logged.test(log()));
+    });
+  } finally {
+    rmSync(bin, { recursive: true });
+  }
+  return [...seen.keys()].sort().map((rank) => seen.get(rank) ?? '');
+}
+
+const twoDevices = `test "$1" = -L || exit 3
+echo "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)"
+echo "GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-0f1e2d3c-d33d-2b2c-524d-9e3d8d2b8a78)"`;
+
+test('with more accelerators than NVIDIA devices neighbouring workers share one', limit, async () => {
+  assert.deepEqual(await devicesSeen(5, twoDevices), ['0 0', '0 1', '1 2', '1 3', '1 4']);
+  assert.deepEqual(await devicesSeen(2, twoDevices), ['0 0', '1 1']);
+  const named = await devicesSeen(['GPU-5d5b', '1', '2', '3'], twoDevices);
+  assert.deepEqual(named, ['GPU-5d5b GPU-5d5b', '0 1', '1 2', '1 3'], 'a name that is no number is left as it is');
+});
+
+test(
+  'where nvidia-smi fails or prints nonsense, workers get their names, and the log of the manager says why',
+  limit,
+  async () => {
+    for (const [program, said] of [
+      [
+        'echo "NVIDIA-SMI has failed because it could not communicate with the driver."; exit 9',
+        'ended with exit code 9: NVIDIA-SMI has failed',
+      ],
+      ['echo "No devices were found"', 'names no device: No devices were found'],
+    ] as const) {
+      const logged = new RegExp(
+        ` warning Workers get the accelerators by their names, none shared: nvidia-smi -L ${said}`,
+      );
+      assert.deepEqual(await devicesSeen(3, program, logged), ['0 0', '1 1', '2 2']);
+    }
+  },
+);
+
+test('a wrapped launcher starts the pool behind another command, with every word of both', limit, () =>
+  onHost(
+    { maxWorkersPerNode: 1, provider: local({ launcher: wrappedLauncher(`env 'FROM_INIT=it is "wrapped"'`) }) },
+    async (executor, host) => {
+      const seen = (await host.value(submit(executor, variables))) as Record<string, string>;
+      assert.equal(seen['FROM_INIT'], 'it is "wrapped"');
+      assert.match(readFileSync(join(host.directory, 'submit_scripts', 'block-0.sh'), 'utf8'), /\nenv 'FROM_INIT=/);
     },
   ),
 );

@@ -13,7 +13,9 @@ import {
   keywords,
   type OutputEvent,
   pythonApp,
+  pythonWrapper,
   type WorkerLostError,
+  wrapper,
 } from '#src/index.js';
 import { newestRelease, parslOrSkip } from '../support/parsl.ts';
 import { pythonOrSkip } from '../support/python.ts';
@@ -58,6 +60,67 @@ describe("a pool of real Parsl, under Chervil's interchange", () => {
       });
     });
   }
+});
+
+describe('functions in Python around Python functions', () => {
+  const around = pythonWrapper.source(`
+    def around(next, task):
+        try:
+            return ['around', task['app'], task['try'], next()]
+        except ValueError as error:
+            return ['caught', task['id'], str(error)]
+  `);
+  const directory = freshDirectory();
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(
+    join(directory, 'outermost.py'),
+    'async def outer(next, task):\n    value = next()\n    return ["outer", await value if hasattr(value, "__await__") else value]\n',
+  );
+  const later = pythonApp.source<(x: number) => number>('async def later(x):\n    return x + 1\n');
+  const own = () => htex({ python: { path: [directory] }, nodeWorkers: 0, maxWorkersPerNode: 1 });
+
+  it('get the body and the facts of the task, outermost first, and give its value', async () => {
+    const wrap = [pythonWrapper('outermost:outer'), around];
+    await inRun({ executors: [own()], wrap }, async () => {
+      assert.deepEqual(await halves(3), ['outer', ['around', 'halves', 0, 1.5]]);
+      assert.deepEqual(await halves(5, keywords({ by: 10 })), ['outer', ['around', 'halves', 0, 0.5]]);
+      assert.deepEqual(await halves(-1), ['outer', ['caught', 2, '-1 is negative']]);
+      const large = pythonApp.source<(x: Buffer) => unknown>('def large(x):\n    return x\n');
+      const bytes = Buffer.alloc(300_000, 3);
+      assert.deepEqual(await large(bytes), ['outer', ['around', 'large', 0, bytes]]);
+    });
+    await inRun({ executors: [own()], wrap: [pythonWrapper('outermost:outer')] }, async () => {
+      assert.deepEqual(await later(1), ['outer', 2]);
+      await assert.rejects(halves(-1), { code: 'APP_ERROR', message: /-1 is negative/ });
+    });
+    await inRun({ executors: [own()], wrap: [pythonWrapper('nowhere:outer')] }, () =>
+      assert.rejects(hypot(3, 4), { code: 'FUNCTION_NOT_FOUND', message: /No module named 'nowhere'/ }),
+    );
+  });
+
+  it('go along to a pool of real Parsl', async (t) => {
+    const python = await parslOrSkip(t, newestRelease);
+    if (python === undefined) return;
+    const executor = htex({ blocks: { init: 0, max: 0 }, python: true, nodeWorkers: 0, maxWorkersPerNode: 1 });
+    await inRun({ executors: [executor], wrap: [around] }, async (run) => {
+      await using pool = new HandStartedPool(await poolCommandOf(run.directory, "Parsl's", '7'), python);
+      assert.deepEqual(await halves(3), ['around', 'halves', 0, 1.5], pool.stderr);
+    });
+  });
+
+  it('must be given, where there are functions in TypeScript around the rest', async () => {
+    const timed = wrapper(new URL('../run/wrappers.ts', import.meta.url), 'plusOne');
+    await inRun({ executors: [own()], wrap: [timed] }, async () => {
+      assert.throws(() => halves(3), { code: 'UNSUPPORTED', message: /pythonWrapper/ });
+    });
+    const skipping = wrapper(new URL('../run/wrappers.ts', import.meta.url), 'plusOne', { python: 'skip' });
+    await inRun({ executors: [own()], wrap: [skipping] }, async () => assert.equal(await halves(3), 1.5));
+    assert.throws(() => wrapper(new URL('file:///a.ts'), 'b', { python: 'no' as never }), {
+      code: 'APP_DEFINITION',
+    });
+    assert.throws(() => pythonWrapper('no name'), { message: /pythonWrapper\('signals\.fft:spectrum'\)/ });
+    assert.throws(() => pythonWrapper.source('x = 1'), { message: /^pythonWrapper\.source\(\) needs/ });
+  });
 });
 
 describe("workers of our own, under Parsl's interchange", () => {

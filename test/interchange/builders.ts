@@ -75,7 +75,12 @@ export class Bench {
 
   /** Takes these events and one turn; gives what must be done, log lines and timers apart. */
   take(...events: InterchangeEvent[]): InterchangeEffect[] {
-    for (const event of [...events, { type: 'turn' } as const]) {
+    return this.takeOnly(...events, { type: 'turn' });
+  }
+
+  /** As `take`, without the turn. */
+  takeOnly(...events: InterchangeEvent[]): InterchangeEffect[] {
+    for (const event of events) {
       step(this.state, event, this.now, this.#pending);
       checkLaw(this.state);
     }
@@ -89,6 +94,10 @@ export class Bench {
   /** As `take`, in the short form of {@link tell}. */
   tell(...events: InterchangeEvent[]): string[] {
     return this.take(...events).map(tell);
+  }
+
+  tellOnly(...events: InterchangeEvent[]): string[] {
+    return this.takeOnly(...events).map(tell);
   }
 
   task(taskId: number, changes: { priority?: number; runtime?: string } = {}): InterchangeEvent {

@@ -1,7 +1,48 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
+import { step, wantsTurn } from '#src/interchange/core.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
+
+describe("pools without Python workers, and tasks of Python's Parsl", () => {
+  const patienceMs = 5_000;
+
+  it('are turned away after a few seconds, with the reason in the log', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'], extensions: ['refusal'] }), bench.task(1));
+    assert.deepEqual(bench.wait(patienceMs - 1).map(tell), []);
+    const effects = bench.wait(2);
+    assert.deepEqual(effects.map(tell), ['refuse js']);
+    assert.ok(effects[0]?.do === 'explain refusal');
+    assert.match(effects[0].reason, /no Python workers, .* submitted by Parsl\. Start the pool with --python=python3$/);
+    assert.match(bench.state.refusals.get('js')?.reason ?? '', /no Python workers/);
+    bench.counts({ queued: 1, managersRefused: 1 });
+    // The next one that can is welcome.
+    assert.deepEqual(bench.tell(bench.register('py')), ['py gets 1']);
+  });
+
+  it('stay where a pool with Python workers is there, or comes in time, or has been there and is busy', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'] }), bench.task(1));
+    bench.wait(patienceMs - 1);
+    assert.deepEqual(bench.tell(bench.register('py', { maxCapacity: 1 })), ['py gets 1']);
+    bench.take(bench.task(2));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+    // The time begins anew when that one is gone.
+    bench.take({ type: 'drain', peer: 'py' });
+    bench.take(bench.results('py', 1));
+    assert.deepEqual(bench.wait(patienceMs - 1).map(tell), []);
+    assert.deepEqual(bench.wait(2).map(tell), ['drained to js']);
+  });
+
+  it('stay while nothing waits, and with a submitter of Chervil, which can use them and says what it misses itself', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'] }));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+    bench.take(bench.task(1, { runtime: 'python' }));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+  });
+});
 
 describe('giving out tasks', () => {
   it('a task goes to a manager as soon as one is there', () => {
@@ -9,6 +50,16 @@ describe('giving out tasks', () => {
     assert.deepEqual(bench.tell(bench.task(1)), []);
     assert.deepEqual(bench.tell(bench.register('m')), ['m gets 1']);
     bench.counts({ received: 1, queued: 0, leased: 1, answered: 0 });
+  });
+
+  it('at the debug level the log names every queued task in words that programs around Parsl look for', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    const effects = [7, 8, 8].flatMap((id) => step(bench.state, bench.task(id), bench.now, []));
+    const lines = effects.flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+    assert.deepEqual(lines, [
+      'Put task 7 onto pending_task_queue, where 1 wait',
+      'Put task 8 onto pending_task_queue, where 2 wait',
+    ]);
   });
 
   it('a manager never gets more tasks than it said it can take', () => {
@@ -61,6 +112,32 @@ describe('giving out tasks', () => {
     bench.take(bench.task(1, { runtime: 'node' }), bench.task(2), bench.task(3, { runtime: 'node' }), bench.task(4));
     const both = bench.register('m', { runtimes: ['python', 'node'], maxCapacity: 9 });
     assert.deepEqual(bench.tell(both), ['m gets 1 2 3 4']);
+  });
+
+  it('a manager whose results came gets its next tasks without waiting for the end of the turn', () => {
+    const bench = new Bench();
+    bench.take(bench.register('a', { maxCapacity: 1 }), bench.register('b', { maxCapacity: 2 }));
+    bench.take(...[1, 2, 3, 4, 5, 6].map((id) => bench.task(id)));
+    const [first] = bench.state.managers.get('a')?.taskIds() ?? [];
+    const results = bench.results('a', first ?? 0);
+    assert.deepEqual(bench.tellOnly(results), [`forward result ${first}`]);
+    assert.equal(wantsTurn(bench.state, results), false);
+    assert.deepEqual(bench.tellOnly({ type: 'refill' }), ['a gets 4']);
+    assert.deepEqual(bench.tellOnly({ type: 'refill' }, { type: 'turn' }), [], 'both are full');
+    bench.counts({ queued: 2, leased: 3, answered: 1 });
+  });
+
+  it('after a heartbeat there is nothing to give out, after results with monitoring there is a record', () => {
+    const bench = new Bench({ isMonitored: true });
+    bench.take(bench.register('a'));
+    bench.take(bench.task(1));
+    const beat = { type: 'heartbeat', peer: 'a' } as const;
+    assert.deepEqual(bench.tellOnly(beat), ['heartbeat to a']);
+    assert.equal(wantsTurn(bench.state, beat), false);
+    const results = bench.results('a', 1);
+    bench.tellOnly(results, { type: 'refill' });
+    assert.ok(wantsTurn(bench.state, results));
+    assert.deepEqual(bench.tellOnly({ type: 'turn' }), ['record a']);
   });
 
   it('the random selector uses every ready manager in the long run', () => {

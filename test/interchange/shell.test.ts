@@ -236,7 +236,7 @@ describe('the interchange process', () => {
     deaf.send([probe]);
     await isThere;
     deaf.pause();
-    const many = 100_000;
+    const many = 400_000;
     for (let sent = 0; sent < many || deaf.queued > 0; sent += 1_000) {
       for (let part = 0; part < 1_000 && sent < many; part++) deaf.send([request]);
       await new Promise((resolve) => setImmediate(resolve));
@@ -248,7 +248,8 @@ describe('the interchange process', () => {
     deaf.send([probe]);
     await isOver;
     await deaf.close({ lingerMs: 0 });
-    sure(answers < many / 2, `${answers} answers to ${many} requests were kept`);
+    // The system's buffers hold tens of thousands; what the interchange keeps beside them is a thousand.
+    sure(answers < many / 4, `${answers} answers to ${many} requests were kept`);
   });
 
   it('serves pools of the oldest era on two ports, in their style', async () => {

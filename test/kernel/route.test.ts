@@ -11,6 +11,9 @@ import { file } from '#src/task/file.js';
 import { FakeExecutor } from '../support/executor.ts';
 import { appRecord, errorOf, joinRecord, TestKernel, testKernel } from '../support/kernel.ts';
 
+const both = (): FakeExecutor => new FakeExecutor('both', ['node', 'python']);
+const pythonRecord = () =>
+  appRecord({ name: 'mean', body: { kind: 'python', name: 'mean', source: undefined, local: undefined } });
 const three = (): FakeExecutor[] => ['cpu', 'gpu', 'here'].map((label) => new FakeExecutor(label));
 
 test('a try goes to the least loaded executor, the first of equals', async () => {
@@ -92,6 +95,46 @@ test('wrappers go with every try of an app, but not with the body of a join', as
   assert.deepEqual(world.joins.only.wrappers, []);
   world.kernel.cancelAll('over');
   world.nothingElse();
+});
+
+test('wrappers in Python go around Python functions, and those in TypeScript around the others', async () => {
+  const node = { by: 'reference' as const, module: 'file:///timing.ts', export: 'timed' };
+  const python = { by: 'python' as const, module: 'timing', name: 'timed', code: undefined };
+  const other = { ...python, name: 'counted' };
+  const world = new TestKernel({ path: [wrap([node, python, other]), route], executors: [both()] });
+  await world.kernel.start();
+  world.call(appRecord(), []);
+  assert.deepEqual([world.executor.only.wrappers, world.executor.only.pythonWrappers], [[node], undefined]);
+  world.executor.give(1);
+  world.call(pythonRecord());
+  assert.deepEqual([world.executor.only.wrappers, world.executor.only.pythonWrappers], [[], [python, other]]);
+  world.kernel.cancelAll('over');
+  world.nothingElse();
+});
+
+test('a Python function that no wrapper can go around is refused in the call, unless that is said to be right', async () => {
+  const node = { by: 'reference' as const, module: 'file:///timing.ts', export: 'timed' };
+  const world = new TestKernel({ path: [wrap([node]), route], executors: [both()] });
+  await world.kernel.start();
+  assert.throws(() => world.call(pythonRecord()), {
+    code: 'UNSUPPORTED',
+    message: /^mean\(\) runs in Python, and `wrap` .* pythonWrapper\('module:function'\), .*\{ python: 'skip' \}/,
+  });
+  assert.equal(world.kernel.total, 0);
+  world.nothingElse();
+
+  const skipping = new TestKernel({
+    path: [wrap([{ ...node, python: 'skip' }]), route],
+    executors: [both()],
+  });
+  await skipping.kernel.start();
+  skipping.call(pythonRecord());
+  assert.deepEqual([skipping.executor.only.wrappers, skipping.executor.only.pythonWrappers], [[], undefined]);
+  skipping.executor.give(1);
+  skipping.call();
+  assert.deepEqual(skipping.executor.only.wrappers, [node], 'what travels is the reference alone');
+  skipping.kernel.cancelAll('over');
+  skipping.nothingElse();
 });
 
 test('an input file that is not there fails the task before it runs, unless it is made meanwhile', async () => {

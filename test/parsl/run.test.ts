@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { newestRelease, oldestRelease, ParslRun, parslOrSkip } from '../support/parsl.ts';
+
+const poolProgram = fileURLToPath(new URL('../../dist/pool/start.js', import.meta.url));
 
 /** The last line of JSON of a program that must end well. */
 async function facts(run: ParslRun): Promise<Record<string, unknown>> {
@@ -43,6 +46,24 @@ describe('a Python Parsl run with this interchange', { timeout: 300_000 }, () =>
     assert.deepEqual([rows['workflow'], rows['task'], rows['try']], [1, 3, 3]);
     for (const table of ['status', 'resource', 'block', 'node']) assert.ok((rows[table] ?? 0) > 0, table);
     for (const [uid, blockId, workers] of nodes) assert.deepEqual([uid, blockId, workers], [manager, '0', 1]);
+  });
+
+  it('with a pool of Chervil that has no --python is told so: by its futures, and in the log of the interchange', async (t) => {
+    const python = await parslOrSkip(t, newestRelease);
+    if (python === undefined) return;
+    const variables = { CHERVIL_POOL: `${process.execPath} ${poolProgram}` };
+    await using run = new ParslRun({ python, program: 'no_python.py', variables });
+    const { told, refusals } = (await facts(run)) as { told: Record<string, string[]>; refusals: string[] };
+    const [kind, text] = told['Chervil'] ?? [];
+    assert.equal(kind, 'BadStateException');
+    assert.match(text ?? '', /refused this pool: .* no Python workers, .*Start the pool with --python=python3/);
+    assert.equal(refusals.length, 1);
+    assert.match(refusals[0] ?? '', /Start the pool with --python=python3/);
+    // Parsl's interchange does not know what a pool runs, and gives it the task.
+    assert.match(
+      told['Parsl']?.[1] ?? '',
+      /This pool runs Node functions only.* With --python it has Python workers, too/,
+    );
   });
 
   for (const way of ['plain', 'encrypted']) {

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPoolArguments } from '#src/pool/arguments.js';
-import { acceleratorEnvironment, coresOfWorkers, nodeResources, workerCount } from '#src/pool/resources.js';
+import {
+  acceleratorEnvironment,
+  coresOfWorkers,
+  nodeResources,
+  nvidiaDevices,
+  workerCount,
+} from '#src/pool/resources.js';
 
 test("a pool takes the command line that Parsl's template makes", () => {
   const line =
@@ -120,4 +126,11 @@ test('several workers share an NVIDIA device, in a row, when there are more work
   assert.equal(device(2, 3, 4), '2', 'fewer workers than devices');
   assert.equal(device(2, 32, 0), '2', 'no device is known');
   assert.equal(acceleratorEnvironment(['a', 'b', 'c', 'd'], 3, 4, 2)['CUDA_VISIBLE_DEVICES'], 'd');
+});
+
+test('a node without nvidia-smi has no NVIDIA devices, which is no problem; one that cannot be run is', () => {
+  assert.deepEqual(nvidiaDevices('/nowhere/nvidia-smi'), { count: 0 });
+  const { count, problem } = nvidiaDevices('/');
+  assert.equal(count, 0);
+  assert.match(problem ?? '', /could not be run: .*EACCES/);
 });

@@ -1,11 +1,12 @@
 // An executor that keeps what it is given until a test says how each try ends.
 import assert from 'node:assert/strict';
 import { AppError, type TaskError } from '#src/task/errors.js';
-import type { Answer, Attempt, Executor, ExecutorHost } from '#src/task/ports.js';
+import type { Answer, Attempt, Executor, ExecutorHost, Runtime } from '#src/task/ports.js';
 
 export class FakeExecutor implements Executor {
   readonly label: string;
   load = 0;
+  readonly runtimes: readonly Runtime[];
   /** Every try it was given, in order. */
   readonly given: Attempt[] = [];
   /** Tries it was told to stop, with the reason. */
@@ -18,8 +19,9 @@ export class FakeExecutor implements Executor {
   onStop: ((attempt: Attempt) => void) | undefined;
   #host: ExecutorHost | undefined;
 
-  constructor(label = 'fake') {
+  constructor(label = 'fake', runtimes: readonly Runtime[] = ['node']) {
     this.label = label;
+    this.runtimes = runtimes;
   }
 
   get host(): ExecutorHost {

@@ -1,5 +1,13 @@
 // What the types of Python apps promise, and the mistakes that they must refuse. Checked by the compiler; nothing here is run.
-import { type Future, keywords, pythonApp, type StandardSchema } from '#src/index.js';
+import {
+  defineConfig,
+  type Future,
+  keywords,
+  pythonApp,
+  pythonWrapper,
+  type StandardSchema,
+  wrapper,
+} from '#src/index.js';
 
 const peak = pythonApp<(samples: number[], rate: number) => { at: number }>('signals:peak');
 declare const rate: Future<number>;
@@ -29,3 +37,10 @@ half.map([1, 2]) satisfies Future<number>[];
 declare const schema: StandardSchema<{ power: number[] }>;
 pythonApp('signals:power', { returns: schema })(1, 2) satisfies Future<{ power: number[] }>;
 pythonApp.source('def f(): pass', { returns: schema, retry: 1 })() satisfies Future<{ power: number[] }>;
+
+const around = pythonWrapper('timing:timed');
+defineConfig({ wrap: [around, wrapper(new URL('file:///timing.ts'), 'timed', { python: 'skip' })] });
+// @ts-expect-error an app is no wrapper
+defineConfig({ wrap: [half] });
+// @ts-expect-error it can be skipped, or refused
+wrapper(new URL('file:///timing.ts'), 'timed', { python: 'wrap' });

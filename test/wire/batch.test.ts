@@ -102,7 +102,7 @@ describe('batches', () => {
     assert.ok(read.ok, 'it must be readable');
     const ran = readRan(read.value, 0);
     assert.deepEqual([ran.beganAgoMs, ran.tookMs], [12.5, 2.25]);
-    assert.deepEqual(readPlaceNote(ran.place), { host: 'here', worker: 'pool/3', block: '0' });
+    assert.deepEqual(readPlaceNote(frame, ran.placeStart, ran.end), { host: 'here', worker: 'pool/3', block: '0' });
     assert.equal(Buffer.from(frame.subarray(ran.end, read.value.ends[0])).toString(), '02\nvalue');
     const [value, exception] = splitBatch(read.value).map((item) => readOutcome(item));
     assert.ok(value?.ok && exception?.ok, 'they must be outcomes');

@@ -5,6 +5,7 @@ import {
   decode,
   dict,
   encode,
+  encodePieces,
   field,
   isGlobal,
   type PickleValue,
@@ -25,6 +26,30 @@ function read(pickle: Uint8Array): PickleValue {
   assert.ok(result.ok, result.ok ? '' : result.error.message);
   return result.value;
 }
+
+describe('a pickle in pieces', () => {
+  test('is the same pickle, and long byte strings in it are the memory that was given', () => {
+    const bytes = Buffer.alloc(100_000, 1);
+    const longText = `${'ü'.repeat(50_000)}\ud83d`;
+    const shared: PickleValue[] = [bytes];
+    for (const value of [
+      7,
+      bytes,
+      longText,
+      'x'.repeat(65_536),
+      [bytes, longText, bytes],
+      new PyTuple([shared, 'between', shared, new Uint8Array(70_000), 'x'.repeat(70_000), 1]),
+      dict({ a: bytes, b: Array.from({ length: 30_000 }, (_, index) => index), c: bytes.subarray(1) }),
+    ] satisfies PickleValue[]) {
+      const pieces = encodePieces(value);
+      assert.deepEqual(Buffer.concat(pieces), Buffer.from(encode(value)));
+    }
+    assert.ok(encodePieces([bytes]).includes(bytes), 'no copy');
+    assert.equal(encodePieces([1, 'two']).length, 1);
+    assert.throws(() => encodePieces([bytes, undefined as never]), TypeError);
+    assert.deepEqual(encode(5), encode(5n), 'one that was not finished leaves nothing');
+  });
+});
 
 describe('Python types', () => {
   test('int and float stay apart: whole floats are PyFloat, ints beyond 2**53 - 1 bigint', () => {

@@ -1,12 +1,16 @@
 // Values between TypeScript and Python, by what Python itself makes of the bytes, and writes.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { keywords } from '#src/task/keywords.js';
 import { decodePrefix, encode } from '#src/wire/pickle.js';
-import { pythonTemplate, writePythonCall } from '#src/wire/python/call.js';
+import { pythonReference, pythonTemplate, withPythonArguments, writePythonCall } from '#src/wire/python/call.js';
 import { fromPython } from '#src/wire/python/from-python.js';
 import { toPython } from '#src/wire/python/to-python.js';
+import { ValueFiles } from '#src/wire/value-files.js';
 import { pythonOrSkip } from '../support/python.ts';
 
 /** Runs a program that gets bytes on its input and gives bytes. */
@@ -163,6 +167,8 @@ describe('arrays of numpy', () => {
 });
 
 describe("a call in Parsl's form", () => {
+  const task = { id: 7, try: 0, app: 'hypot' };
+
   it('has the function, the arguments and the keyword arguments, each with its length', () => {
     const template = pythonTemplate({ by: 'python', module: 'math', name: 'hypot', code: undefined });
     const code = `
@@ -174,11 +180,31 @@ while rest:
     kind, body = part.split(b'\\n', 1)
     parts.append((kind, pickle.loads(body)))
 print(parts)`;
-    const buffer = writePythonCall(template, [3, [4], keywords({ base: 2 })]);
+    const buffer = writePythonCall(template, [3, [4], keywords({ base: 2 })], task);
     assert.equal(
       python(plain, code, buffer).toString().trim(),
       "[(b'C2', <built-in function hypot>), (b'02', (3, [4])), (b'02', {'base': 2})]",
     );
+  });
+
+  it('has a reference in the place of both, where large ones are kept elsewhere, and gets them back', () => {
+    const template = pythonTemplate({ by: 'python', module: 'math', name: 'hypot', code: undefined });
+    const args = [Buffer.alloc(100_000, 1), keywords({ base: 2 })];
+    const whole = writePythonCall(template, args, task);
+    assert.equal(pythonReference(whole), undefined);
+    const files = new ValueFiles(mkdtempSync(join(tmpdir(), 'chervil-call-')));
+    try {
+      const call = writePythonCall(template, args, task, (pieces) => files.keep('1', pieces));
+      const reference = pythonReference(call);
+      assert.ok(reference !== undefined && call.length < 200, 'it is short');
+      assert.deepEqual(withPythonArguments(call, reference, files.bytesOf(reference)), whole);
+      assert.deepEqual(
+        writePythonCall(template, args, task, () => undefined),
+        whole,
+      );
+    } finally {
+      rmSync(files.directory, { recursive: true });
+    }
   });
 
   it('is the same for the same function, so that workers keep it', () => {

@@ -49,13 +49,13 @@ class RecordingStream {
   }
 }
 
-function outbox(): { stream: RecordingStream; box: Outbox; written: number[] } {
+function outbox(gathers = false): { stream: RecordingStream; box: Outbox; written: number[] } {
   const stream = new RecordingStream();
   const written: number[] = [];
   return {
     stream,
     written,
-    box: new Outbox(stream as unknown as Stream, undefined, (messages) => written.push(messages)),
+    box: new Outbox(stream as unknown as Stream, undefined, (messages) => written.push(messages), gathers),
   };
 }
 
@@ -90,6 +90,43 @@ test('what comes later in the same turn leaves with one more write', async () =>
   await endOfTurn();
   assert.ok(stream.writes.length <= 2, `${stream.writes.length} writes`);
   assert.equal(stream.bodies().length, 11);
+});
+
+test('an outbox that gathers writes once, when the turn ends', async () => {
+  const { stream, box, written } = outbox(true);
+  const other = outbox();
+  await endOfTurn();
+  box.push(frames('first'));
+  other.box.push(frames('soon'));
+  for (let index = 0; index < 10; index++) {
+    await new Promise((resolve) => process.nextTick(resolve));
+    box.hold();
+    box.push(frames('later'));
+    box.letGo();
+  }
+  assert.deepEqual([stream.writes.length, other.stream.writes.length], [0, 1]);
+  await endOfTurn();
+  assert.equal(stream.writes.length, 1);
+  assert.equal(stream.bodies().length, 11);
+  assert.deepEqual(written, [11]);
+});
+
+test('what comes while the peer is being read leaves when that is over, in one write and without waiting', async () => {
+  const { stream, box, written } = outbox();
+  box.hold();
+  for (let index = 0; index < 10; index++) box.push(frames(String(index)));
+  box.pushCommand(Buffer.from('\x04PONG', 'latin1'));
+  assert.equal(stream.writes.length, 0);
+  box.letGo();
+  assert.equal(stream.writes.length, 1);
+  assert.equal(stream.bodies().length, 11);
+  assert.deepEqual(written, [10]);
+  // Nothing is left behind that would hold the next one.
+  box.push(frames('next'));
+  await endOfTurn();
+  box.hold();
+  box.letGo();
+  assert.equal(stream.writes.length, 2);
 });
 
 test('large bodies go out without a copy, in the same gathering write as the small ones around them', async () => {

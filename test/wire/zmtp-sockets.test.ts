@@ -440,6 +440,7 @@ test('endpoints and options that are wrong are refused with what to try', async 
       ['identity', 'highWaterMark', 'lingerMs', 'frameBytes'].every((word) => error.message.includes(word)),
   );
   assert.throws(() => createSocket({ type: 'dealer', identity: Buffer.from([0, 1]) }), /zero byte/);
+  assert.throws(() => createSocket({ type: 'dealer', leaves: 'later' as 'soon' }), /leaves must be soon or turn/);
   assert.throws(() => dealer.send([]), /at least one frame/);
 });
 
@@ -471,4 +472,33 @@ test('a handler that throws loses none of the messages behind', async (t) => {
   for (let index = 0; index < 6; index++) dealer.send(frames(String(index)));
   await router.seen.messages.take(6);
   assert.match((await thrown).message, /mistake/);
+});
+
+test('a socket is told when all that came at once was handed over, also behind a handler that throws', async (t) => {
+  const told: string[] = [];
+  const router = watchedSocket(t, 'router', {
+    answer: ({ frames: [frame] }) => {
+      told.push(String(frame));
+      if (String(frame) === '2') throw new Error('mistake of the handler');
+    },
+    onRead: () => {
+      told.push('all');
+      router.send('dealer', frames(told.join(' ')));
+      told.length = 0;
+    },
+  });
+  const dealer = watchedSocket(t, 'dealer', { identity: 'dealer' });
+  dealer.connect(await router.bind(local));
+  await dealer.seen.joined.next();
+  const listeners = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  t.after(() => listeners.forEach((listener) => void process.on('uncaughtException', listener)));
+  const thrown = new Promise<Error>((resolve) => process.once('uncaughtException', resolve));
+  for (let index = 0; index < 3; index++) dealer.send(frames(String(index)));
+  const { frames: answer } = await dealer.seen.messages.next();
+  assert.equal(String(answer[0]), '0 1 2 all');
+  assert.match((await thrown).message, /mistake/);
+  for (let index = 3; index < 6; index++) dealer.send(frames(String(index)));
+  const { frames: second } = await dealer.seen.messages.next();
+  assert.equal(String(second[0]), '3 4 5 all');
 });

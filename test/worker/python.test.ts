@@ -97,9 +97,9 @@ function unpacked(payload: Uint8Array): PickleValue {
 
 const ours = dict(writePythonFacts({ timeoutMs: 0, isTold: false, wantsOutput: true }));
 const call = (module: string, name: string, ...args: unknown[]): Buffer =>
-  writePythonCall(pythonTemplate({ by: 'python', module, name, code: undefined }), args);
+  writePythonCall(pythonTemplate({ by: 'python', module, name, code: undefined }), args, { id: 0, try: 0, app: name });
 const text = (code: string, name: string, ...args: unknown[]): Buffer =>
-  writePythonCall(pythonTemplate({ by: 'python', module: undefined, name, code }), args);
+  writePythonCall(pythonTemplate({ by: 'python', module: undefined, name, code }), args, { id: 0, try: 0, app: name });
 
 describe('a Python worker', () => {
   it('says that it is ready, runs jobs in order, and keeps functions with what they remember', async (t) => {

@@ -14,20 +14,24 @@ export class Contexts {
    * The context of a try; the same object for tries that need the same.
    *
    * @param files the directory in which its arguments are kept, if they are
+   * @param takesFiles a large result may be left in a file
    * @throws UnsupportedError for resources that htex() does not know
    */
-  of({ body, resources, timeoutMs, watched }: Attempt, files?: string): PickleValue {
+  of({ body, resources, timeoutMs, watched }: Attempt, files: string | undefined, takesFiles: boolean): PickleValue {
     const runtime: Runtime = body.kind === 'python' ? 'python' : 'node';
     const priority = resources === undefined ? undefined : priorityOf(resources);
     // A Node function has the rest in its buffer.
-    const key = runtime === 'node' ? `${priority} ${files ?? ''}` : `python ${priority} ${timeoutMs} ${watched}`;
+    const key =
+      runtime === 'node'
+        ? `${priority} ${files ?? ''}`
+        : `python ${priority} ${timeoutMs} ${watched} ${takesFiles} ${files ?? ''}`;
     let context = this.#made.get(key);
     if (context === undefined) {
       context = dict({
         runtime,
         ...(files === undefined ? {} : { chervil_files: files }),
         ...(priority === undefined ? {} : { resource_spec: dict({ priority: asPython(priority) }) }),
-        ...(runtime === 'node' ? {} : writePythonFacts({ timeoutMs, isTold: watched, wantsOutput: true })),
+        ...(runtime === 'node' ? {} : writePythonFacts({ timeoutMs, isTold: watched, wantsOutput: true, takesFiles })),
       });
       if (this.#made.size >= most) this.#made.clear();
       this.#made.set(key, context);

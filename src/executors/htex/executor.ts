@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { endProcesses } from '../../base/processes.ts';
 import { type Reaper, registerGroup, releaseGroup, startReaper } from '../../base/reaper.ts';
 import type { JobStatus } from '../../blocks/provider.ts';
-import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
+import { CancelledError, ExecutorFailedError, ManagerLostError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place, Runtime } from '../../task/ports.ts';
 import { runtimeOf } from '../../task/runtime.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
@@ -104,6 +104,14 @@ const mostRestarts = 5;
 /** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
 const cancelAgainMs = 20;
 
+/** Failures of tries that were ended by something else than their body. */
+const leaving: ReadonlySet<TaskError['code']> = new Set([
+  'WORKER_LOST',
+  'MANAGER_LOST',
+  'TIMEOUT',
+  'CANCELLED',
+] satisfies TaskError['code'][]);
+
 export class HtexExecutor implements Executor, BlockSide {
   readonly label: string;
   readonly runtimes: readonly Runtime[];
@@ -139,6 +147,7 @@ export class HtexExecutor implements Executor, BlockSide {
   #reaper: Reaper | undefined;
   #hasSaidForeign = false;
   #values: LargeValues | undefined;
+  #mayHaveLeft = false;
   /** The task whose call is being written. */
   #sending = 0;
 
@@ -420,17 +429,25 @@ export class HtexExecutor implements Executor, BlockSide {
   #send(id: number, attempt: Attempt): void {
     const values = this.#links?.takesFiles === true ? this.#values : undefined;
     this.#sending = id;
-    const call = this.#bufferOf(attempt, values === undefined ? undefined : this.#writeLarge);
-    this.#links?.send(id, this.#contexts.of(attempt, values?.has(id) === true ? values.directory : undefined), call);
+    const call = this.#bufferOf(attempt, values !== undefined);
+    const files = values?.has(id) === true ? values.directory : undefined;
+    this.#links?.send(id, this.#contexts.of(attempt, files, values !== undefined), call);
   }
 
   readonly #writeLarge = (args: readonly unknown[], path: string): Uint8Array =>
     (this.#values as LargeValues).write(this.#sending, args, path);
 
-  #bufferOf(attempt: Attempt, write?: (args: readonly unknown[], path: string) => Uint8Array): Buffer {
-    const { body, files, resources } = attempt;
+  readonly #keepLarge = (pieces: readonly Uint8Array[]): Uint8Array | undefined =>
+    (this.#values as LargeValues).keep(this.#sending, pieces);
+
+  #bufferOf(attempt: Attempt, takesFiles: boolean): Buffer {
+    const { body, files, resources, taskId, tryNumber } = attempt;
     const functions = this.#functions as Functions;
-    if (body.kind === 'python') return writePythonCall(functions.pythonTemplateOf(body), attempt.args);
+    if (body.kind === 'python') {
+      const template = functions.pythonTemplateOf(body, attempt.pythonWrappers);
+      const task = { id: taskId, try: tryNumber, app: body.name };
+      return writePythonCall(template, attempt.args, task, takesFiles ? this.#keepLarge : undefined);
+    }
     const { template, wrappers } = this.#code?.templateOf(body, attempt.wrappers) ?? {
       template: functions.templateOf(body),
       wrappers: attempt.wrappers,
@@ -439,14 +456,14 @@ export class HtexExecutor implements Executor, BlockSide {
       files === undefined && wrappers.length === 0 && resources === undefined
         ? undefined
         : { files, wrappers, resources };
-    const { taskId, tryNumber, timeoutMs, watched } = attempt;
+    const { timeoutMs, watched } = attempt;
     return writeCall(
       template,
-      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true, takesFiles: write !== undefined },
+      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true, takesFiles },
       attempt.args,
       extra,
       body.name,
-      write,
+      takesFiles ? this.#writeLarge : undefined,
     );
   }
 
@@ -483,7 +500,7 @@ export class HtexExecutor implements Executor, BlockSide {
       if (hasRun(what)) {
         const ran = readRan(read.value, index);
         start = ran.end;
-        this.#onRan(taskId, ran);
+        this.#onRan(taskId, frame, ran);
       }
       const bytes = frame.subarray(start, ends[index]);
       if (what !== entry.note) {
@@ -496,9 +513,9 @@ export class HtexExecutor implements Executor, BlockSide {
   }
 
   /** A body ran of which nothing was told while it did. */
-  #onRan(taskId: number, { beganAgoMs, tookMs, place: bytes }: RanHead): void {
+  #onRan(taskId: number, frame: Uint8Array, { beganAgoMs, tookMs, placeStart, end }: RanHead): void {
     const attempt = this.#attempts.get(taskId);
-    const place = attempt === undefined ? undefined : readPlaceNote(bytes);
+    const place = attempt === undefined ? undefined : readPlaceNote(frame, placeStart, end);
     if (attempt === undefined || place === undefined) return;
     const now = Date.now();
     const beganAt = now - beganAgoMs;
@@ -521,6 +538,8 @@ export class HtexExecutor implements Executor, BlockSide {
   #read(outcome: Outcome, attempt: Attempt): Answer | Promise<Answer> {
     if (!isReference(outcome.bytes) || this.#values === undefined) return answerOf(outcome, this.label, attempt.body);
     try {
+      if (attempt.body.kind === 'python')
+        return answerOf({ ...outcome, bytes: this.#values.takeBytes(outcome.bytes) }, this.label, attempt.body);
       const value = this.#values.take(outcome.bytes);
       if (!(value instanceof Promise)) return { ok: true, value };
       return value.then(
@@ -542,6 +561,7 @@ export class HtexExecutor implements Executor, BlockSide {
     if (!this.#attempts.delete(id)) return;
     this.#values?.release(id, answer.ok);
     if (answer.ok) this.#restarts = 0;
+    else this.#onNotOk(answer.error);
     if (this.#attempts.size === 0) this.#rest();
     const place = this.#places.get(id);
     if (place !== undefined) {
@@ -551,9 +571,20 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#host?.answer(attempt, answer);
   }
 
+  /** What ended a try early may have left a large result behind. */
+  #onNotOk(error: TaskError): void {
+    if (this.#values === undefined || !leaving.has(error.code)) return;
+    this.#mayHaveLeft = true;
+    // What it had told came before the word of its loss.
+    if (error instanceof ManagerLostError) this.#values.sweep(error.manager);
+  }
+
   #rest(): void {
     clearInterval(this.#keepAlive);
     this.#keepAlive = undefined;
+    if (!this.#mayHaveLeft) return;
+    this.#mayHaveLeft = false;
+    this.#values?.sweep();
   }
 
   #onNote(id: number, attempt: Attempt, bytes: Uint8Array): void {
@@ -571,6 +602,7 @@ export class HtexExecutor implements Executor, BlockSide {
   stop(attempt: Attempt, reason: unknown): void {
     const id = attempt.note as number | undefined;
     if (id === undefined || !this.#attempts.has(id)) return;
+    this.#mayHaveLeft = true;
     if (this.#isRestarting) {
       this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
       return;

@@ -10,6 +10,7 @@ export class Functions {
   readonly #directory: string;
   readonly #templates = new Map<Body, CallTemplate>();
   readonly #python = new Map<Body, PythonTemplate>();
+  readonly #wrappedPython = new Map<Body, PythonTemplate>();
 
   constructor(directory: string) {
     this.#directory = join(directory, 'functions');
@@ -45,12 +46,17 @@ export class Functions {
     return kept;
   }
 
-  /** What all calls of a Python app begin with. */
-  pythonTemplateOf(body: Body): PythonTemplate {
-    let template = this.#python.get(body);
+  /**
+   * What all calls of a Python app begin with.
+   *
+   * @param wrappers the same in every call that has some
+   */
+  pythonTemplateOf(body: Body, wrappers: readonly PythonFunction[] | undefined): PythonTemplate {
+    const known = wrappers === undefined ? this.#python : this.#wrappedPython;
+    let template = known.get(body);
     if (template === undefined) {
-      template = pythonTemplate(body.source as PythonFunction);
-      this.#python.set(body, template);
+      template = pythonTemplate(body.source as PythonFunction, wrappers);
+      known.set(body, template);
     }
     return template;
   }

@@ -54,7 +54,7 @@ export const resultKind = {
   abandoned: 3,
   /** It had been taken back: only its slot is free again. */
   passedOver: 4,
-  /** No result yet: a watched job began. */
+  /** No result yet: a watched job began, and may take long. */
   began: 5,
 } as const;
 

@@ -24,6 +24,9 @@ const dropped = Symbol('dropped');
 /** How long a body may keep others waiting behind it before they are taken to another thread. */
 const patienceMs = 20;
 
+/** A body that has run for so long is told of, whatever was expected of it. */
+const quietMs = 250;
+
 /** So many threads in a row that end before they can run anything, and no more are tried. */
 const mostStillborn = 3;
 
@@ -45,6 +48,10 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
   /** Why it runs nothing any more: it was closed, or no thread can be started. */
   #over: TaskError | undefined;
   #balanceTimer: NodeJS.Timeout | undefined;
+  #quietTimer: NodeJS.Timeout | undefined;
+  /** Somebody has wanted to know when bodies start. */
+  #isWatched = false;
+  readonly #places = new WeakMap<Thread, Place>();
 
   constructor(options: ThreadPoolOptions<Label>) {
     this.label = options.label;
@@ -82,6 +89,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
 
   submit(attempt: Attempt): void {
     this.#queue.push(attempt);
+    this.#isWatched ||= attempt.watched;
     this.#schedule();
   }
 
@@ -95,6 +103,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
   async close(): Promise<void> {
     this.#over ??= new CancelledError('its executor was closed');
     if (this.#balanceTimer !== undefined) clearTimeout(this.#balanceTimer);
+    clearTimeout(this.#quietTimer);
     this.#refuseQueued(this.#over);
     await Promise.all(this.#threads.map((thread) => thread.close(this.#over as TaskError)));
     await Promise.all(this.#ending);
@@ -127,6 +136,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#trim();
     for (const thread of this.#threads) thread.send();
     this.#watchBalance();
+    if (this.#isWatched) this.#watchQuiet();
   }
 
   /** The first that is still wanted. */
@@ -252,16 +262,41 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     if (this.#head < this.#queue.length) this.#schedule();
     if (note === dropped) return;
     attempt.note = undefined;
-    if (note instanceof Holding && note.hasBegun) this.#host?.report(attempt, 'running_ended', this.#placeOf(by));
+    if (attempt.watched && note instanceof Holding) {
+      const now = Date.now();
+      const place = this.#placeOf(by);
+      if (!note.hasBegun && tookMs !== undefined) {
+        note.hasBegun = true;
+        this.#host?.report(attempt, 'running', place, now - tookMs);
+      }
+      if (note.hasBegun) this.#host?.report(attempt, 'running_ended', place, now);
+    }
     this.#host?.answer(attempt, answer);
   }
 
-  onBegan(attempt: Attempt, by: Thread): void {
-    if (attempt.note !== dropped) this.#host?.report(attempt, 'running', this.#placeOf(by));
+  onBegan(attempt: Attempt, by: Thread, at: number): void {
+    if (attempt.note !== dropped) this.#host?.report(attempt, 'running', this.#placeOf(by), at);
   }
 
+  /** The same object each time: who listens knows it again. */
   #placeOf(thread: Thread): Place {
-    return { host: this.#hostName, worker: thread.name };
+    let place = this.#places.get(thread);
+    if (place === undefined) {
+      place = { host: this.#hostName, worker: thread.name };
+      this.#places.set(thread, place);
+    }
+    return place;
+  }
+
+  /** While something runs that somebody wants to know of: looks for bodies that were taken for quick, and are not. */
+  #watchQuiet(): void {
+    if (this.#quietTimer !== undefined || this.#over !== undefined) return;
+    if (!this.#threads.some((thread) => thread.held > 0)) return;
+    this.#quietTimer = setTimeout(() => {
+      this.#quietTimer = undefined;
+      for (const thread of this.#threads) thread.noteRunning(quietMs);
+      this.#watchQuiet();
+    }, quietMs).unref();
   }
 
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void {

@@ -27,7 +27,8 @@ export interface ThreadOwner {
   readonly memoryMegabytes: number | undefined;
   /** @param tookMs of the body; `undefined` when that is not known */
   onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void;
-  onBegan(attempt: Attempt, by: Thread): void;
+  /** @param at milliseconds since the epoch */
+  onBegan(attempt: Attempt, by: Thread, at: number): void;
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
   /** Jobs that had not begun, and go to another thread. */
   onGivenBack(attempts: readonly Attempt[]): void;
@@ -178,9 +179,7 @@ export class Thread {
   #onResult(slot: number, kind: number, data: unknown, tookMs: number): void {
     if (kind === resultKind.began) {
       const attempt = this.#held[slot];
-      if (attempt === undefined) return;
-      if (attempt.note instanceof Holding) attempt.note.hasBegun = true;
-      this.#owner.onBegan(attempt, this);
+      if (attempt !== undefined) this.#noteBegun(attempt, Date.now());
       return;
     }
     const attempt = this.#release(slot);
@@ -245,6 +244,21 @@ export class Thread {
     this.#port.unref();
   }
 
+  /** Tells of a body that has run for a while, though the thread has not come to say so. */
+  noteRunning(quietMs: number): void {
+    const { runningMs } = this;
+    if (runningMs < quietMs) return;
+    const attempt = this.#held[this.#slots.runningSlot];
+    if (attempt !== undefined) this.#noteBegun(attempt, Date.now() - runningMs);
+  }
+
+  #noteBegun(attempt: Attempt, at: number): void {
+    const { note } = attempt;
+    if (!attempt.watched || !(note instanceof Holding) || note.hasBegun) return;
+    note.hasBegun = true;
+    this.#owner.onBegan(attempt, this, at);
+  }
+
   /** Takes back what has not begun. */
   takeBack(): Attempt[] {
     const taken: Attempt[] = [];
@@ -259,7 +273,9 @@ export class Thread {
     for (let slot = 0; slot < slotCount; slot++) {
       const result = this.#held[slot] === undefined ? undefined : this.#slots.result(slot);
       const attempt = result && this.#release(slot);
-      if (attempt !== undefined) this.#owner.onAnswer(attempt, { ok: true, value: result?.value }, undefined, this);
+      if (attempt === undefined) continue;
+      this.#noteBegun(attempt, Date.now());
+      this.#owner.onAnswer(attempt, { ok: true, value: result?.value }, undefined, this);
     }
   }
 
@@ -362,8 +378,12 @@ export class Thread {
       if (this.#held[slot] === undefined) continue;
       const isLost = this.#slots.wasBegun(slot);
       const attempt = this.#release(slot) as Attempt;
-      if (isLost) this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
-      else this.#owner.onGivenBack([attempt]);
+      if (isLost) {
+        this.#noteBegun(attempt, Date.now());
+        this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
+      } else {
+        this.#owner.onGivenBack([attempt]);
+      }
     }
     this.#onIdle?.();
     if (!this.#slots.wasAlive && !wasKilled) this.#owner.onStillborn(this.#uncaught);

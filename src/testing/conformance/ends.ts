@@ -37,6 +37,16 @@ export function testEnds({ test, make, supports }: Suite): void {
       for (const attempt of all) assert.equal(await host.value(attempt), 20);
     }));
 
+  if (supports.kill)
+    test('a body of which quickness was expected, and which goes on, is told to run while it does', () =>
+      onBench(make, async ({ host, submit, stop }) => {
+        for (let n = 0; n < 20; n++) assert.equal(await host.value(submit('compute', [0])), 0);
+        const slow = submit('compute', [600_000]);
+        await host.began(slow);
+        stop(slow);
+        assert.equal(await host.value(submit('compute', [0])), 0);
+      }));
+
   if (supports.kill) {
     test('a short timeout is kept also behind a task with a long one', () =>
       onBench(make, async ({ host, submit }) => {

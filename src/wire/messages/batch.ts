@@ -33,9 +33,9 @@ export interface RanHead {
   /** How long before it was sent, in milliseconds: clocks differ from machine to machine. */
   readonly beganAgoMs: number;
   readonly tookMs: number;
-  /** The place, as a note has it. */
-  readonly place: Uint8Array;
-  /** Where the bytes begin. */
+  /** Where in the frame the place stands, as a note has it. */
+  readonly placeStart: number;
+  /** Where it ends, and the bytes begin. */
   readonly end: number;
 }
 
@@ -48,7 +48,7 @@ export function readRan({ frame, starts }: Entries, index: number): RanHead {
   return {
     beganAgoMs: numbers.getFloat32(0, true),
     tookMs: numbers.getFloat32(4, true),
-    place: frame.subarray(placeStart, end),
+    placeStart,
     end,
   };
 }

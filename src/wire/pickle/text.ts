@@ -76,8 +76,12 @@ function notText(): PickleFault {
 
 const surrogate = /[\ud800-\udfff]/;
 
-/** Writes a text at `offset`: `Buffer.byteLength(text)` bytes, which counts a lone surrogate as the 3 bytes it gets here. */
-export function writeText(into: Buffer, text: string, offset: number): void {
+/** Writes a text at `offset`: `length` bytes, which is what `Buffer.byteLength(text)` says, and counts a lone surrogate as the 3 bytes it gets here. */
+export function writeText(into: Buffer, text: string, offset: number, length: number): void {
+  if (length === text.length) {
+    into.write(text, offset, 'latin1');
+    return;
+  }
   if (!surrogate.test(text)) {
     into.write(text, offset, 'utf8');
     return;

@@ -33,6 +33,9 @@ export class PickleWriter {
   private bytes: Buffer = Buffer.allocUnsafeSlow(startBytes);
   private at = 0;
   private frameAt = 0;
+  /** What was written before, where the pickle is wanted in pieces. */
+  private pieces: Uint8Array[] | undefined;
+  private piecesBytes = 0;
 
   /** @param maxBytes The longest pickle that may be written, in bytes. @default 1073741824 */
   constructor(maxBytes: number = 2 ** 30) {
@@ -45,7 +48,23 @@ export class PickleWriter {
     this.bytes[0] = 0x80;
     this.bytes[1] = 4;
     this.at = 2;
+    this.pieces = undefined;
     this.openFrame();
+  }
+
+  /** Starts a pickle of which long byte strings and texts are to be pieces of their own, so that nothing long is copied. */
+  beginPieces(): void {
+    this.begin();
+    this.pieces = [];
+    this.piecesBytes = 0;
+  }
+
+  /** Ends such a pickle: together its pieces are what {@link finish} would have given. Long byte strings are the caller's memory itself. */
+  finishPieces(): Uint8Array[] {
+    const pieces = this.pieces ?? [];
+    this.pieces = undefined;
+    pieces.push(this.finish());
+    return pieces;
   }
 
   /** Ends the pickle. The bytes returned are the caller's own. */
@@ -139,9 +158,14 @@ export class PickleWriter {
     const { length } = value;
     if (length >= frameTarget) {
       this.closeFrame();
-      this.sized(0x43, 0x42, 0x8e, length);
-      this.bytes.set(value, this.at);
-      this.at += length;
+      if (this.pieces === undefined) {
+        this.sized(0x43, 0x42, 0x8e, length);
+        this.bytes.set(value, this.at);
+        this.at += length;
+      } else {
+        this.sized(0x43, 0x42, 0x8e, length, 0);
+        this.cut(this.pieces, value);
+      }
       this.openFrame();
       return;
     }
@@ -231,10 +255,18 @@ export class PickleWriter {
   }
 
   /** An opcode with a length of 1, 4 or 8 bytes, and room for so many bytes after it. */
-  sized(short: number, medium: number, long: number, length: number): void {
-    if (length < 256) this.withLength(short, length, 1, length);
-    else if (length < 2 ** 32) this.withLength(medium, length, 4, length);
-    else this.withLength(long, length, 8, length);
+  sized(short: number, medium: number, long: number, length: number, room = length): void {
+    if (length < 256) this.withLength(short, length, 1, room);
+    else if (length < 2 ** 32) this.withLength(medium, length, 4, room);
+    else this.withLength(long, length, 8, room);
+  }
+
+  /** What is written so far becomes a piece, and this the next. Between frames only. */
+  private cut(pieces: Uint8Array[], value: Uint8Array): void {
+    pieces.push(Buffer.from(this.bytes.subarray(0, this.at)), value);
+    this.piecesBytes += this.at + value.length;
+    this.at = 0;
+    if (this.piecesBytes > this.maxBytes) throw this.tooLong();
   }
 
   private withLength(opcode: number, length: number, width: 1 | 4 | 8, room: number): void {
@@ -249,9 +281,16 @@ export class PickleWriter {
     const length = Buffer.byteLength(value);
     const outside = length >= frameTarget;
     if (outside) this.closeFrame();
-    this.sized(0x8c, 0x58, 0x8d, length);
-    writeText(this.bytes, value, this.at);
-    this.at += length;
+    if (outside && this.pieces !== undefined) {
+      this.sized(0x8c, 0x58, 0x8d, length, 0);
+      const text = Buffer.allocUnsafe(length);
+      writeText(text, value, 0, length);
+      this.cut(this.pieces, text);
+    } else {
+      this.sized(0x8c, 0x58, 0x8d, length);
+      writeText(this.bytes, value, this.at, length);
+      this.at += length;
+    }
     if (outside) this.openFrame();
   }
 
@@ -288,10 +327,13 @@ export class PickleWriter {
 
   private grow(needed: number): void {
     const wanted = this.at + needed;
-    if (wanted > this.maxBytes)
-      throw new RangeError(`a pickle longer than ${this.maxBytes} bytes; send large data as a file instead`);
+    if (wanted > this.maxBytes) throw this.tooLong();
     const grown = Buffer.allocUnsafeSlow(Math.max(wanted, Math.min(this.bytes.length * 2, this.maxBytes)));
     this.bytes.copy(grown, 0, 0, this.at);
     this.bytes = grown;
+  }
+
+  private tooLong(): RangeError {
+    return new RangeError(`a pickle longer than ${this.maxBytes} bytes; send large data as a file instead`);
   }
 }

@@ -10,11 +10,14 @@ export interface PythonFacts {
   readonly isTold: boolean;
   /** Whether somebody wants to see what the body prints. */
   readonly wantsOutput: boolean;
+  /** Whether a large result may be left in a file, as wire/value-files has it. */
+  readonly takesFiles?: boolean;
 }
 
 /** The entry, to be put into a context. */
-export function writePythonFacts({ timeoutMs, isTold, wantsOutput }: PythonFacts): Record<string, PickleValue> {
-  return { chervil: dict({ timeout_ms: timeoutMs, told: isTold, output: wantsOutput }) };
+export function writePythonFacts(facts: PythonFacts): Record<string, PickleValue> {
+  const { timeoutMs, isTold, wantsOutput, takesFiles = false } = facts;
+  return { chervil: dict({ timeout_ms: timeoutMs, told: isTold, output: wantsOutput, files: takesFiles }) };
 }
 
 /** What stands in a context; tasks of Parsl's have nothing there. */
@@ -25,5 +28,6 @@ export function readPythonFacts(context: PickleValue): PythonFacts | undefined {
     timeoutMs: toNumber(field(facts, 'timeout_ms')) ?? 0,
     isTold: field(facts, 'told') === true,
     wantsOutput: field(facts, 'output') === true,
+    takesFiles: field(facts, 'files') === true,
   };
 }

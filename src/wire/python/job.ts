@@ -2,14 +2,16 @@
 //
 //   flags u8 | length of context u32 | context, a pickle, mostly nothing | the task's buffer, as it came
 //
-// flags: 1 somebody wants to know when the body starts, 2 what it prints is wanted, 4 it has a timeout, 8 it is of TypeScript
+// flags: 1 somebody wants to know when the body starts, 2 what it prints is wanted, 4 it has a timeout, 8 it is of TypeScript, 16 a large
+// result may be left in a file (value-files.ts)
 import { crc32 } from 'node:zlib';
 import type { Result } from '../../base/result.ts';
 import { encode, field, type PickleValue } from '../pickle.ts';
+import { functionEndOf } from './call.ts';
 import { readPythonFacts } from './facts.ts';
 
 const headBytes = 5;
-const flag = { told: 1, output: 2, timed: 4, chervil: 8 } as const;
+const flag = { told: 1, output: 2, timed: 4, chervil: 8, files: 16 } as const;
 
 /** What a pool needs to know of a Python task, and what it gives to a worker. */
 export interface PythonJob {
@@ -25,7 +27,7 @@ export interface PythonJob {
 
 /** A task of Parsl's form as a job, or why it is none. Never throws. */
 export function readPythonJob(buffer: Uint8Array, context: PickleValue): Result<PythonJob> {
-  const functionEnd = firstPartEnd(buffer);
+  const functionEnd = functionEndOf(buffer);
   // A task with an executor of its own may have any buffer.
   const hasExecutor = field(context, 'task_executor') !== undefined;
   if (functionEnd === undefined && !hasExecutor)
@@ -37,6 +39,7 @@ export function readPythonJob(buffer: Uint8Array, context: PickleValue): Result<
     (facts?.isTold ? flag.told : 0) |
     (facts?.wantsOutput ? flag.output : 0) |
     ((facts?.timeoutMs ?? 0) > 0 ? flag.timed : 0) |
+    (facts?.takesFiles ? flag.files : 0) |
     (facts === undefined ? 0 : flag.chervil);
   bytes.writeUInt32LE(given.length, 1);
   bytes.set(given, headBytes);
@@ -48,15 +51,3 @@ export function readPythonJob(buffer: Uint8Array, context: PickleValue): Result<
 }
 
 const nothing = new Uint8Array(0);
-
-/** Where the function ends: digits, a line feed, as many bytes. */
-function firstPartEnd(buffer: Uint8Array): number | undefined {
-  let length = 0;
-  for (let at = 0; at < Math.min(16, buffer.length); at++) {
-    const byte = buffer[at] as number;
-    if (byte === 0x0a && at > 0) return at + 1 + length <= buffer.length ? at + 1 + length : undefined;
-    if (byte < 0x30 || byte > 0x39) return undefined;
-    length = length * 10 + byte - 0x30;
-  }
-  return undefined;
-}

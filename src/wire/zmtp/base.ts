@@ -109,6 +109,10 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
     this.#options.onPeerFailed?.(address, failure);
   }
 
+  onRead(connection: Connection): void {
+    this.#options.onRead?.(connection.peer);
+  }
+
   onWritten(connection: Connection, messages: number): void {
     this.counters.sent += messages;
     this.written(connection, messages);

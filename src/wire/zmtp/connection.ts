@@ -17,6 +17,8 @@ export interface ConnectionOptions extends HandshakeOptions {
   readonly clock: Clock;
   readonly handshakeTimeoutMs: number;
   readonly heartbeat: Heartbeat | undefined;
+  /** Whether messages wait for the end of the turn in any case, to leave together. */
+  readonly gathers: boolean;
 }
 
 /** Who hears what happens on a connection. */
@@ -24,6 +26,8 @@ export interface ConnectionOwner {
   /** The handshake is over. A failure returned refuses the peer after all. */
   onReady(connection: Connection): PeerFailure | undefined;
   onMessage(connection: Connection, frames: Buffer[]): void;
+  /** What the system gave at once was handed over, one message or more. */
+  onRead(connection: Connection): void;
   /** The system has taken `messages` messages. */
   onWritten(connection: Connection, messages: number): void;
   /** The last call. `unsent` are the messages of which nothing was written; of `lost` more nobody knows whether they arrived. */
@@ -53,6 +57,8 @@ export class Connection {
   #failure: PeerFailure | undefined;
   #isPaused = false;
   #isReading = false;
+  /** Messages were handed over since the owner was last told that this was all. */
+  #hasHandedOver = false;
   #isResumeAsked = false;
 
   constructor(
@@ -190,24 +196,29 @@ export class Connection {
       address: this.address,
       publicKey: isBoxed ? security.publicKey : undefined,
     };
-    const outbox = new Outbox(this.#stream, this.#channel, (messages) => this.#owner.onWritten(this, messages));
+    const onWritten = (messages: number): void => this.#owner.onWritten(this, messages);
+    const outbox = new Outbox(this.#stream, this.#channel, onWritten, this.#options.gathers);
     this.#state = { phase: 'open', outbox };
-    this.#heartbeat = new HeartbeatWatch(
-      this.#options.clock,
-      peer.minorVersion > 0 ? this.#options.heartbeat : undefined,
-      {
-        ping: (body) => outbox.pushCommand(body),
-        silent: (detail) => this.close({ code: 'silent', detail }),
-      },
-    );
+    const heartbeat = peer.minorVersion > 0 ? this.#options.heartbeat : undefined;
+    if (heartbeat !== undefined) this.#heartbeat = this.#watch(outbox, heartbeat);
     const failure = this.#owner.onReady(this);
     if (failure !== undefined) this.close(failure);
   }
 
-  /** Delivers the messages that are complete, as long as nobody pauses. */
+  /** Most connections are watched by nobody; then there is no watch. */
+  #watch(outbox: Outbox, heartbeat: Heartbeat | undefined): HeartbeatWatch {
+    return new HeartbeatWatch(this.#options.clock, heartbeat, {
+      ping: (body) => outbox.pushCommand(body),
+      silent: (detail) => this.close({ code: 'silent', detail }),
+    });
+  }
+
+  /** Delivers the messages that are complete, as long as nobody pauses. Answers to this peer then leave in one write. */
   #read(): void {
     if (this.#isReading || this.#state.phase !== 'open') return;
+    const { outbox } = this.#state;
     this.#isReading = true;
+    outbox.hold();
     let isThrown = true;
     try {
       while (!this.#isPaused && this.#failure === undefined) {
@@ -216,11 +227,16 @@ export class Connection {
         if (found === 'broken') this.close(this.#decoder.failure!);
         else this.#onFrame();
       }
+      if (this.#hasHandedOver) {
+        this.#hasHandedOver = false;
+        this.#owner.onRead(this);
+      }
       isThrown = false;
     } finally {
       this.#isReading = false;
       // The owner's mistake is the owner's to catch; the messages behind it still come.
       if (isThrown && !this.#isPaused) this.resume();
+      outbox.letGo();
     }
   }
 
@@ -251,7 +267,7 @@ export class Connection {
     frames.push(body);
     if (!isMore && frames.length === 1) {
       this.#frames = [];
-      this.#owner.onMessage(this, frames);
+      this.#handOver(frames);
       return;
     }
     this.#messageBytes += body.length;
@@ -264,6 +280,11 @@ export class Connection {
     if (isMore) return;
     this.#frames = [];
     this.#messageBytes = 0;
+    this.#handOver(frames);
+  }
+
+  #handOver(frames: Buffer[]): void {
+    this.#hasHandedOver = true;
     this.#owner.onMessage(this, frames);
   }
 
@@ -279,8 +300,12 @@ export class Connection {
       this.close({ code: 'protocol', detail: `a PING with ${data.length} bytes; 2 to 18 are allowed` });
       return;
     }
-    if (this.#state.phase === 'open') this.#state.outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
-    this.#heartbeat?.onPing(data.readUInt16BE(0) * 100);
+    if (this.#state.phase !== 'open') return;
+    const { outbox } = this.#state;
+    outbox.pushCommand(encodeCommand('PONG', data.subarray(2)));
+    const ttlMs = data.readUInt16BE(0) * 100;
+    if (ttlMs > 0) this.#heartbeat ??= this.#watch(outbox, undefined);
+    this.#heartbeat?.onPing(ttlMs);
   }
 
   readonly #onResume = (): void => {

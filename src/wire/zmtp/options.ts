@@ -30,11 +30,21 @@ export interface CommonOptions {
   readonly limits?: Partial<Limits>;
   /** Whether an open socket keeps this process alive. @default true */
   readonly keepsAlive?: boolean;
+  /**
+   * When messages leave: `soon`, that is when the callback that sent them ends, or all together when the `turn` of the event
+   * loop ends. The latter is one system call in place of two where many callbacks send to one peer. @default 'soon'
+   */
+  readonly leaves?: 'soon' | 'turn';
   /** @default the machine's */
   readonly clock?: Clock;
   /** For the waits between attempts to connect. @default Math.random */
   readonly random?: () => number;
 
+  /**
+   * After `onMessage` was called for all that the system gave at once. What is sent to this peer in here leaves with what was
+   * sent to it there.
+   */
+  readonly onRead?: (peer: Peer) => void;
   /** A peer finished its handshake. */
   readonly onPeerJoined?: (peer: Peer) => void;
   /** A peer that had joined is gone. */
@@ -70,6 +80,8 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     wrong.push(`identity must have 1 to 255 bytes, and has ${identity.length}`);
   }
   if (identity[0] === 0) wrong.push('identity must not begin with a zero byte');
+  if (options.leaves !== undefined && options.leaves !== 'soon' && options.leaves !== 'turn')
+    wrong.push(`leaves must be soon or turn, and is ${JSON.stringify(options.leaves)}`);
   const heartbeat = options.heartbeat && {
     ...options.heartbeat,
     intervalMs: number('heartbeat.intervalMs', options.heartbeat.intervalMs, 1, 1),
@@ -87,6 +99,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     lingerMs: number('lingerMs', options.lingerMs, 1_000, 0, false),
     ipv6: options.ipv6 ?? true,
     keepsAlive: options.keepsAlive ?? true,
+    gathers: options.leaves === 'turn',
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
     reconnect: {

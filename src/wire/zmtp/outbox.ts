@@ -4,7 +4,7 @@ import type { Socket as Stream } from 'node:net';
 import { command, encodeFrame, headerBytes, more, writeHeader } from './frames.ts';
 import type { Channel } from './mechanism.ts';
 import { Queue } from './queue.ts';
-import { type Flushable, scheduleFlush } from './turn.ts';
+import { type Flushable, scheduleFlush, scheduleGathered } from './turn.ts';
 
 /** A message: its frames. Neither the array nor the bytes may change until they were written. */
 export type Frames = readonly Uint8Array[];
@@ -28,12 +28,22 @@ export class Outbox implements Flushable {
   readonly #onWritten: (messages: number) => void;
   readonly #queue = new Queue<Frames>();
   readonly #commands: Buffer[] = [];
-  #state: 'idle' | 'scheduled' | 'flushing' | 'blocked' | 'closed' = 'idle';
+  readonly #gathers: boolean;
+  #state: 'idle' | 'held' | 'scheduled' | 'flushing' | 'blocked' | 'closed' = 'idle';
+  #isHeld = false;
   #inFlight = 0;
   #lent: Buffer | undefined;
 
-  /** `onWritten` hears how many messages the system has taken. */
-  constructor(stream: Stream, channel: Channel | undefined, onWritten: (messages: number) => void) {
+  /**
+   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes at the end of a turn only.
+   */
+  constructor(
+    stream: Stream,
+    channel: Channel | undefined,
+    onWritten: (messages: number) => void,
+    gathers: boolean = false,
+  ) {
+    this.#gathers = gathers;
     this.#stream = stream;
     this.#channel = channel;
     this.#onWritten = onWritten;
@@ -59,6 +69,19 @@ export class Outbox implements Flushable {
     if (this.#commands.length >= longestCommandQueue) this.#commands.shift();
     this.#commands.push(body);
     this.#schedule();
+  }
+
+  /** What comes from now on waits for {@link letGo}: its peer is being read, and may get several answers at once. */
+  hold(): void {
+    this.#isHeld = !this.#gathers;
+  }
+
+  /** Writes what came since {@link hold}, at once. */
+  letGo(): void {
+    this.#isHeld = false;
+    if (this.#state !== 'held') return;
+    this.#state = 'scheduled';
+    this.flush();
   }
 
   /** Ends the outbox and gives back the messages of which no byte was handed over; {@link pending} then counts the others. */
@@ -87,8 +110,13 @@ export class Outbox implements Flushable {
 
   #schedule(): void {
     if (this.#state !== 'idle') return;
+    if (this.#isHeld) {
+      this.#state = 'held';
+      return;
+    }
     this.#state = 'scheduled';
-    scheduleFlush(this);
+    if (this.#gathers) scheduleGathered(this);
+    else scheduleFlush(this);
   }
 
   #block(count: number): void {
@@ -114,8 +142,10 @@ export class Outbox implements Flushable {
   /** Builds and writes one batch; the number of messages in it. */
   #writeBatch(): number {
     const batch = new Batch();
-    for (let body = this.#commands.shift(); body !== undefined; body = this.#commands.shift())
-      this.#addCommand(batch, body);
+    if (this.#commands.length > 0) {
+      for (const body of this.#commands) this.#addCommand(batch, body);
+      this.#commands.length = 0;
+    }
     let count = 0;
     while (batch.bytes < batchBytes) {
       const frames = this.#queue.shift();

@@ -15,6 +15,8 @@ export class Queue<Item> {
 
   shift(): Item | undefined {
     if (this.#head >= this.#items.length) return undefined;
+    // Setting the length to 0 gives memory back that the next message wants again, and one message is the usual case.
+    if (this.#items.length === 1) return this.#items.pop();
     const item = this.#items[this.#head];
     // The slot must let go of the message, which may be large.
     this.#items[this.#head] = undefined as Item;

@@ -14,6 +14,8 @@ export interface TransportOwner {
   /** A peer has finished its handshake; a failure returned refuses it. */
   onJoined(connection: Connection): PeerFailure | undefined;
   onMessage(connection: Connection, frames: Buffer[]): void;
+  /** See {@link ConnectionOwner.onRead}. */
+  onRead(connection: Connection): void;
   onWritten(connection: Connection, messages: number): void;
   /** A peer that had joined is gone. See {@link ConnectionOwner.onClosed}. */
   onLeft(connection: Connection, failure: PeerFailure, unsent: Frames[], lost: number): void;
@@ -190,6 +192,10 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
 
   onMessage(connection: Connection, frames: Buffer[]): void {
     if (this.#closing === undefined) this.#owner.onMessage(connection, frames);
+  }
+
+  onRead(connection: Connection): void {
+    if (this.#closing === undefined) this.#owner.onRead(connection);
   }
 
   onWritten(connection: Connection, messages: number): void {

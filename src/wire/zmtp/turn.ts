@@ -2,7 +2,8 @@
 //
 // The first message of a turn of the event loop starts a flush for the end of the running callback (after its promises),
 // so a single message does not wait. Whatever is queued later in the same turn leaves at its end, in one write per
-// connection. So a connection is written at most twice a turn, however many callbacks and messages there were.
+// connection. So a connection is written at most twice a turn, however many callbacks and messages there were. One that
+// would rather be written once than at once gathers until the end of the turn.
 
 /** Something with messages to write. */
 export interface Flushable {
@@ -10,6 +11,8 @@ export interface Flushable {
 }
 
 let waiting: Flushable[] = [];
+let gathering: Flushable[] = [];
+let isTurnEndAsked = false;
 let state: 'quiet' | 'callback ends' | 'turn ends' = 'quiet';
 
 /** Asks for one call of `outbox.flush()`. The caller remembers that it asked, and asks again only after that call. */
@@ -21,18 +24,35 @@ export function scheduleFlush(outbox: Flushable): void {
   queueMicrotask(askForTick);
 }
 
+/** As {@link scheduleFlush}, but for the end of the turn alone: all that the turn brings leaves together. */
+export function scheduleGathered(outbox: Flushable): void {
+  gathering.push(outbox);
+  askForTurnEnd();
+}
+
 function askForTick(): void {
   process.nextTick(onCallbackEnds);
 }
 
+function askForTurnEnd(): void {
+  if (isTurnEndAsked) return;
+  isTurnEndAsked = true;
+  setImmediate(onTurnEnds);
+}
+
 function onCallbackEnds(): void {
   state = 'turn ends';
-  setImmediate(onTurnEnds);
+  askForTurnEnd();
   flushAll();
 }
 
 function onTurnEnds(): void {
-  state = 'quiet';
+  isTurnEndAsked = false;
+  if (state === 'turn ends') state = 'quiet';
+  if (gathering.length > 0) {
+    waiting = waiting.length > 0 ? waiting.concat(gathering) : gathering;
+    gathering = [];
+  }
   flushAll();
 }
 
@@ -54,7 +74,7 @@ function flushWaiting(): void {
       waiting = [...all.slice(flushed), ...waiting];
       if (state === 'quiet') {
         state = 'turn ends';
-        setImmediate(onTurnEnds);
+        askForTurnEnd();
       }
     }
   }
