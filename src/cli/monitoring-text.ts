@@ -117,7 +117,7 @@ export function taskText(
     `  called      ${time(row.invoked)}`,
     ...(row.returned === null
       ? []
-      : [`  settled     ${time(row.returned)}, after ${showDuration(row.returned - row.invoked)}`]),
+      : [`  settled     ${time(row.returned)}, after ${lasting(row.returned - row.invoked)}`]),
     ...(needs.length === 0
       ? []
       : [
@@ -144,7 +144,7 @@ export function taskText(
       lines.push(
         `  ran         ${time(one.running)}${
           end !== null
-            ? ` for ${showDuration(end - one.running)}`
+            ? ` for ${lasting(end - one.running)}`
             : life === 'running'
               ? ', still'
               : ', its end is not known'
@@ -196,7 +196,7 @@ export function taskLines(tasks: readonly TaskLine[], most: number): string {
 /** What never came to run took no time, however long it waited. */
 function took({ returned, running, launched }: TaskLine): string {
   const from = running ?? launched;
-  return returned === null || from === null ? '-' : showDuration(returned - from);
+  return returned === null || from === null ? '-' : lasting(returned - from);
 }
 
 function failureLines(failure: TaskDetails['failures'][number]): string[] {
@@ -224,7 +224,9 @@ function indented(text: string, by = '  '): string[] {
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
   const cells = [head, ...rows].map((row) =>
-    row.map((cell) => (typeof cell === 'number' ? number(cell) : printable(cell))),
+    row.map((cell, column) =>
+      typeof cell === 'number' ? number(cell) : cut(printable(cell), column === head.length - 1 ? 160 : 48),
+    ),
   );
   const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
   const isNumber = head.map(
@@ -251,6 +253,11 @@ function number(count: number): string {
   return count < 10 && !Number.isInteger(count) ? count.toFixed(1) : Math.round(count).toLocaleString('en');
 }
 
+/** The clocks of two machines may disagree: Parsl's workers write down their own. */
+function lasting(ms: number): string {
+  return showDuration(Math.max(0, ms));
+}
+
 function counted(count: number, one: string): string {
   return `${number(count)} ${count === 1 ? one : `${one}s`}`;
 }
@@ -260,6 +267,10 @@ function megabytes(bytes: number | null): string {
 }
 
 function oneLine(text: string, most: number): string {
-  const line = text.replaceAll(/\s+/g, ' ');
-  return line.length <= most ? line : `${line.slice(0, most - 1)}…`;
+  return cut(text.replaceAll(/\s+/g, ' '), most);
+}
+
+function cut(line: string, most: number): string {
+  // Not through the middle of a character.
+  return line.length <= most ? line : `${line.slice(0, most - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }

@@ -65,7 +65,7 @@ export async function timesOf(
     select coalesce(running_ended, returned) - running as ms from tasks
     where run = ${run} and app = ${app} and state = 3 and running is not null
     order by task desc limit ${sampleSize}`.execute(db);
-  const times = rows.map(({ ms }) => Number(ms)).sort((a, b) => a - b);
+  const times = rows.map(({ ms }) => Math.max(0, Number(ms))).sort((a, b) => a - b);
   return {
     medianMs: times[Math.floor(times.length / 2)] ?? null,
     slowMs: times[Math.floor(times.length * 0.95)] ?? null,

@@ -68,9 +68,12 @@ async function fromTasks(db: Kysely<Schema>, run: RunRecord, lines: Lines, bucke
       [isFailed ? lines.failed : lines.done, row.returned],
     ];
     let before: number[] | undefined;
+    let reached = Number(row.invoked);
     for (const [line, at] of steps) {
       if (at === null) continue;
-      const bucket = bucketOf(Number(at));
+      // A worker's clock may disagree: it began after it was called, and before it had answered.
+      reached = Math.max(reached, Math.min(Number(at), Number(row.returned ?? at)));
+      const bucket = bucketOf(reached);
       line[bucket] = (line[bucket] as number) + 1;
       if (before !== undefined) before[bucket] = (before[bucket] as number) - 1;
       before = line;

@@ -176,7 +176,7 @@ export function taskRow(row: RawTask): TaskRow {
     invoked: Number(row.invoked),
     started,
     ended: row.returned === null ? null : Number(row.returned),
-    durationMs: started === null ? null : ended === null ? null : Number(ended) - started,
+    durationMs: started === null ? null : ended === null ? null : Math.max(0, Number(ended) - started),
     error: isFailure && row.message !== null ? errorLine(row.class, row.message) : null,
   };
 }

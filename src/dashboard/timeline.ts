@@ -200,7 +200,11 @@ async function single(
   }
   return lanes.map(({ worker, host, places }) => {
     const bars = places.flatMap((place) => byPlace.get(place) ?? []).sort((a, b) => a.from - b.from);
-    const busyMs = bars.reduce((sum, bar) => sum + Math.min(bar.to ?? to, to) - Math.max(bar.from, from), 0);
+    // The clocks of two machines may disagree: what ends before it begins takes no time.
+    const busyMs = bars.reduce(
+      (sum, bar) => sum + Math.max(0, Math.min(bar.to ?? to, to) - Math.max(bar.from, from)),
+      0,
+    );
     return { worker, host, tries: bars.length, busyMs, bars, busy: [], failed: [] };
   });
 }
@@ -266,7 +270,8 @@ async function busyExactly(
   for (const condition of [begunIn(bounds), begunBefore(table, bounds)]) {
     const { rows } = await sql<Busy>`
       select t.place, ${buckets.ofTry} as bucket,
-        sum(coalesce(t.running_ended, t.returned, ${now}) - (case when t.running < ${from} then ${from} else t.running end)) as ms
+        sum(case when coalesce(t.running_ended, t.returned, ${now}) < t.running then 0
+          else coalesce(t.running_ended, t.returned, ${now}) - (case when t.running < ${from} then ${from} else t.running end) end) as ms
       from places p cross join ${sql.table(table)} t where ${condition} group by 1, 2`.execute(db);
     for (const { place, bucket, ms } of rows)
       found.push({ place: Number(place), bucket: buckets.checked(bucket), ms: Number(ms) });

@@ -88,7 +88,7 @@ async function news(url: URL, run: string, enough: number, lastId?: string): Pro
 const program = `
 import { app, load, threads } from '${join(root, 'dist/index.js')}';
 const half = app(function half(n) { return n / 2; });
-const run = await load({ monitoring: { name: 'a "quoted" <run> of ‮sevlah‬.ts' }, executors: [threads({ max: 1 })] });
+const run = await load({ monitoring: { name: 'a "quoted" <run> of \\u202esevlah\\u202c.ts' }, executors: [threads({ max: 1 })] });
 await Promise.all([half(4), half(3)]);
 await run.close();
 `;
@@ -109,7 +109,10 @@ test('in the directory of the program it serves its runs, and Ctrl-C ends it wit
   }
   assert.equal((await ask(url, '/api/runs', { host: 'evil.example' })).status, 421);
   const [run] = await runsOf(url);
-  assert.deepEqual([run?.name, run?.total, run?.status], ['a "quoted" <run> of ‮sevlah‬.ts', 2, 'succeeded']);
+  assert.deepEqual(
+    [run?.name, run?.total, run?.status],
+    ['a "quoted" <run> of \\u202esevlah\\u202c.ts', 2, 'succeeded'],
+  );
   const [first] = await news(url, run?.id ?? '', 1);
   assert.deepEqual((JSON.parse(first?.data ?? '{}') as { counts: object }).counts, { exec_done: 2 });
 

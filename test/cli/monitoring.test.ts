@@ -67,7 +67,7 @@ const named = (run, name) => Object.defineProperty(run, 'name', { value: name })
 const bad = app(named((n) => {
   console.log('\\x1b[2J\\x1b[31mpainted\\x1b[0m\\u202edrawn');
   throw new RangeError('\\x1b]0;title\\x07 broken ' + n + ' \\u202e<img src=x onerror=alert(1)>\\nsecond line ' + 'x'.repeat(5000));
-}, '\\x1b[31mred\\u202e'));
+}, '\\x1b[31mred\\u202e' + 'long'.repeat(100)));
 const exit = bashApp((n) => sh\`echo no \${n} >&2; exit 3\`);
 const run = await load({ monitoring: { name: 'run "x" <y> \\x1b[2J.ts' }, executors: [threads({ max: 1 })] });
 run.stage('stage\\x1b[2J\\nof two lines');
@@ -102,7 +102,11 @@ test('what tasks wrote is shown and never acts upon the terminal; errors that di
   const lines = (shown['tasks'] ?? '').split('\n');
   assert.equal(new Set(lines.slice(0, 5).map((line) => line.search(/state|failed/))).size, 1, 'columns stand in line');
   const csv = (await chervil(t, ['export'], directory)).stdout;
-  assert.ok(csv.includes('\u001b[31mred\u202e'), 'exported as it is');
+  assert.ok(csv.includes(`\u001b[31mred\u202e${'long'.repeat(100)}`), 'exported as it is');
+  assert.ok(
+    lines.every((line) => line.length < 220),
+    'long names are cut',
+  );
 });
 
 test('a run without tasks, and one that was killed, are told as what they are', async (t) => {

@@ -299,6 +299,41 @@ for (const isOld of [false, true]) {
   });
 }
 
+test('a worker whose clock is behind or ahead makes no time negative, and no page of it wrong', async (t) => {
+  const { path, database } = makeParsl(t, false);
+  // The worker believes that it began an hour after it had answered.
+  for (const table of ['try', 'status'])
+    database.exec(
+      table === 'try'
+        ? `update try set task_try_time_running = '${at(3_600)}' where task_id = 0`
+        : `update status set timestamp = '${at(3_600)}' where task_id = 0 and task_status_name = 'running'`,
+    );
+  const dashboard = await serveDashboard(path);
+  t.after(() => dashboard.close());
+  const get = async <Answer>(question: string): Promise<Answer> =>
+    (await (await fetch(new URL(`api/runs/run-1${question}`, dashboard.url))).json()) as Answer;
+  const { rows } = await get<Page<TaskRow>>('/tasks');
+  assert.ok(
+    rows.every(({ durationMs }) => durationMs === null || durationMs >= 0),
+    JSON.stringify(rows),
+  );
+  const timeline = await get<Timeline>('/timeline');
+  assert.ok(
+    timeline.rows.every(({ busyMs }) => busyMs >= 0),
+    JSON.stringify(timeline.rows),
+  );
+  const { apps } = await get<RunDetail>('');
+  assert.ok(
+    apps.every(({ medianMs }) => medianMs === null || medianMs >= 0),
+    JSON.stringify(apps),
+  );
+  const series = await get<Series>('/series');
+  assert.ok(
+    [series.running, series.queued, series.waiting, series.busy].flat().every((value) => value >= 0),
+    JSON.stringify(series),
+  );
+});
+
 test('a run of Python Parsl that goes on is followed', async (t) => {
   const { path, database } = makeParsl(t, false);
   const run_id = 'run-2';

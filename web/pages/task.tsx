@@ -91,7 +91,7 @@ function Detail({ run, path, task }: { run: string; path: string; task: TaskDeta
         <Card title="Arguments and result">
           <dl class="pairs">
             <Pair label="Arguments">{task.inputs}</Pair>
-            {task.state !== 'failed' && task.state !== 'dep_fail' && <Pair label="Result">{task.result}</Pair>}
+            {(task.state === 'exec_done' || task.state === 'memo_done') && <Pair label="Result">{task.result}</Pair>}
             {task.files.length > 0 && <Pair label="Files">{task.files.join('\n')}</Pair>}
             {task.stage !== null && <Pair label="Stage">{task.stage}</Pair>}
             {task.memo !== null && <Pair label="Memo key">{task.memo}</Pair>}

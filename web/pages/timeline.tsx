@@ -444,6 +444,7 @@ function AppLegend({ timeline }: { timeline: Timeline }): JSX.Element {
     for (const row of timeline.rows) for (const bar of row.bars) found.add(bar.app);
     return [...found].sort((a, b) => a - b);
   }, [timeline]);
+  const hasFailed = timeline.rows.some(({ bars }) => bars.some(({ isFailed }) => isFailed));
   return (
     <ul class="legend">
       {used.slice(0, legendShown).map((app) => (
@@ -454,12 +455,14 @@ function AppLegend({ timeline }: { timeline: Timeline }): JSX.Element {
           </span>
         </li>
       ))}
-      <li>
-        <span class="mark">
-          <span class="dot state-failed" aria-hidden="true" />
-          try failed
-        </span>
-      </li>
+      {hasFailed && (
+        <li>
+          <span class="mark">
+            <span class="dot state-failed" aria-hidden="true" />
+            try failed
+          </span>
+        </li>
+      )}
     </ul>
   );
 }

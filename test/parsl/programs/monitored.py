@@ -71,6 +71,8 @@ def main():
         label="htex",
         address="127.0.0.1",
         max_workers_per_node=2,
+        # A busy machine takes longer than its usual limit.
+        address_probe_timeout=120,
         encrypted=False,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
