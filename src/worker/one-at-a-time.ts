@@ -19,7 +19,7 @@ export interface KnownFunction {
 /** A job that waits for its turn. */
 export interface Pending {
   readonly ticket: number;
-  /** Say when it begins. */
+  /** Say when its body begins. */
   readonly isTold: boolean;
   /** What runs; throws what is to be its failure. */
   open(): { readonly known: KnownFunction; readonly job: Omit<Job, 'args'>; readonly args: unknown | Promise<unknown> };
@@ -132,7 +132,6 @@ export class OneAtATime {
       known = opened.known;
       const isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
       if (!isQuick || outlet.gathered >= batchSize) outlet.flush();
-      if (pending.isTold) outlet.began(ticket);
       const { args, job } = opened;
       const loaded = known.loaded ?? known.load();
       if (loaded instanceof Promise || args instanceof Promise) {
@@ -153,10 +152,17 @@ export class OneAtATime {
     const run = new Run(job, this.#host);
     const leave = pending.enter?.();
     this.#run = run;
-    run.start(undefined, loaded, (answer) => {
-      leave?.();
-      this.#end(pending.ticket, known, answer, run.isAbandoned, performance.now() - startedAt);
-    });
+    const { ticket } = pending;
+    run.start(
+      undefined,
+      loaded,
+      (answer) => {
+        leave?.();
+        this.#end(ticket, known, answer, run.isAbandoned, performance.now() - startedAt);
+      },
+      // What was loaded for it does not count for its timeout.
+      pending.isTold ? () => this.#outlet.began(ticket) : undefined,
+    );
   }
 
   #end(ticket: number, known: KnownFunction | undefined, answer: Answer, isAbandoned: boolean, tookMs: number): void {

@@ -248,16 +248,11 @@ class Worker:
         is_quick = known is not None and known[1] >= TRUSTED_RUNS and known[2] < QUICK_MS
         if not is_quick or link.answers >= BATCH:
             link.flush()
-        if flags & (TOLD | TIMED):
-            if flags & TOLD:
-                link.add(NOTE, ticket, self.place)
-            link.add(BEGAN, ticket)
-            link.flush()
         if flags & OUTPUT:
             self.output_ticket = ticket
         leave = enter_context(context)
         try:
-            what, payload = self.outcome(is_chervil, parts, buffer, leave[0], name)
+            what, payload = self.outcome(ticket, flags, parts, buffer, leave[0], name)
         except SystemExit as thrown:
             self.exit(thrown)
         finally:
@@ -276,17 +271,25 @@ class Worker:
         if took_ms > QUICK_MS or link.answers >= BATCH:
             link.flush()
 
-    def outcome(self, is_chervil, parts, buffer, context, name):
+    def outcome(self, ticket, flags, parts, buffer, context, name):
+        is_chervil = bool(flags & CHERVIL)
         try:
             if is_chervil:
-                return VALUE, self.chervil_value(parts, name)
+                return VALUE, self.chervil_value(ticket, flags, parts, name)
             return VALUE, parsl_value(buffer, context)
         except SystemExit:
             raise
         except BaseException:
             return FAILURE, (chervil_failure() if is_chervil else parsl_failure())
 
-    def chervil_value(self, parts, name):
+    def begin(self, ticket, flags):
+        """Says that a body begins: what was loaded for it does not count for its timeout."""
+        if flags & TOLD:
+            self.link.add(NOTE, ticket, self.place)
+        self.link.add(BEGAN, ticket)
+        self.link.flush()
+
+    def chervil_value(self, ticket, flags, parts, name):
         known = self.functions.get(parts[0])
         if known is None:
             try:
@@ -297,6 +300,8 @@ class Worker:
                 self.functions.clear()
             self.functions[parts[0]] = known
         args, named = self.arguments(parts)
+        if flags & (TOLD | TIMED):
+            self.begin(ticket, flags)
         result = known[0](*args, **named)
         if isinstance(result, types.CoroutineType):
             import asyncio

@@ -233,6 +233,22 @@ describe('workers of our own', () => {
     });
   });
 
+  it('count a timeout from the start of the body, not from when its module is imported', async () => {
+    const slow = pythonApp.source<(seconds: number) => number>(`
+      import time
+
+      time.sleep(1)
+
+      def slow(seconds):
+          time.sleep(seconds)
+          return seconds
+    `);
+    await inRun({ executors: [only()] }, async () => {
+      assert.equal(await slow.with({ timeout: 500 })(0), 0);
+      await assert.rejects(slow.with({ timeout: 500 })(1_000), { code: 'TIMEOUT' });
+    });
+  });
+
   it('look for modules in the directories that were named, and say where they looked', async () => {
     const directory = freshDirectory();
     mkdirSync(join(directory, 'signals'), { recursive: true });

@@ -77,7 +77,7 @@ export class Thread {
   /** Jobs that were asked to stop, and when they are ended if they do not. */
   readonly #stopping = new Map<Attempt, NodeJS.Timeout>();
   readonly #limits = new Limits(
-    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.runningMs }),
+    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.bodyMs }),
     (attempt) => this.#onOverrun(attempt),
   );
   #state: 'works' | 'ends' | 'gone' = 'works';
