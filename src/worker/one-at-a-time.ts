@@ -19,9 +19,9 @@ export interface KnownFunction {
 /** A job that waits for its turn. */
 export interface Pending {
   readonly ticket: number;
-  /** Say when it begins, whatever that costs: it has a timeout. */
+  /** Say when its body begins, whatever that costs: it has a timeout. */
   readonly isTimed: boolean;
-  /** Somebody wants to know when it begins. If it is quick, that is told with its result. */
+  /** Somebody wants to know when its body begins. If it is quick, that is told with its result. */
   readonly isTold: boolean;
   /** What runs; throws what is to be its failure. */
   open(): { readonly known: KnownFunction; readonly job: Omit<Job, 'args'>; readonly args: unknown | Promise<unknown> };
@@ -127,7 +127,7 @@ export class OneAtATime {
       return;
     }
     const startedAt = performance.now();
-    this.#beganAt = pending.isTold ? Date.now() : 0;
+    this.#beganAt = 0;
     this.current = pending;
     let known: KnownFunction | undefined;
     const fail = (thrown: unknown): void =>
@@ -135,9 +135,7 @@ export class OneAtATime {
     try {
       const opened = pending.open();
       known = opened.known;
-      const isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
-      if (!isQuick || outlet.gathered >= batchSize) outlet.flush();
-      if (pending.isTimed || (pending.isTold && !isQuick)) outlet.began(ticket);
+      if (!isQuick(known) || outlet.gathered >= batchSize) outlet.flush();
       const { args, job } = opened;
       const loaded = known.loaded ?? known.load();
       if (loaded instanceof Promise || args instanceof Promise) {
@@ -158,10 +156,22 @@ export class OneAtATime {
     const run = new Run(job, this.#host);
     const leave = pending.enter?.();
     this.#run = run;
-    run.start(undefined, loaded, (answer) => {
-      leave?.();
-      this.#end(pending.ticket, known, answer, run.isAbandoned, performance.now() - startedAt);
-    });
+    const { ticket } = pending;
+    run.start(
+      undefined,
+      loaded,
+      (answer) => {
+        leave?.();
+        this.#end(ticket, known, answer, run.isAbandoned, performance.now() - startedAt);
+      },
+      pending.isTold || pending.isTimed ? () => this.#onBody(pending, known) : undefined,
+    );
+  }
+
+  /** What was loaded for it does not count for its timeout. */
+  #onBody(pending: Pending, known: KnownFunction): void {
+    if (pending.isTold) this.#beganAt = Date.now();
+    if (pending.isTimed || !isQuick(known)) this.#outlet.began(pending.ticket);
   }
 
   #end(ticket: number, known: KnownFunction | undefined, answer: Answer, isAbandoned: boolean, tookMs: number): void {
@@ -178,4 +188,8 @@ export class OneAtATime {
     if (isAbandoned || outlet.gathered >= batchSize || tookMs > quickMs) outlet.flush();
     if (!this.#isPumping) this.#pump();
   }
+}
+
+function isQuick({ runs, slowestMs }: KnownFunction): boolean {
+  return runs >= trustedRuns && slowestMs < quickMs;
 }

@@ -100,8 +100,14 @@ export class Run implements TaskFacts {
   /**
    * Runs it. `done` is called once, at once if the body is synchronous.
    * @param given the function itself, where it is in this process already
+   * @param onBegin called when all is loaded, and the body begins
    */
-  start(source: FunctionSource | undefined, given: AnyFunction | undefined, done: (answer: Answer) => void): void {
+  start(
+    source: FunctionSource | undefined,
+    given: AnyFunction | undefined,
+    done: (answer: Answer) => void,
+    onBegin?: () => void,
+  ): void {
     const finish = (answer: Answer): void => {
       if (this.#isOver) return;
       this.#isOver = true;
@@ -112,6 +118,7 @@ export class Run implements TaskFacts {
     const failed = (thrown: unknown): void => finish({ ok: false, error: asTaskError(thrown) });
     const call = (body: AnyFunction, wrappers: readonly AnyFunction[]): void => {
       let value: unknown;
+      onBegin?.();
       try {
         value = this.#call(body, wrappers);
       } catch (thrown) {

@@ -204,6 +204,9 @@ class Worker:
         # The job whose prints are wanted.
         self.output_ticket = None
         self.streams = []
+        # Of the job that runs.
+        self.began_at = 0
+        self.is_quick = False
         # Functions by the bytes that they came as: the function, its runs, and how long the slowest took lately.
         self.functions = {}
         self.place = self.place_note()
@@ -248,18 +251,13 @@ class Worker:
         is_quick = known is not None and known[1] >= TRUSTED_RUNS and known[2] < QUICK_MS
         if not is_quick or link.answers >= BATCH:
             link.flush()
-        # When and where a quick body ran is told with its result.
-        began_at = time.time() * 1000 if flags & TOLD else 0
-        if flags & TIMED or (flags & TOLD and not is_quick):
-            if flags & TOLD:
-                link.add(NOTE, ticket, self.place)
-            link.add(BEGAN, ticket)
-            link.flush()
+        self.began_at = 0
+        self.is_quick = is_quick
         if flags & OUTPUT:
             self.output_ticket = ticket
         leave = enter_context(context)
         try:
-            what, payload = self.outcome(is_chervil, parts, buffer, leave[0], name)
+            what, payload = self.outcome(ticket, flags, parts, buffer, leave[0], name)
         except SystemExit as thrown:
             self.exit(thrown)
         finally:
@@ -274,21 +272,29 @@ class Worker:
             if known is not None:
                 known[1] += 1
                 known[2] = max(took_ms, known[2] * 0.8)
-        link.answer(what, ticket, took_ms, began_at, payload)
+        link.answer(what, ticket, took_ms, self.began_at, payload)
         if took_ms > QUICK_MS or link.answers >= BATCH:
             link.flush()
 
-    def outcome(self, is_chervil, parts, buffer, context, name):
+    def outcome(self, ticket, flags, parts, buffer, context, name):
+        is_chervil = bool(flags & CHERVIL)
         try:
             if is_chervil:
-                return VALUE, self.chervil_value(parts, name)
+                return VALUE, self.chervil_value(ticket, flags, parts, name)
             return VALUE, parsl_value(buffer, context)
         except SystemExit:
             raise
         except BaseException:
             return FAILURE, (chervil_failure() if is_chervil else parsl_failure())
 
-    def chervil_value(self, parts, name):
+    def begin(self, ticket, flags):
+        """Says that a body begins: what was loaded for it does not count for its timeout."""
+        if flags & TOLD:
+            self.link.add(NOTE, ticket, self.place)
+        self.link.add(BEGAN, ticket)
+        self.link.flush()
+
+    def chervil_value(self, ticket, flags, parts, name):
         known = self.functions.get(parts[0])
         if known is None:
             try:
@@ -299,6 +305,11 @@ class Worker:
                 self.functions.clear()
             self.functions[parts[0]] = known
         args, named = self.arguments(parts)
+        if flags & TOLD:
+            self.began_at = time.time() * 1000
+        # When and where a quick body ran is told with its result.
+        if flags & TIMED or (flags & TOLD and not self.is_quick):
+            self.begin(ticket, flags)
         result = known[0](*args, **named)
         if isinstance(result, types.CoroutineType):
             import asyncio

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { local } from '#src/blocks/local.js';
 import { type HtexOptions, htex } from '#src/executors/htex.js';
 import { load } from '#src/index.js';
-import { FakeHost } from '#src/testing/index.js';
+import { attemptOf, FakeHost } from '#src/testing/index.js';
 import { killMarked, marked, onHost, signalMarked, submit, until } from './htex-bench.ts';
 
 const limit = { timeout: 60_000 };
@@ -52,6 +52,26 @@ test('a killed worker costs its task one try, is told with its signal, and is st
     assert.match(error.message, /killed by SIGKILL/);
     assert.equal(await host.value(submit(executor, one)), 1);
   }),
+);
+
+test(
+  'a try that is ended, by its timeout or by its stop, takes with it every process that its body had started',
+  limit,
+  () =>
+    onHost({ maxWorkersPerNode: 1 }, async (executor, host) => {
+      const started = (): unknown[] =>
+        marked(host.mark).filter(({ command }) => /^(?:sleep|setsid sleep) 1234/.test(command));
+      const slow = attemptOf(startsAndComputes, [], { timeoutMs: 3_000 });
+      executor.submit(slow);
+      await until(() => started().length === 2);
+      assert.equal((await host.error(slow)).code, 'TIMEOUT');
+      await until(() => started().length === 0);
+      const unwanted = submit(executor, startsAndComputes);
+      await until(() => started().length === 2);
+      executor.stop(unwanted, 'enough');
+      await until(() => started().length === 0);
+      assert.equal(await host.value(submit(executor, one)), 1);
+    }),
 );
 
 test('a killed pool costs its tasks one try each, and another block takes its place', limit, () =>
@@ -220,6 +240,13 @@ test('a program that is done ends by itself, though its run was not closed', lim
 });
 
 const wait = (): Promise<never> => new Promise(() => setInterval(() => {}, 1_000));
+/** One process in the group of the worker, and one in a session of its own. */
+const startsAndComputes = async (): Promise<void> => {
+  const { spawn: start } = await import('node:child_process');
+  start('sleep', ['1234'], { stdio: 'ignore' });
+  start('sleep', ['1234.5'], { stdio: 'ignore', detached: true });
+  for (;;) Math.sqrt(2);
+};
 const one = (): number => 1;
 const brief = (): Promise<string> => new Promise((resolve) => setTimeout(() => resolve('brief'), 50));
 

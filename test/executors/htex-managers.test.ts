@@ -6,11 +6,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { local, wrappedLauncher } from '#src/index.js';
 import { attemptOf } from '#src/testing/index.js';
 import { onHost, submit, until } from './htex-bench.ts';
 
 const limit = { timeout: 60_000 };
+const chervil = fileURLToPath(new URL('../../bin/chervil.js', import.meta.url));
 
 test('an executor tells its pools, their packages and its blocks, and pools can be held', limit, () =>
   onHost({ blocks: { init: 2, max: 2 }, maxWorkersPerNode: 1 }, async (executor, host) => {
@@ -84,6 +86,50 @@ test('without blocks pools are started by hand, with the command that is told', 
     const [exitCode] = await once(pool, 'exit');
     assert.equal(exitCode, 0);
   }),
+);
+
+test('the command worker-pool of chervil takes the same flags', limit, () =>
+  onHost({ blocks: { init: 0, max: 0 }, address: '127.0.0.1' }, async (executor, host) => {
+    const command = executor.poolCommand('cli').replace(/\S+pool\/start\.js/, `'${chervil}' worker-pool`);
+    const pool = spawn('/bin/bash', ['-c', `exec ${command}`], { stdio: 'ignore' });
+    assert.equal(await host.value(submit(executor, whereAmI)), 'cli');
+    pool.kill('SIGTERM');
+    assert.deepEqual(await once(pool, 'exit'), [0, null]);
+  }),
+);
+
+test(
+  'blocks are started for waiting tasks, ended when they are idle, never while they work, and started again',
+  limit,
+  () =>
+    onHost(
+      {
+        blocks: { init: 0, min: 0, max: 3 },
+        maxWorkersPerNode: 1,
+        strategy: 'htex-auto-scale',
+        strategyPeriod: 50,
+        maxIdle: 100,
+        prefetch: 0,
+        provider: local({ pollMs: 50 }),
+      },
+      async (executor, host) => {
+        const states = (): string[] => executor.blocks().map(({ state }) => state);
+        assert.deepEqual(states(), []);
+        const long = submit(executor, wait);
+        const others = Array.from({ length: 8 }, () => submit(executor, brief, [100]));
+        await host.began(long);
+        for (const attempt of others) await host.value(attempt);
+        // Two of the three were idle for a while; the one that works stays.
+        await until(async () => states().filter((state) => state === 'scaled-in').length === 2);
+        const [only, ...more] = (await executor.managers()).filter(({ isActive }) => isActive);
+        assert.deepEqual([only?.tasks, more.length], [1, 0]);
+        assert.equal(states().length, 3, 'never more than three');
+        assert.equal(host.answersTo(long).length, 0);
+        executor.stop(long, 'enough');
+        await until(async () => states().every((state) => state === 'scaled-in'));
+        assert.equal(await host.value(submit(executor, whereAmI)), '3');
+      },
+    ),
 );
 
 test('of several addresses a pool takes one at which the interchange answers', limit, () =>

@@ -233,6 +233,49 @@ describe('workers of our own', () => {
     });
   });
 
+  it('count a timeout from the start of the body, not from when its module is imported', async () => {
+    const slow = pythonApp.source<(seconds: number) => number>(`
+      import time
+
+      time.sleep(1)
+
+      def slow(seconds):
+          time.sleep(seconds)
+          return seconds
+    `);
+    await inRun({ executors: [only()] }, async () => {
+      assert.equal(await slow.with({ timeout: 500 })(0), 0);
+      await assert.rejects(slow.with({ timeout: 500 })(1_000), { code: 'TIMEOUT' });
+    });
+  });
+
+  it('see what workers of Node see in their environment, and variables of a task for as long as it runs', async () => {
+    const environment = pythonApp.source<() => Record<string, string>>(`
+      import os
+
+      NAMES = ('PARSL_', 'CUDA_', 'ROCR_', 'ZE_', 'OMP_')
+
+      def environment():
+          return {name: value for name, value in os.environ.items() if name.startswith(NAMES)}
+    `);
+    await inRun({ executors: [only({ accelerators: ['7'], cpuAffinity: 'list:0' })] }, async () => {
+      const { PARSL_WORKER_POOL_ID: pool, ...others } = await environment.with({ resources: { priority: 4 } })();
+      assert.ok(pool, 'a name of the pool');
+      const always = {
+        PARSL_WORKER_RANK: '0',
+        PARSL_WORKER_COUNT: '1',
+        PARSL_WORKER_BLOCK_ID: '0',
+        CUDA_VISIBLE_DEVICES: '7',
+        ROCR_VISIBLE_DEVICES: '7',
+        ZE_AFFINITY_MASK: '7',
+        ZE_ENABLE_PCI_ID_DEVICE_ORDER: '1',
+        OMP_NUM_THREADS: '1',
+      };
+      assert.deepEqual(others, { ...always, PARSL_PRIORITY: '4' });
+      assert.deepEqual(await environment(), { ...always, PARSL_WORKER_POOL_ID: pool });
+    });
+  });
+
   it('look for modules in the directories that were named, and say where they looked', async () => {
     const directory = freshDirectory();
     mkdirSync(join(directory, 'signals'), { recursive: true });

@@ -133,8 +133,6 @@ function begin(at: number): void {
   currentSlot = slot;
   lastSlot = slot;
   isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
-  // Of a quick body the executor tells it when it has the result.
-  if (extra.watched && !isQuick) results.push(slot, resultKind.began, undefined, 0);
   if (!isQuick || results.length >= mostGathered) flush();
 
   const fail = (thrown: unknown): void =>
@@ -157,7 +155,12 @@ function begin(at: number): void {
       log: (_, text) => print('stderr', `${text}\n`),
     });
     current = here;
-    here.start(known.source, known.loaded, (answer) => end(known, slot, here, answer, threadTime() - startedAt));
+    here.start(
+      known.source,
+      known.loaded,
+      (answer) => end(known, slot, here, answer, threadTime() - startedAt),
+      extra.watched || extra.timeoutMs > 0 ? () => onBegin(slot, extra) : undefined,
+    );
   };
   try {
     const loaded = known.loaded ?? loadFunction(known.source);
@@ -174,6 +177,15 @@ function begin(at: number): void {
   } catch (thrown) {
     fail(thrown);
   }
+}
+
+/** What was loaded for a body does not count for its timeout. */
+function onBegin(slot: number, { watched }: JobExtra): void {
+  slots.beginBody(threadTime());
+  // Of a quick body the executor tells it when it has the result.
+  if (!watched || isQuick) return;
+  results.push(slot, resultKind.began, undefined, 0);
+  flush();
 }
 
 function end(known: Known, slot: number, run: Run, answer: Answer, tookMs: number): void {

@@ -8,6 +8,7 @@ const slackMs = { function: 5, bash: 7_000, join: 5, python: 5 } as const;
 /** What is known of a job that runs. */
 export interface RunningJob {
   readonly attempt: Attempt | undefined;
+  /** How long its body has run; minus infinity while that has not begun. */
   readonly forMs: number;
 }
 

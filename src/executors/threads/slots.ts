@@ -27,7 +27,7 @@ const claim = {
 const runningCell = slotCount;
 const aliveCell = slotCount + 1;
 const int32Count = slotCount + 2;
-const float64Count = slotCount + 1;
+const float64Count = slotCount + 2;
 
 /** Milliseconds of a clock that all threads of this process share, and that never jumps. */
 export function threadTime(): number {
@@ -42,7 +42,7 @@ const offsetMs = ((): number => {
 /** One view of the memory; each end makes its own. */
 export class Slots {
   readonly memory: SharedArrayBuffer;
-  /** Results that are numbers, lengths of texts; then when the body that runs began. */
+  /** Results that are numbers, lengths of texts; then when the job that runs began, and when its body did. */
   readonly #numbers: Float64Array;
   /** Claims of the slots; then the slot that runs (plus 1), and whether the thread ever came to life. */
   readonly #cells: Int32Array;
@@ -66,8 +66,14 @@ export class Slots {
   begin(slot: number, time: number): boolean {
     if (Atomics.compareExchange(this.#cells, slot, claim.waiting, claim.running) !== claim.waiting) return false;
     this.#numbers[slotCount] = time;
+    this.#numbers[slotCount + 1] = Number.POSITIVE_INFINITY;
     Atomics.store(this.#cells, runningCell, slot + 1);
     return true;
+  }
+
+  /** All that the job needs is loaded, and its body begins. */
+  beginBody(time: number): void {
+    this.#numbers[slotCount + 1] = time;
   }
 
   /** Whether `finish` keeps a value here. What it does not keep must be sent before another job begins. */
@@ -147,6 +153,11 @@ export class Slots {
   /** How long the job that runs has run, in milliseconds; 0 when none runs. */
   get runningMs(): number {
     return this.runningSlot < 0 ? 0 : threadTime() - (this.#numbers[slotCount] as number);
+  }
+
+  /** The same of its body; minus infinity while that has not begun, or nobody needs to know. */
+  get bodyMs(): number {
+    return this.runningSlot < 0 ? 0 : threadTime() - (this.#numbers[slotCount + 1] as number);
   }
 
   /** A result that is kept here. */

@@ -78,7 +78,7 @@ export class Thread {
   /** Jobs that were asked to stop, and when they are ended if they do not. */
   readonly #stopping = new Map<Attempt, NodeJS.Timeout>();
   readonly #limits = new Limits(
-    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.runningMs }),
+    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.bodyMs }),
     (attempt) => this.#onOverrun(attempt),
   );
   #state: 'works' | 'ends' | 'gone' = 'works';
@@ -246,10 +246,10 @@ export class Thread {
 
   /** Tells of a body that has run for a while, though the thread has not come to say so. */
   noteRunning(quietMs: number): void {
-    const { runningMs } = this;
-    if (runningMs < quietMs) return;
-    const attempt = this.#held[this.#slots.runningSlot];
-    if (attempt !== undefined) this.#noteBegun(attempt, Date.now() - runningMs);
+    const { bodyMs, runningSlot } = this.#slots;
+    if (bodyMs < quietMs) return;
+    const attempt = this.#held[runningSlot];
+    if (attempt !== undefined) this.#noteBegun(attempt, Date.now() - bodyMs);
   }
 
   #noteBegun(attempt: Attempt, at: number): void {

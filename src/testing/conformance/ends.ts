@@ -1,8 +1,11 @@
 // Timeouts, stops and closing: how bodies end before they are done.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import { referenceTo } from '../attempt.ts';
 import type { Suite } from '../conformance.ts';
 import { fileText, onBench } from './bench.ts';
+
+const slowModule = new URL('../slow-module.js', import.meta.url);
 
 export function testEnds({ test, make, supports }: Suite): void {
   const kinds = supports.kill ? (['wait', 'spin'] as const) : (['wait'] as const);
@@ -46,6 +49,22 @@ export function testEnds({ test, make, supports }: Suite): void {
         stop(slow);
         assert.equal(await host.value(submit('compute', [0])), 0);
       }));
+
+  test('the time in which a module is loaded does not count for a timeout, be it that of the body or of a wrapper', () =>
+    onBench(make, async ({ host, submit }) => {
+      // Loaded anew for each name.
+      let loads = 0;
+      const slow = (name: string) => referenceTo(`${slowModule}?${process.pid}-${loads++}`, name);
+      const by = async (value: unknown, url: string): Promise<unknown> => (await import(url)).quick(value);
+      const timeoutMs = 500;
+      assert.equal(await host.value(submit(slow('quick'), [1], { timeoutMs })), 1);
+      assert.equal(await host.value(submit(slow('quick'), [2], { timeoutMs, watched: false })), 2);
+      assert.equal(await host.value(submit('add', [1, 2], { timeoutMs, wrappers: [slow('around')] })), 3);
+      // What a body imports itself is a part of it.
+      if (supports.kill)
+        assert.equal((await host.error(submit(by, [4, `${slowModule}?by`], { timeoutMs }))).code, 'TIMEOUT');
+      assert.equal((await host.error(submit(slow('endless'), [], { timeoutMs }))).code, 'TIMEOUT');
+    }));
 
   if (supports.kill) {
     test('a short timeout is kept also behind a task with a long one', () =>
