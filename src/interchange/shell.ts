@@ -100,8 +100,14 @@ export class Interchange implements AsyncDisposable {
     const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
     const mechanism = keys && (await curveServer({ secretKey: keys.server.secretKey, allow: keys.allowed }));
     const interchange = new Interchange(config, options, mechanism ?? nullMechanism);
-    await interchange.#bind();
-    interchange.#connect();
+    try {
+      await interchange.#bind();
+      interchange.#connect();
+    } catch (error) {
+      // What is open by now, as the link to monitoring, would keep the process for ever.
+      await interchange[Symbol.asyncDispose]();
+      throw error;
+    }
     return interchange;
   }
 
@@ -312,7 +318,7 @@ export class Interchange implements AsyncDisposable {
           peer,
           // What a pool writes tells how it reads: an old one may come to a new port, and a new one to an old port.
           style: frames[0]?.[0] === 0x7b ? 'two-port' : 'one-port',
-          registration: value.registration,
+          registration: byOwnClock(value.registration),
         });
         return;
       case 'chervil_status':
@@ -464,10 +470,17 @@ export class Interchange implements AsyncDisposable {
 
   #record(manager: Manager, at: number): void {
     const { runId } = this.#config;
-    const { registration, isActive, isDraining, heardAt, idleSince } = manager;
+    const { registration, isActive, isDraining } = manager;
     const taskIds = manager.taskIds();
+    // By the clock as it is now: the records stand beside those of others.
+    const setBy = setBySeconds() * 1_000;
+    const times = {
+      at: at + setBy,
+      heardAt: manager.heardAt + setBy,
+      idleSince: manager.idleSince === undefined ? undefined : manager.idleSince + setBy,
+    };
     this.#monitoring?.send(
-      writeNodeInfo({ runId: runId ?? '', registration, taskIds, isActive, isDraining, heardAt, idleSince, at }),
+      writeNodeInfo({ runId: runId ?? '', registration, taskIds, isActive, isDraining, ...times }),
     );
   }
 
@@ -556,6 +569,20 @@ function withoutBatch(frame: Uint8Array): Uint8Array[] {
   });
 }
 
+/**
+ * A registration whose time to drain is in the milliseconds of {@link now}: the machines' clocks may have been set since
+ * this process started.
+ */
+function byOwnClock(registration: Registration): Registration {
+  const { drainTime } = registration;
+  return drainTime === undefined ? registration : { ...registration, drainTime: drainTime - setBySeconds() };
+}
+
+/** How far the clock of this machine has been set since this process started. */
+function setBySeconds(): number {
+  return (Date.now() - now()) / 1_000;
+}
+
 /** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */
 function now(): number {
   return origin + clock.now();
@@ -566,7 +593,7 @@ const origin = performance.timeOrigin;
 function failureOf(failure: Failure): InterchangeFailure {
   switch (failure.kind) {
     case 'manager lost':
-      return { ...failure, manager: identityBytes(failure.manager), at: failure.at / 1_000 };
+      return { ...failure, manager: identityBytes(failure.manager), at: failure.at / 1_000 + setBySeconds() };
     case 'version mismatch':
       return failure;
     case 'unreadable task':
