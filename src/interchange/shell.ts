@@ -30,6 +30,7 @@ import { encode, field } from '../wire/pickle.ts';
 import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
   bindToRandomPort,
+  type Certificates,
   createSocket,
   curveServer,
   type DealerSocket,
@@ -99,7 +100,7 @@ export class Interchange implements AsyncDisposable {
   static async start(config: InterchangeConfig, options: ShellOptions): Promise<Interchange> {
     const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
     const mechanism = keys && (await curveServer({ secretKey: keys.server.secretKey, allow: keys.allowed }));
-    const interchange = new Interchange(config, options, mechanism ?? nullMechanism);
+    const interchange = new Interchange(config, options, mechanism ?? nullMechanism, keys);
     try {
       await interchange.#bind();
       interchange.#connect();
@@ -111,7 +112,12 @@ export class Interchange implements AsyncDisposable {
     return interchange;
   }
 
-  private constructor(config: InterchangeConfig, options: ShellOptions, mechanism: Mechanism) {
+  private constructor(
+    config: InterchangeConfig,
+    options: ShellOptions,
+    mechanism: Mechanism,
+    keys: Certificates | undefined,
+  ) {
     this.#config = config;
     this.#options = options;
     this.#log = openLog(config.log, config.logdir);
@@ -164,8 +170,7 @@ export class Interchange implements AsyncDisposable {
     }
     this.#pools = router(style === 'two-port' ? 'tasks' : 'single');
     this.#poolResults = style === 'two-port' ? router('results') : undefined;
-    this.#monitoring =
-      config.hub && new MonitoringLink(config.hub, config.certDir, (level, text) => this.#note(level, text));
+    this.#monitoring = config.hub && new MonitoringLink(config.hub, keys, (level, text) => this.#note(level, text));
     if (config.unknownSelector !== undefined) {
       this.#note('warning', `Unknown manager selector ${config.unknownSelector}; managers are chosen at random`);
     }

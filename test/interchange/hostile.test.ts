@@ -1,7 +1,8 @@
 // Peers that break, lie, come twice or fall silent, against a real interchange process.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { askStatus } from '#src/interchange/show-status.js';
@@ -170,6 +171,33 @@ describe('the interchange lives with', () => {
     await submitter.exited;
     const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
     assert.match(log, /\[WARNING\].*127\.0\.0\.1:\d+.*(key|list)/);
+  });
+
+  it('a monitoring receiver that hangs up again and again, and certificates that are gone by then', async (t) => {
+    const certificates = await createCertificates(mkdtempSync(join(directory, 'keys-')));
+    const { client, server } = await readCertificates(certificates);
+    const mechanism = await curveClient({ ...client, serverKey: server.publicKey });
+    let calls = 0;
+    let onFourth = (): void => {};
+    const fourth = new Promise<void>((resolve) => {
+      onFourth = resolve;
+    });
+    const hub = createServer((stream) => {
+      stream.destroy();
+      calls++;
+      if (calls === 1) rmSync(certificates, { recursive: true });
+      if (calls === 4) onFourth();
+    }).listen(0, '127.0.0.1');
+    t.after(() => hub.close());
+    await once(hub, 'listening');
+    const { port: hubPort } = hub.address() as AddressInfo;
+    await using submitter = await Submitter.start({ cert_dir: certificates, hub_zmq_port: hubPort }, mechanism);
+    const at = await port(submitter);
+    await fourth;
+    await using pool = new Pool(at, 'pool-a', mechanism);
+    pool.register();
+    submitter.send(1);
+    assert.deepEqual(await pool.tasks(), [1]);
   });
 
   it('a clock that was set an hour ahead after it started: a pool drains when its own clock says so', async () => {
