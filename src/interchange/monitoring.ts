@@ -2,6 +2,7 @@
 // which: so both are tried, the newer way first. The shell owns it.
 import {
   type Certificates,
+  type CloseOptions,
   createSocket,
   curveClient,
   type DealerSocket,
@@ -79,8 +80,8 @@ export class MonitoringLink {
     void this.#open(!isEncrypted);
   }
 
-  async close(lingerMs: number): Promise<void> {
+  async close(options: CloseOptions): Promise<void> {
     this.#isClosed = true;
-    await this.#socket?.close({ lingerMs });
+    await this.#socket?.close(options);
   }
 }

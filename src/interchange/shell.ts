@@ -95,7 +95,7 @@ export class Interchange implements AsyncDisposable {
   #hasResults = false;
   #hasEnded = false;
   /** How long unsent results may hold up the end. */
-  #lastWordMs = 50;
+  #lastWordMs = 30;
 
   static async start(config: InterchangeConfig, options: ShellOptions): Promise<Interchange> {
     const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
@@ -508,12 +508,14 @@ export class Interchange implements AsyncDisposable {
     for (const manager of this.#state.managers.values()) {
       this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));
     }
-    const lingerMs = 50;
+    // Together with the end of the process these must not take a tenth of a second, whatever pools stand still.
+    const lingerMs = 30;
+    const goodbyeMs = 30;
     const sockets = [this.#tasks, this.#commands, this.#pools, this.#poolResults];
     await Promise.all([
-      this.#results.close({ lingerMs: this.#lastWordMs }),
-      ...sockets.map((socket) => socket?.close({ lingerMs })),
-      this.#monitoring?.close(lingerMs),
+      this.#results.close({ lingerMs: this.#lastWordMs, goodbyeMs }),
+      ...sockets.map((socket) => socket?.close({ lingerMs, goodbyeMs })),
+      this.#monitoring?.close({ lingerMs, goodbyeMs }),
     ]);
     const { received, queued, leased, answered } = this.#state.counters;
     this.#log.write(
