@@ -1,4 +1,5 @@
 // Gathers everything that is wrong with a set of options, by path, so that one error can say it all.
+import { nearest } from '../base/nearest.ts';
 import { parseDuration } from '../base/time.ts';
 import { AUTO_LOGNAME, type RetryPolicy } from '../kernel/app-record.ts';
 import { ConfigError, type ConfigProblem } from '../task/errors.ts';
@@ -113,33 +114,4 @@ function checkPlace(value: unknown, path: string, problems: Problems): void {
   else if (/^[a-zA-Z][a-zA-Z0-9+.-]+:/.test(url) && !url.startsWith('file:')) {
     problems.add(path, `expected a path or a file: URL, not ${show(url)}; a command writes to local files only`);
   }
-}
-
-/** The known word that is probably meant: a slip of one or two letters, or a longer or shorter form of it. */
-function nearest(word: string, known: readonly string[]): string | undefined {
-  const lower = word.toLowerCase();
-  const close = known.find((name) => distance(name.toLowerCase(), lower) <= Math.min(2, Math.floor(lower.length / 2)));
-  return (
-    close ??
-    known.find(
-      (name) => name.length > 3 && (lower.startsWith(name.toLowerCase()) || name.toLowerCase().startsWith(lower)),
-    )
-  );
-}
-
-/** Edits between two words, for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(
-        (row[j] ?? 0) + 1,
-        (next[j - 1] ?? 0) + 1,
-        (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
-      );
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -1,12 +1,13 @@
 // The link to monitoring. Its receiver expects CURVE since 2026.08 and plain connections before, and nothing else tells
 // which: so both are tried, the newer way first. The shell owns it.
 import {
+  type Certificates,
+  type CloseOptions,
   createSocket,
   curveClient,
   type DealerSocket,
   nullMechanism,
   type PeerFailure,
-  readCertificates,
 } from '../wire/zmtp/socket.ts';
 
 /** Monitoring messages that may wait: for a connection, and for a receiver that is slow. Then the newest are dropped. */
@@ -15,22 +16,23 @@ const mostUnread = 100_000;
 
 export class MonitoringLink {
   readonly #endpoint: string;
-  readonly #certDir: string | undefined;
+  readonly #keys: Certificates | undefined;
   readonly #note: (level: 'info' | 'warning', text: string) => void;
   #socket: DealerSocket | undefined;
   #waiting: Uint8Array[] | undefined = [];
   #dropped = 0;
   #isClosed = false;
 
+  /** @param keys - of an encrypted run; read once, since their directory may be gone when the other way is tried again */
   constructor(
     hub: { readonly address: string; readonly port: number },
-    certDir: string | undefined,
+    keys: Certificates | undefined,
     note: (level: 'info' | 'warning', text: string) => void,
   ) {
     this.#endpoint = `tcp://${hub.address.includes(':') ? `[${hub.address}]` : hub.address}:${hub.port}`;
-    this.#certDir = certDir;
+    this.#keys = keys;
     this.#note = note;
-    void this.#open(certDir !== undefined);
+    void this.#open(keys !== undefined);
   }
 
   send(frame: Uint8Array): void {
@@ -49,8 +51,8 @@ export class MonitoringLink {
 
   async #open(isEncrypted: boolean): Promise<void> {
     let mechanism = nullMechanism;
-    if (isEncrypted && this.#certDir !== undefined) {
-      const { client, server } = await readCertificates(this.#certDir);
+    if (isEncrypted && this.#keys !== undefined) {
+      const { client, server } = this.#keys;
       mechanism = await curveClient({ ...client, serverKey: server.publicKey });
     }
     if (this.#isClosed) return;
@@ -70,7 +72,7 @@ export class MonitoringLink {
   }
 
   #onFailed(socket: DealerSocket, isEncrypted: boolean, failure: PeerFailure): void {
-    const isOther = this.#certDir !== undefined && failure.code !== 'unreachable' && this.#waiting !== undefined;
+    const isOther = this.#keys !== undefined && failure.code !== 'unreachable' && this.#waiting !== undefined;
     if (!isOther || this.#socket !== socket || this.#isClosed) return;
     this.#note('info', `Monitoring does not talk ${isEncrypted ? 'CURVE' : 'plainly'}; trying the other way`);
     this.#socket = undefined;
@@ -78,8 +80,8 @@ export class MonitoringLink {
     void this.#open(!isEncrypted);
   }
 
-  async close(lingerMs: number): Promise<void> {
+  async close(options: CloseOptions): Promise<void> {
     this.#isClosed = true;
-    await this.#socket?.close({ lingerMs });
+    await this.#socket?.close(options);
   }
 }

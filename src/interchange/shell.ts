@@ -31,6 +31,7 @@ import { pythonReference, withPythonArguments } from '../wire/python/call.ts';
 import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
   bindToRandomPort,
+  type Certificates,
   createSocket,
   curveServer,
   type DealerSocket,
@@ -95,18 +96,29 @@ export class Interchange implements AsyncDisposable {
   #hasResults = false;
   #hasEnded = false;
   /** How long unsent results may hold up the end. */
-  #lastWordMs = 50;
+  #lastWordMs = 30;
 
   static async start(config: InterchangeConfig, options: ShellOptions): Promise<Interchange> {
     const keys = config.certDir === undefined ? undefined : await readCertificates(config.certDir);
     const mechanism = keys && (await curveServer({ secretKey: keys.server.secretKey, allow: keys.allowed }));
-    const interchange = new Interchange(config, options, mechanism ?? nullMechanism);
-    await interchange.#bind();
-    interchange.#connect();
+    const interchange = new Interchange(config, options, mechanism ?? nullMechanism, keys);
+    try {
+      await interchange.#bind();
+      interchange.#connect();
+    } catch (error) {
+      // What is open by now, as the link to monitoring, would keep the process for ever.
+      await interchange[Symbol.asyncDispose]();
+      throw error;
+    }
     return interchange;
   }
 
-  private constructor(config: InterchangeConfig, options: ShellOptions, mechanism: Mechanism) {
+  private constructor(
+    config: InterchangeConfig,
+    options: ShellOptions,
+    mechanism: Mechanism,
+    keys: Certificates | undefined,
+  ) {
     this.#config = config;
     this.#options = options;
     this.#log = openLog(config.log, config.logdir);
@@ -159,8 +171,7 @@ export class Interchange implements AsyncDisposable {
     }
     this.#pools = router(style === 'two-port' ? 'tasks' : 'single');
     this.#poolResults = style === 'two-port' ? router('results') : undefined;
-    this.#monitoring =
-      config.hub && new MonitoringLink(config.hub, config.certDir, (level, text) => this.#note(level, text));
+    this.#monitoring = config.hub && new MonitoringLink(config.hub, keys, (level, text) => this.#note(level, text));
     if (config.unknownSelector !== undefined) {
       this.#note('warning', `Unknown manager selector ${config.unknownSelector}; managers are chosen at random`);
     }
@@ -313,7 +324,7 @@ export class Interchange implements AsyncDisposable {
           peer,
           // What a pool writes tells how it reads: an old one may come to a new port, and a new one to an old port.
           style: frames[0]?.[0] === 0x7b ? 'two-port' : 'one-port',
-          registration: value.registration,
+          registration: byOwnClock(value.registration),
         });
         return;
       case 'chervil_status':
@@ -465,10 +476,17 @@ export class Interchange implements AsyncDisposable {
 
   #record(manager: Manager, at: number): void {
     const { runId } = this.#config;
-    const { registration, isActive, isDraining, heardAt, idleSince } = manager;
+    const { registration, isActive, isDraining } = manager;
     const taskIds = manager.taskIds();
+    // By the clock as it is now: the records stand beside those of others.
+    const setBy = setBySeconds() * 1_000;
+    const times = {
+      at: at + setBy,
+      heardAt: manager.heardAt + setBy,
+      idleSince: manager.idleSince === undefined ? undefined : manager.idleSince + setBy,
+    };
     this.#monitoring?.send(
-      writeNodeInfo({ runId: runId ?? '', registration, taskIds, isActive, isDraining, heardAt, idleSince, at }),
+      writeNodeInfo({ runId: runId ?? '', registration, taskIds, isActive, isDraining, ...times }),
     );
   }
 
@@ -491,12 +509,14 @@ export class Interchange implements AsyncDisposable {
     for (const manager of this.#state.managers.values()) {
       this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));
     }
-    const lingerMs = 50;
+    // Together with the end of the process these must not take a tenth of a second, whatever pools stand still.
+    const lingerMs = 30;
+    const goodbyeMs = 30;
     const sockets = [this.#tasks, this.#commands, this.#pools, this.#poolResults];
     await Promise.all([
-      this.#results.close({ lingerMs: this.#lastWordMs }),
-      ...sockets.map((socket) => socket?.close({ lingerMs })),
-      this.#monitoring?.close(lingerMs),
+      this.#results.close({ lingerMs: this.#lastWordMs, goodbyeMs }),
+      ...sockets.map((socket) => socket?.close({ lingerMs, goodbyeMs })),
+      this.#monitoring?.close({ lingerMs, goodbyeMs }),
     ]);
     const { received, queued, leased, answered } = this.#state.counters;
     this.#log.write(
@@ -558,6 +578,20 @@ function withoutBatch(frame: Uint8Array): Uint8Array[] {
   });
 }
 
+/**
+ * A registration whose time to drain is in the milliseconds of {@link now}: the machines' clocks may have been set since
+ * this process started.
+ */
+function byOwnClock(registration: Registration): Registration {
+  const { drainTime } = registration;
+  return drainTime === undefined ? registration : { ...registration, drainTime: drainTime - setBySeconds() };
+}
+
+/** How far the clock of this machine has been set since this process started. */
+function setBySeconds(): number {
+  return (Date.now() - now()) / 1_000;
+}
+
 /** Milliseconds since the epoch that never go back: a corrected clock must not make every manager look silent. */
 function now(): number {
   return origin + clock.now();
@@ -568,7 +602,7 @@ const origin = performance.timeOrigin;
 function failureOf(failure: Failure): InterchangeFailure {
   switch (failure.kind) {
     case 'manager lost':
-      return { ...failure, manager: identityBytes(failure.manager), at: failure.at / 1_000 };
+      return { ...failure, manager: identityBytes(failure.manager), at: failure.at / 1_000 + setBySeconds() };
     case 'version mismatch':
       return failure;
     case 'unreadable task':

@@ -2,6 +2,7 @@
 import { readStatus, type StatusReport } from '../wire/messages/command.ts';
 import { writeManagerMessage } from '../wire/messages/manager.ts';
 import { decode } from '../wire/pickle.ts';
+import { parseEndpoint } from '../wire/zmtp/endpoint.ts';
 import { createSocket, curveClient, nullMechanism, readCertificates } from '../wire/zmtp/socket.ts';
 import { openPromise } from './promise.ts';
 
@@ -10,6 +11,13 @@ const patienceMs = 5_000;
 /** Prints the status of the interchange whose pool port is at `address`; resolves with the exit status. */
 export async function showStatus(address: string, certDir: string | undefined, isJson: boolean): Promise<number> {
   const endpoint = address.startsWith('tcp://') ? address : `tcp://${address}`;
+  const parsed = parseEndpoint(endpoint);
+  if (!parsed.ok || parsed.value.kind !== 'tcp' || parsed.value.port === 0 || parsed.value.host === '*') {
+    process.stderr.write(
+      `--status wants HOST:PORT, as 127.0.0.1:54321 or [::1]:54321, and got ${JSON.stringify(address)}\n`,
+    );
+    return 2;
+  }
   try {
     const report = await askStatus(endpoint, certDir);
     process.stdout.write(isJson ? `${JSON.stringify(report)}\n` : formatStatus(report));
@@ -38,6 +46,8 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
     },
     onPeerFailed: (_address, failure) => reject(new Error(`No interchange at ${endpoint}: ${failure.detail}.`)),
   });
+  dealer.connect(endpoint);
+  dealer.send([writeManagerMessage({ type: 'chervil_status' })]);
   const silence = setTimeout(
     () =>
       reject(
@@ -47,8 +57,6 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
       ),
     patienceMs,
   );
-  dealer.connect(endpoint);
-  dealer.send([writeManagerMessage({ type: 'chervil_status' })]);
   try {
     return await promise;
   } finally {

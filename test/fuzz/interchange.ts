@@ -1,7 +1,7 @@
 // The interchange's readers, core and writers together, without sockets: what its shell does, as calls. Every word it
 // would send is read back, and the books are checked all the time.
 import assert from 'node:assert/strict';
-import { checkLaw, createInterchange, type InterchangeState, step } from '#src/interchange/core.js';
+import { checkLaw, createInterchange, type InterchangeState, step, wantsTurn } from '#src/interchange/core.js';
 import type { InterchangeEffect, InterchangeEvent } from '#src/interchange/events.js';
 import { identityBytes } from '#src/interchange/managers.js';
 import { isResultBatch, isTaskBatch, readResults, readTasks } from '#src/wire/messages/batch.js';
@@ -165,8 +165,14 @@ export class FrameInterchange {
   #feed(event: InterchangeEvent): void {
     step(this.state, event, this.#now, this.#effects);
     this.#carryOut();
-    step(this.state, { type: 'turn' }, this.#now, this.#effects);
-    this.#carryOut();
+    if (event.type === 'results') {
+      step(this.state, { type: 'refill' }, this.#now, this.#effects);
+      this.#carryOut();
+    }
+    if (wantsTurn(this.state, event)) {
+      step(this.state, { type: 'turn' }, this.#now, this.#effects);
+      this.#carryOut();
+    }
     const { received, queued, leased, answered } = this.state.counters;
     if (received !== queued + leased + answered) checkLaw(this.state);
   }

@@ -90,5 +90,102 @@ describe('chervil interchange', () => {
     const away = await interchange('--status', '127.0.0.1:1');
     assert.equal(away.status, 1);
     assert.match(away.stderr, /No interchange at tcp:\/\/127\.0\.0\.1:1/);
+    for (const address of ['nonsense', '127.0.0.1', '127.0.0.1:99999', '127.0.0.1:0', 'ipc:///tmp/pools', '']) {
+      const wrong = await interchange('--status', address);
+      assert.equal(wrong.status, 2, address);
+      assert.match(wrong.stderr, /^--status wants HOST:PORT[^\n]*\n$/, address);
+    }
+  });
+
+  it('says of each that is no interchange what it is', async (t) => {
+    const web = createServer((stream) => stream.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(0, '127.0.0.1');
+    const hasty = createServer((stream) => stream.destroy()).listen(0, '127.0.0.1');
+    const stranger = createSocket({
+      type: 'router',
+      lingerMs: 0,
+      onMessage: (_frames, peer) => void stranger.send(peer, [Buffer.from('hello')]),
+    });
+    const submitter = createSocket({ type: 'dealer', lingerMs: 0 });
+    t.after(() => Promise.all([web, hasty, stranger, submitter].map((each) => each.close())));
+    const port = async (server: typeof web): Promise<string> => {
+      if (!server.listening) await once(server, 'listening');
+      return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    };
+    for (const [address, what] of [
+      [await port(web), /No interchange at .*: it does not speak ZMTP: it began with "HTTP\/1\.1 400/],
+      [await port(hasty), /No interchange at .*: it closed the connection/],
+      [(await stranger.bind('tcp://127.0.0.1:*')).slice(6), /answered, but not as a Chervil interchange/],
+      // A program that only listens cannot be told from one that is slow.
+      [(await submitter.bind('tcp://127.0.0.1:*')).slice(6), /did not answer in 5 s; is it the pool port/],
+    ] as const) {
+      const { status, stderr } = await interchange('--status', address);
+      assert.equal(status, 1);
+      assert.match(stderr, what);
+    }
+  });
+
+  it('names every field of its file that is wrong, and starts nothing', async () => {
+    const file = join(directory, 'wrong.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        client_address: 'the login node',
+        client_ports: [55_001, 70_000, 1.5],
+        logdir: directory,
+        interchange_address: 5,
+        worker_port: 'any',
+        worker_port_range: [55_000, 54_000],
+        hearbeat_threshold: 5,
+        heartbeat_threshold: -1,
+        cert_dir: 5,
+        logging_level: 'DEBUG',
+        manager_selector: 'Best',
+        log_config: 5,
+        hub_address: '127.0.0.1',
+        hub_zmq_port: 'x',
+        _check_python_mismatch: 'no',
+      }),
+    );
+    const { status, stderr } = await interchange('--config', file);
+    assert.equal(status, 1);
+    for (const fault of [
+      'client_address must be an IP address, and is "the login node"',
+      'client_ports must be three ports, and is [55001, 70000, 1.5]',
+      'interchange_address must be an IP address or null, and is 5',
+      'worker_port must be a port or null, and is "any"',
+      'worker_port_range must be two ports, the first below the second, and is [55000, 54000]',
+      'heartbeat_threshold must be a number of seconds above 0, and is -1',
+      'cert_dir must be a directory or null, and is 5',
+      'logging_level must be a number, and is "DEBUG"',
+      'manager_selector must be RandomManagerSelector or BlockIdManagerSelector, and is "Best"',
+      'log_config must be FileLogging, JSONLogging, NoopLogging or null, and is 5',
+      'hub_zmq_port must be a port or null, and is "x"',
+      '_check_python_mismatch must be true or false, and is "no"',
+      'hearbeat_threshold is no key; did you mean heartbeat_threshold?',
+    ])
+      assert.ok(stderr.includes(fault), `${fault}\n${stderr}`);
+    assert.equal(stderr.trim().split('\n').length, 1);
+  });
+
+  it('ends when it cannot start, whatever it has opened by then', async (t) => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    t.after(() => taken.close());
+    await once(taken, 'listening');
+    const file = join(directory, 'taken.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        client_address: '127.0.0.1',
+        client_ports: [55_001, 55_002, 55_003],
+        logdir: directory,
+        interchange_address: '127.0.0.1',
+        worker_port: (taken.address() as AddressInfo).port,
+        hub_address: '127.0.0.1',
+        hub_zmq_port: 9,
+      }),
+    );
+    const { status, stderr } = await interchange('--config', file);
+    assert.equal(status, 1);
+    assert.match(stderr, /^The interchange cannot start: Cannot listen on [^\n]*\n$/);
   });
 });

@@ -64,16 +64,21 @@ export class Inbox<Message> {
 /** A submitter without a user, and its interchange. */
 export class Submitter implements AsyncDisposable {
   readonly results = new Inbox<Buffer[]>();
-  readonly #sockets: (DealerSocket | RequesterSocket)[] = [];
+  readonly #sockets: readonly (DealerSocket | RequesterSocket)[];
   readonly tasks: DealerSocket;
   readonly command: RequesterSocket;
+  /** The socket that results come to. */
+  readonly resultLink: DealerSocket;
   child: ChildProcess | undefined;
   exited: Promise<number | null> | undefined;
   readonly logdir: string;
 
-  private constructor(tasks: DealerSocket, command: RequesterSocket, logdir: string) {
-    this.tasks = tasks;
-    this.command = command;
+  private constructor(mechanism: Mechanism, logdir: string) {
+    const common = { mechanism, highWaterMark: 0, lingerMs: 0 };
+    this.tasks = createSocket({ type: 'dealer', ...common });
+    this.command = createSocket({ type: 'req', mechanism, lingerMs: 0 });
+    this.resultLink = createSocket({ type: 'dealer', ...common, onMessage: (frames) => this.results.put(frames) });
+    this.#sockets = [this.tasks, this.resultLink, this.command];
     this.logdir = logdir;
   }
 
@@ -83,17 +88,7 @@ export class Submitter implements AsyncDisposable {
     options: readonly string[] = [],
     host = '127.0.0.1',
   ): Promise<Submitter> {
-    const tasks = createSocket({ type: 'dealer', mechanism, highWaterMark: 0, lingerMs: 0 });
-    const command = createSocket({ type: 'req', mechanism, lingerMs: 0 });
-    const submitter = new Submitter(tasks, command, mkdtempSync(join(directory, 'run-')));
-    const results = createSocket({
-      type: 'dealer',
-      mechanism,
-      highWaterMark: 0,
-      lingerMs: 0,
-      onMessage: (frames) => submitter.results.put(frames),
-    });
-    submitter.#sockets.push(tasks, results, command);
+    const submitter = new Submitter(mechanism, mkdtempSync(join(directory, 'run-')));
     const ports: number[] = [];
     for (const socket of submitter.#sockets) {
       ports.push(Number((await socket.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:*`)).split(':').pop()));
@@ -165,7 +160,7 @@ export class Pool implements AsyncDisposable {
   readonly socket: DealerSocket;
   constructor(port: number, identity: string | Uint8Array, mechanism: Mechanism = nullMechanism, host = '127.0.0.1') {
     const onMessage = (frames: Buffer[]): void => this.inbox.put(frames);
-    this.socket = createSocket({ type: 'dealer', identity, mechanism, lingerMs: 0, onMessage });
+    this.socket = createSocket({ type: 'dealer', identity, mechanism, highWaterMark: 0, lingerMs: 0, onMessage });
     this.socket.connect(`tcp://${host}:${port}`);
   }
   register(changes: Parameters<typeof registration>[0] = {}): void {

@@ -158,7 +158,10 @@ describe('the interchange process', () => {
     });
     child.stdin.end('{"client_ports": [1, 2]}');
     assert.equal(await new Promise((resolve) => child.on('close', resolve)), 1);
-    assert.match(text, /client_ports must be three ports; client_address must be an IP address; logdir must be/);
+    assert.match(
+      text,
+      /client_ports must be three ports, and is \[1, 2\]; client_address must be an IP address; logdir must be a directory/,
+    );
   });
 
   it('ends on SIGTERM and writes its log where Parsl does', async () => {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { type Clock, systemClock } from '#src/base/time.js';
 import { bindToRandomPort, createSocket, identityKey, ZmtpError } from '#src/wire/zmtp/socket.js';
 import { within } from '../support/happenings.ts';
 import { frames, securities, texts, watchedSocket } from '../support/zmtp.ts';
@@ -501,4 +502,28 @@ test('a socket is told when all that came at once was handed over, also behind a
   for (let index = 3; index < 6; index++) dealer.send(frames(String(index)));
   const { frames: second } = await dealer.seen.messages.next();
   assert.equal(String(second[0]), '3 4 5 all');
+});
+
+test('a peer that does not say goodbye holds up the closing only as long as the socket allows', async (t) => {
+  const asked: number[] = [];
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    after: (ms, action, keepAlive) => {
+      asked.push(ms);
+      return systemClock.after(ms, action, keepAlive);
+    },
+  };
+  const router = watchedSocket(t, 'router', { clock });
+  const dealer = watchedSocket(t, 'dealer', { identity: 'dealer' });
+  dealer.connect(await router.bind(local));
+  await router.seen.joined.next();
+  await dealer.seen.joined.next();
+  dealer.pause();
+  router.send('dealer', frames('the last word'));
+  asked.length = 0;
+  await router.close({ lingerMs: 5_000, goodbyeMs: 7 });
+  assert.ok(asked.includes(7), `${asked}`);
+  assert.ok(!asked.includes(100), `${asked}`);
+  dealer.resume();
+  assert.equal(String((await dealer.seen.messages.next()).frames[0]), 'the last word');
 });

@@ -1,6 +1,8 @@
 // The configuration a submitter writes to its interchange's standard input: one pickled dict. Read by the interchange's
 // shell, written by the submitter that starts a Python interchange.
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { nearest } from '../../base/nearest.ts';
 import type { Result } from '../../base/result.ts';
 import {
   decodePrefix,
@@ -8,6 +10,7 @@ import {
   field,
   type PickleLimits,
   type PickleValue,
+  PyFloat,
   PyGlobal,
   PyObject,
   PyTuple,
@@ -64,17 +67,17 @@ const configLimits: Partial<PickleLimits> = { maxBytes: 16 * 1024 * 1024, maxDep
 export function readConfig(bytes: Uint8Array): Result<InterchangeConfig> {
   const decoded = decodePrefix(bytes, configLimits);
   if (!decoded.ok) return { ok: false, error: `the configuration on standard input is ${decoded.error.message}` };
-  return checkConfig(decoded.value.value);
+  return checkConfig(decoded.value.value, false);
 }
 
 /**
  * The same configuration as JSON, with the same keys; lists stand for tuples, and `manager_selector` and `log_config`
- * are the names of Parsl's classes.
+ * are the names of Parsl's classes. People write it, so that nothing in it may be unknown.
  */
 export function readConfigJson(source: string): Result<InterchangeConfig> {
   try {
     const value: unknown = JSON.parse(source);
-    return checkConfig(fromJson(value));
+    return checkConfig(fromJson(value), true);
   } catch (error) {
     // Only JSON.parse throws here.
     return { ok: false, error: `the configuration is no JSON: ${(error as Error).message}` };
@@ -89,51 +92,167 @@ function fromJson(value: unknown): PickleValue {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
 }
 
-function checkConfig(config: PickleValue): Result<InterchangeConfig> {
+/**
+ * @param isByHand - written by a person: then nothing in it may be unknown. A later Parsl may add keys and classes.
+ */
+function checkConfig(config: PickleValue, isByHand: boolean): Result<InterchangeConfig> {
   if (!(config instanceof Map)) return { ok: false, error: 'the configuration is no dict' };
   const faults: string[] = [];
-  const clientPorts = numbers(config.get('client_ports'));
-  if (clientPorts.length !== 3) faults.push('client_ports must be three ports');
-  const clientAddress = text(config.get('client_address'));
-  if (clientAddress === undefined) faults.push('client_address must be an IP address');
-  const logdir = pathText(config.get('logdir'));
-  if (logdir === undefined) faults.push('logdir must be a directory');
+  /** A value of a wrong type must not count as a missing one: without its directory a run would not be encrypted. */
+  const take = <Value>(
+    key: string,
+    read: (value: PickleValue | undefined) => Value | undefined,
+    what: string,
+    isNeeded = false,
+  ): Value | undefined => {
+    const given = config.get(key);
+    const value = read(given);
+    const isMissing = given === undefined || given === null;
+    if (value === undefined && (isNeeded || !isMissing))
+      faults.push(`${key} must be ${what}${isMissing ? '' : `, and is ${show(given)}`}`);
+    return value;
+  };
+  const clientPorts = take('client_ports', ports(3), 'three ports', true);
+  const clientAddress = take('client_address', address, 'an IP address', true);
+  const logdir = take('logdir', pathText, 'a directory', true);
+  const interchangeAddress = take('interchange_address', address, 'an IP address or null');
   const poolPorts = config.has('worker_ports') ? 'two' : 'one';
-  const given = config.get(poolPorts === 'two' ? 'worker_ports' : 'worker_port');
-  const workerPorts = numbers(given instanceof PyTuple || Array.isArray(given) ? given : new PyTuple([given ?? 0]));
-  const range = numbers(config.get('worker_port_range'));
-  const hubAddress = text(config.get('hub_address'));
-  const hubPort = toNumber(config.get('hub_zmq_port'));
+  const workerPorts =
+    poolPorts === 'two'
+      ? take('worker_ports', ports(2), 'two ports or null')
+      : take('worker_port', ports(1), 'a port or null');
+  const range = take('worker_port_range', portRange, 'two ports, the first below the second');
+  const hubAddress = take('hub_address', address, 'an IP address or null');
+  const hubPort = take('hub_zmq_port', ports(1), 'a port or null');
+  const threshold = take('heartbeat_threshold', positive, 'a number of seconds above 0');
+  const level = take('logging_level', toNumberOf, 'a number') ?? 20;
+  const certDir = take('cert_dir', pathText, 'a directory or null');
+  const checksVersions = take('_check_python_mismatch', truth, 'true or false') ?? true;
+  const runId = take('run_id', text, 'a text or null');
   const selector = className(config.get('manager_selector'));
-  const level = toNumber(config.get('logging_level')) ?? 20;
-  const [tasks = 0, results = 0, command = 0] = clientPorts;
-  if (clientAddress === undefined || logdir === undefined || faults.length > 0) {
+  if (isByHand) {
+    take('manager_selector', oneOf(selectorNames), selectorNames.join(' or '));
+    take('log_config', oneOf(logNames), `${logNames.join(', ')} or null`);
+    for (const key of config.keys()) if (!isKnown(key)) faults.push(unknownKey(key));
+  }
+  if (clientAddress === undefined || logdir === undefined || clientPorts === undefined || faults.length > 0) {
     return { ok: false, error: `the configuration is wrong: ${faults.join('; ')}` };
   }
+  const [tasks = 0, results = 0, command = 0] = clientPorts;
   return {
     ok: true,
     value: {
       clientAddress,
       clientPorts: [tasks, results, command],
-      interchangeAddress: text(config.get('interchange_address')),
+      interchangeAddress,
       poolPorts,
-      workerPorts: workerPorts.filter((port) => port !== 0),
-      workerPortRange: [range[0] ?? 54_000, range[1] ?? 55_000],
-      hub: hubAddress !== undefined && hubPort !== undefined ? { address: hubAddress, port: hubPort } : undefined,
-      heartbeatThresholdMs: (toNumber(config.get('heartbeat_threshold')) ?? 120) * 1_000,
+      workerPorts: (workerPorts ?? []).filter((port) => port !== 0),
+      workerPortRange: range ?? [54_000, 55_000],
+      hub:
+        hubAddress !== undefined && hubPort?.[0] !== undefined ? { address: hubAddress, port: hubPort[0] } : undefined,
+      heartbeatThresholdMs: (threshold ?? 120) * 1_000,
       logdir,
       isDebug: level <= 10,
-      certDir: pathText(config.get('cert_dir')),
+      certDir,
       selector: selector === 'BlockIdManagerSelector' ? 'block-id' : 'random',
       unknownSelector: selector === undefined || selector in knownSelectors ? undefined : selector,
-      runId: text(config.get('run_id')),
+      runId,
       log: logChoice(config.get('log_config'), level),
-      checksVersions: config.get('_check_python_mismatch') !== false,
+      checksVersions,
       eras: erasOfConfig(config),
     },
   };
 }
 
+/** Every key that Parsl has had. */
+const knownKeys = [
+  'client_address',
+  'client_ports',
+  'interchange_address',
+  'worker_port',
+  'worker_ports',
+  'worker_port_range',
+  'hub_address',
+  'hub_zmq_port',
+  'heartbeat_threshold',
+  'logdir',
+  'logging_level',
+  'poll_period',
+  'cert_dir',
+  'manager_selector',
+  'run_id',
+  'log_config',
+  '_check_python_mismatch',
+] as const;
+
+function isKnown(key: PickleValue): boolean {
+  return (knownKeys as readonly PickleValue[]).includes(key);
+}
+
+function unknownKey(key: PickleValue): string {
+  const meant = typeof key === 'string' ? nearest(key, knownKeys) : undefined;
+  return `${typeof key === 'string' ? key : show(key)} is no key${meant === undefined ? '' : `; did you mean ${meant}?`}`;
+}
+
+/** A value in a message: short, on one line. */
+function show(value: PickleValue | undefined): string {
+  const plain = (item: PickleValue | undefined): string => {
+    if (typeof item === 'string') return JSON.stringify(item.length > 60 ? `${item.slice(0, 60)}…` : item);
+    if (Array.isArray(item) || item instanceof PyTuple) {
+      const items = item instanceof PyTuple ? item.items : item;
+      return `[${items.slice(0, 4).map(plain).join(', ')}${items.length > 4 ? ', …' : ''}]`;
+    }
+    if (item === null || typeof item === 'number' || typeof item === 'bigint' || typeof item === 'boolean')
+      return String(item);
+    return item instanceof PyFloat ? String(item.value) : 'something else';
+  };
+  return plain(value);
+}
+
+/** An address of a machine: an IP address, or a name, which Parsl does not use. */
+function address(value: PickleValue | undefined): string | undefined {
+  return typeof value === 'string' && (isIP(value) !== 0 || /^[\w-]+(\.[\w-]+)*$/.test(value)) ? value : undefined;
+}
+
+/** Reads so many ports; one may stand alone. */
+function ports(count: number): (value: PickleValue | undefined) => number[] | undefined {
+  return (value) => {
+    const items = value instanceof PyTuple ? value.items : Array.isArray(value) ? value : [value];
+    const found = items.map((item) => (item === undefined ? undefined : toNumber(item)));
+    const areRight = found.every((port) => port !== undefined && Number.isInteger(port) && port >= 0 && port <= 65_535);
+    return areRight && found.length === count ? (found as number[]) : undefined;
+  };
+}
+
+/** The upper bound is exclusive, and may be one more than the last port. */
+function portRange(value: PickleValue | undefined): readonly [number, number] | undefined {
+  const items = value instanceof PyTuple ? value.items : Array.isArray(value) ? value : [];
+  const [from, to] = items.map((item) => toNumber(item));
+  if (items.length !== 2 || !Number.isInteger(from) || !Number.isInteger(to)) return undefined;
+  return (from as number) >= 1 && (from as number) < (to as number) && (to as number) <= 65_536
+    ? [from as number, to as number]
+    : undefined;
+}
+
+function positive(value: PickleValue | undefined): number | undefined {
+  const number = toNumberOf(value);
+  return number !== undefined && number > 0 && Number.isFinite(number) ? number : undefined;
+}
+
+function toNumberOf(value: PickleValue | undefined): number | undefined {
+  return value === undefined || typeof value === 'boolean' ? undefined : toNumber(value);
+}
+
+function truth(value: PickleValue | undefined): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined;
+}
+
+function oneOf(names: readonly string[]): (value: PickleValue | undefined) => string | undefined {
+  return (value) => (typeof value === 'string' && names.includes(value) ? value : undefined);
+}
+
+const selectorNames = ['RandomManagerSelector', 'BlockIdManagerSelector'];
+const logNames = ['FileLogging', 'JSONLogging', 'NoopLogging'];
 const knownSelectors = { RandomManagerSelector: true, BlockIdManagerSelector: true } as const;
 
 function text(value: PickleValue | undefined): string | undefined {
@@ -146,11 +265,6 @@ function pathText(value: PickleValue | undefined): string | undefined {
   const parts = value.args.items.filter((part): part is string => typeof part === 'string');
   const isPath = /^pathlib(\.|$)/.test(value.callee.module) && parts.length === value.args.items.length;
   return isPath && parts.length > 0 ? join(...parts) : undefined;
-}
-
-function numbers(value: PickleValue | undefined): number[] {
-  const items = value instanceof PyTuple ? value.items : Array.isArray(value) ? value : [];
-  return items.map((item) => toNumber(item)).filter((item): item is number => item !== undefined);
 }
 
 /** The name of the class an object was made from. */

@@ -22,6 +22,12 @@ export interface Counters {
   lost: number;
 }
 
+/** How long closing may take, in milliseconds. */
+export interface CloseOptions {
+  readonly lingerMs?: number;
+  readonly goodbyeMs?: number;
+}
+
 /** What every socket can do. */
 export interface ZmtpSocket extends AsyncDisposable {
   readonly type: WireType;
@@ -43,9 +49,10 @@ export interface ZmtpSocket extends AsyncDisposable {
   resume(): void;
   /**
    * Ends all connections after waiting for unsent messages, at most `lingerMs`. Nothing is called back after this call.
-   * A second call with `lingerMs: 0` ends the wait of the first.
+   * A second call with `lingerMs: 0` ends the wait of the first. Peers who got everything have `goodbyeMs` to close their
+   * side, too; a process that stands still would keep this one as long. @default goodbyeMs: 100
    */
-  close(options?: { readonly lingerMs?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }
 
 /** A socket without a meaning for messages. */
@@ -84,8 +91,8 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
     this.transport.resume();
   }
 
-  async close(options?: { readonly lingerMs?: number }): Promise<void> {
-    await this.transport.close(options?.lingerMs ?? this.settled.lingerMs);
+  async close(options?: CloseOptions): Promise<void> {
+    await this.transport.close(options?.lingerMs ?? this.settled.lingerMs, options?.goodbyeMs);
     this.counters.dropped += this.takeWaiting();
   }
 

@@ -1,6 +1,6 @@
 // REQ: one request at a time, each answered once. A request that times out gives up its connection, so that a late reply
 // cannot be taken for the next one's, and the socket goes on. Made by createSocket.
-import { BaseSocket, checkFrames, type ZmtpSocket } from './base.ts';
+import { BaseSocket, type CloseOptions, checkFrames, type ZmtpSocket } from './base.ts';
 import type { Connection } from './connection.ts';
 import { type PeerFailure, ZmtpError } from './failures.ts';
 import type { CommonOptions } from './options.ts';
@@ -82,7 +82,7 @@ export class Requester extends BaseSocket implements RequesterSocket {
     });
   }
 
-  override async close(options?: { readonly lingerMs?: number }): Promise<void> {
+  override async close(options?: CloseOptions): Promise<void> {
     const closed = super.close(options);
     const state = this.#state;
     this.#state = { phase: 'idle' };

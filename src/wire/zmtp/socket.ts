@@ -15,7 +15,7 @@ import { Replier, type ReplierOptions, type ReplierSocket } from './replier.ts';
 import { Requester, type RequesterOptions, type RequesterSocket } from './requester.ts';
 import { Router, type RouterOptions, type RouterSocket } from './router.ts';
 
-export type { Counters, ZmtpSocket } from './base.ts';
+export type { CloseOptions, Counters, ZmtpSocket } from './base.ts';
 export { type Certificate, type Certificates, createCertificates, readCertificates } from './certificates.ts';
 export { type CurveClientOptions, curveClient } from './curveClient.ts';
 export { type CurveServerOptions, curveServer } from './curveServer.ts';

@@ -25,8 +25,8 @@ export interface TransportOwner {
   hasUnassigned(): boolean;
 }
 
-/** A peer of which all was written is given this long to close its side, so that nothing is lost by a reset. */
-const goodbyeMs = 100;
+/** How long a peer of which all was written is given to close its side, so that nothing is lost by a reset. */
+const usualGoodbyeMs = 100;
 
 export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner {
   readonly #options: TransportOptions;
@@ -103,13 +103,13 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
   }
 
   /** Waits up to `lingerMs` for what is unsent, then ends everything. Calls back no more. A second call may cut the wait short. */
-  close(lingerMs: number): Promise<void> {
-    if (this.#closing === undefined) this.#closing = this.#close(lingerMs);
+  close(lingerMs: number, goodbyeMs: number = usualGoodbyeMs): Promise<void> {
+    if (this.#closing === undefined) this.#closing = this.#close(lingerMs, goodbyeMs);
     else if (lingerMs === 0 && !this.#isEnding) this.#stopWaiting?.();
     return this.#closing;
   }
 
-  async #close(lingerMs: number): Promise<void> {
+  async #close(lingerMs: number, goodbyeMs: number): Promise<void> {
     if (lingerMs > 0 && !this.#isSent()) await this.#waitUntil(() => this.#isSent(), lingerMs);
     this.#isEnding = true;
     for (const connector of this.#connectors) connector.stop();
