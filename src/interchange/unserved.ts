@@ -6,7 +6,7 @@ import type { InterchangeEffect } from './events.ts';
 import { refuse } from './joining.ts';
 import type { InterchangeState } from './state.ts';
 
-/** The Python workers of a pool register beside its Node workers, a moment earlier or later. */
+/** Between looks: another pool may be about to come. */
 const patienceMs = 5_000;
 
 /** Notes since when tasks wait so. */
@@ -37,6 +37,10 @@ export function refuseUseless(state: InterchangeState, now: number, effects: Int
     expected: 'python',
     found: 'node',
   };
-  for (const manager of [...state.managers.values()]) refuse(state, manager, mismatch, now, effects);
-  state.unservedSince = undefined;
+  for (const manager of [...state.managers.values()]) {
+    // The Python workers of its node register beside it, in their own time; if they cannot, the pool ends as a whole.
+    if (manager.registration.extensions.includes('sibling')) continue;
+    refuse(state, manager, mismatch, now, effects);
+  }
+  state.unservedSince = now;
 }

@@ -500,7 +500,11 @@ export class Pool {
       // Python's interchange begins to drain by itself since it knows this key; before, the message of that name tells.
       ...(isChervil || settings.drainAfterMs === undefined ? {} : { drainTime }),
       runtimes: [this.#parts.runtime],
-      extensions: knownExtensions.filter((name) => name !== 'files' || this.#values !== undefined),
+      extensions: knownExtensions.filter(
+        (name) =>
+          (name !== 'files' || this.#values !== undefined) &&
+          (name !== 'sibling' || this.#parts.sibling() !== undefined),
+      ),
     };
   }
 

@@ -35,6 +35,13 @@ describe("pools without Python workers, and tasks of Python's Parsl", () => {
     assert.deepEqual(bench.wait(2).map(tell), ['drained to js']);
   });
 
+  it('stay where Python workers of the same node are still to come', () => {
+    const bench = new Bench();
+    bench.take(bench.register('js', { runtimes: ['node'], extensions: ['refusal', 'sibling'] }), bench.task(1));
+    assert.deepEqual(bench.wait(4 * patienceMs).map(tell), []);
+    assert.deepEqual(bench.tell(bench.register('py')), ['py gets 1']);
+  });
+
   it('stay while nothing waits, and with a submitter of Chervil, which can use them and says what it misses itself', () => {
     const bench = new Bench();
     bench.take(bench.register('js', { runtimes: ['node'] }));

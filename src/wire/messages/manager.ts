@@ -49,9 +49,9 @@ export interface Registration {
 /**
  * What Chervil peers may agree on beyond Parsl's protocol: `cancel` of running tasks, a `refusal` with its reason,
  * many tasks or results in one frame (`batch`), a `welcome` after the registration, and then a `capacity` that may change. `files`: its workers see
- * the files in which the submitter keeps large values.
+ * the files in which the submitter keeps large values. `sibling`: its node has workers of the other language too, which register by themselves.
  */
-export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity' | 'files';
+export type Extension = 'cancel' | 'refusal' | 'batch' | 'welcome' | 'capacity' | 'files' | 'sibling';
 
 export const knownExtensions = [
   'cancel',
@@ -60,6 +60,7 @@ export const knownExtensions = [
   'welcome',
   'capacity',
   'files',
+  'sibling',
 ] as const satisfies readonly Extension[];
 
 /** A message of a pool, or of somebody who asks for the status, to the pool port. */
