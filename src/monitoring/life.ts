@@ -17,8 +17,8 @@ export interface LifeSigns {
 /** `closed`, or `lost`: its program is gone, and did not say that it ends. */
 export type Life = 'running' | 'closed' | 'lost';
 
-/** A run on another machine counts as lost after an hour without a word. */
-const silentMs = 3_600_000;
+/** A run on another machine counts as lost after so long without a word: its writer says one each minute. */
+const silentMs = 900_000;
 /** Clocks are set while programs run; a process that began so much later is another one. */
 const clockMs = 60_000;
 

@@ -31,6 +31,8 @@ export interface WriterStart {
    */
   readonly holdMs?: number;
   readonly mostHeld?: number;
+  /** How often the row of the run says that it goes on, when nothing else is written. @default 60000 */
+  readonly aliveMs?: number;
   /** How many files the feed may have before the run is slowed down. @default without limit */
   readonly mostSegments?: number;
   readonly network?: string | false;
@@ -86,7 +88,7 @@ class Writer {
 
   async run(): Promise<void> {
     const { feed, batchMs, batchRecords, mostSegments = Number.POSITIVE_INFINITY } = this.#start;
-    const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
+    const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000, aliveMs = 60_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
     if (from === undefined) return;
     if (from === 'unwritable') {
@@ -99,6 +101,7 @@ class Writer {
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
     let last = 0;
+    let saidAt = performance.now();
     let gatherMs = batchMs;
     for (let number = 1; ; number++) {
       const isLast = this.#ports.isSourceGone();
@@ -129,7 +132,13 @@ class Writer {
         this.#hasEnd ||= batch.end !== undefined;
         held = batch.held;
         reader.tidy(heldFrom);
-      } else if (reader.position.segment > before.segment) reader.tidy(reader.position);
+      } else {
+        if (reader.position.segment > before.segment) reader.tidy(reader.position);
+        if (!isLast && performance.now() - Math.max(last, saidAt) >= aliveMs) {
+          saidAt = performance.now();
+          await this.#troubles.patiently(() => this.#sayAlive());
+        }
+      }
       if (isMore) continue;
       if (isLast && held.size === 0) break;
       await this.#ports.wait(held.size > 0 ? gatherMs : 1_000);
@@ -185,6 +194,12 @@ class Writer {
       written: { segment: row.feed_segment, offset: row.feed_offset },
       held: { segment: row.held_segment, offset: row.held_offset },
     };
+  }
+
+  /** On another machine nobody can ask for the process of the run: only a long silence tells that it is gone. */
+  async #sayAlive(): Promise<true> {
+    await this.#bulk.run('update runs set written = ? where run = ?', [Date.now(), this.#run]);
+    return true;
   }
 
   /** A run that did not say that it ends was killed. */

@@ -499,3 +499,19 @@ test('PostgreSQL, which refuses rows with zero bytes, gets the signs, too', asyn
   world.path = url;
   await tellZeros(world);
 });
+
+test('a run in which nothing happens for long says now and then that it goes on', async (t) => {
+  const world = new World(t).open(0, 0, 1_000);
+  const written = async (): Promise<number | null> =>
+    await world.look(
+      async ({ db }) => (await db.selectFrom('runs').select('written').executeTakeFirstOrThrow()).written,
+    );
+  await world.write(0);
+  const first = await written();
+  // Nothing is new, and each look comes after the time in which something must be said.
+  await world.write(3, { aliveMs: 0 });
+  const second = await written();
+  assert.ok(first !== null && second !== null && second > first, `${first}, and then ${second}`);
+  await world.write(3, { aliveMs: 60_000 });
+  assert.equal(await written(), second, 'soon after that it need not be said again');
+});
