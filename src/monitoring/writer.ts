@@ -98,6 +98,7 @@ class Writer {
     if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return;
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
+    let { written } = from;
     let last = 0;
     let gatherMs = batchMs;
     for (let number = 1; ; number++) {
@@ -119,12 +120,15 @@ class Writer {
         const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
         for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);
         const heldFrom = oldest === undefined ? reader.position : (begins.get(oldest) as FeedPosition);
-        const isWritten = await this.#troubles.patiently(async () => {
-          await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position, heldFrom);
-          return true;
-        });
+        const places = [written, reader.position, heldFrom] as const;
+        const isWritten = await this.#write(batch, ...places);
         if (isWritten === undefined) return;
-        if (isWritten === 'unwritable') await this.#passOver(batch, reader, heldFrom);
+        if (isWritten === false) {
+          this.#ports.tell({ say: 'problem', text: 'another writer is at work on this run; this one ends' });
+          return;
+        }
+        if (isWritten === 'unwritable') await this.#passOver(batch, ...places);
+        written = reader.position;
         this.#level = batch.level;
         this.#hasEnd ||= batch.end !== undefined;
         held = batch.held;
@@ -202,13 +206,15 @@ class Writer {
   }
 
   /** The database does not want these rows, now or ever: their number is noted, and the writer goes on behind them. */
-  async #passOver(batch: Batch, reader: FeedReader, heldFrom: FeedPosition): Promise<void> {
+  async #passOver(batch: Batch, from: FeedPosition, to: FeedPosition, heldFrom: FeedPosition): Promise<void> {
     const empty = new Batch(this.#level);
     empty.rare({ kind: 'lost', events: batch.records, at: Date.now() });
-    await this.#troubles.patiently(async () => {
-      await writeBatch(this.#bulk, this.#database.dialect, this.#run, empty, reader.position, heldFrom);
-      return true;
-    });
+    await this.#write(empty, from, to, heldFrom);
+  }
+
+  #write(batch: Batch, from: FeedPosition, to: FeedPosition, heldFrom: FeedPosition) {
+    const { dialect } = this.#database;
+    return this.#troubles.patiently(() => writeBatch(this.#bulk, dialect, this.#run, batch, from, to, heldFrom));
   }
 }
 
