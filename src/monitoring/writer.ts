@@ -51,13 +51,17 @@ export interface WriterPorts {
   readonly isSourceGone: () => boolean;
 }
 
-/** Runs until the run is gone and everything is written. */
-export async function runWriter(start: WriterStart, ports: WriterPorts): Promise<void> {
+/**
+ * Runs until the run is gone and everything is written, or cannot be.
+ *
+ * @returns false when somebody else wrote the run meanwhile: another writer may go on from there
+ */
+export async function runWriter(start: WriterStart, ports: WriterPorts): Promise<boolean> {
   const troubles = new Troubles(start, ports);
   const database = await openPatiently(start, ports, troubles);
-  if (database === undefined) return;
+  if (database === undefined) return true;
   try {
-    await new Writer(start, ports, troubles, database).run();
+    return await new Writer(start, ports, troubles, database).run();
   } finally {
     await database.close();
   }
@@ -84,18 +88,18 @@ class Writer {
     this.#bulk = new Bulk(database);
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<boolean> {
     const { feed, batchMs, batchRecords, mostSegments = Number.POSITIVE_INFINITY } = this.#start;
     const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
-    if (from === undefined) return;
+    if (from === undefined) return true;
     if (from === 'unwritable') {
       this.#ports.tell({ say: 'refused', reason: `the row of the run cannot be written to ${this.#database.name}` });
-      return;
+      return true;
     }
     const reader = new FeedReader(feed, from.held, (text) => this.#ports.tell({ say: 'problem', text }));
     let held = readHeld(reader, from.written);
-    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return;
+    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return true;
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
     let { written } = from;
@@ -122,10 +126,10 @@ class Writer {
         const heldFrom = oldest === undefined ? reader.position : (begins.get(oldest) as FeedPosition);
         const places = [written, reader.position, heldFrom] as const;
         const isWritten = await this.#write(batch, ...places);
-        if (isWritten === undefined) return;
+        if (isWritten === undefined) return true;
         if (isWritten === false) {
           this.#ports.tell({ say: 'problem', text: 'another writer is at work on this run; this one ends' });
-          return;
+          return false;
         }
         if (isWritten === 'unwritable') await this.#passOver(batch, ...places);
         written = reader.position;
@@ -143,6 +147,7 @@ class Writer {
     }
     await this.#troubles.patiently(() => this.#endRun());
     reader.remove();
+    return true;
   }
 
   /** Leaves those that are not in the database. */
