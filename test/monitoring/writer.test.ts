@@ -350,6 +350,8 @@ test('new tasks of a flood that wait for long are written while they wait', asyn
   const world = new World(t).open(0, 9_999, Date.now() - 60_000).open(10_000, 29_999);
   await world.write(0);
   assert.deepEqual(await world.standing(), [10_000, 0, 30_000, 0]);
+  await world.write();
+  assert.deepEqual(await world.standing(), [30_000, 0, 30_000, 0], 'and the next writer adds the others');
 });
 
 test('of two writers of one run, as when somebody loads a feed that is still being written, one goes on and counts once', async (t) => {
