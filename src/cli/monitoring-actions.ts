@@ -1,10 +1,11 @@
 // What the commands about the monitoring database do. monitoring.ts has their options, monitoring-text.ts what they show.
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openSource, type Source } from '../dashboard/source.ts';
 import { isPostgres, openDatabase } from '../monitoring/database.ts';
 import { type ExportFormat, exportRun } from '../monitoring/export.ts';
-import { lifeOf } from '../monitoring/life.ts';
+import { type LifeSigns, lifeOf } from '../monitoring/life.ts';
 import { prune } from '../monitoring/prune.ts';
 import { appCounts, executorsNow, failedMost, findRun, rate, taskDetails, tasksOf } from '../monitoring/reading.ts';
 import { runWriter, type WriterStart } from '../monitoring/writer.ts';
@@ -142,6 +143,12 @@ async function loadFeed(feed: string, database: string): Promise<void> {
   } catch (error) {
     throw new CommandError(`${resolve(feed)} is no feed of a run: ${(error as Error).message}`);
   }
+  const life = start.run as unknown as LifeSigns;
+  // Elsewhere nobody can tell; here what it goes on to write would be deleted.
+  if (life.host === hostname() && lifeOf(life) === 'running')
+    throw new CommandError(
+      `run ${start.run.run_id} goes on: its program, process ${life.pid}, is still running, and sees to its database by itself. Wait for its end`,
+    );
   const problems: string[] = [];
   await runWriter(
     { ...start, database, feed: resolve(feed), patienceMs: 5_000 },

@@ -153,6 +153,16 @@ export class Bulk {
     for (const row of rows.slice(many)) statement.run(row);
   }
 
+  /** The first row of a query; `?` stand for the parameters. */
+  async first(text: string, parameters: readonly unknown[]): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const { sqlite } = this.#database;
+    const rows =
+      sqlite === undefined
+        ? (await this.#one.executeQuery(CompiledQuery.raw(numbered(text), [...parameters]))).rows
+        : this.#prepare(text).all(parameters);
+    return rows[0] as Readonly<Record<string, unknown>> | undefined;
+  }
+
   /** One statement; `?` stand for the parameters. */
   async run(text: string, parameters: readonly unknown[] = []): Promise<void> {
     const { sqlite } = this.#database;
@@ -161,13 +171,7 @@ export class Bulk {
       else this.#prepare(text).run(parameters);
       return;
     }
-    let number = 0;
-    await this.#one.executeQuery(
-      CompiledQuery.raw(
-        text.replaceAll('?', () => `$${++number}`),
-        [...parameters],
-      ),
-    );
+    await this.#one.executeQuery(CompiledQuery.raw(numbered(text), [...parameters]));
   }
 
   #prepare(text: string): SqliteStatement {
@@ -191,6 +195,12 @@ export class Bulk {
 }
 
 const rowsAtOnce = 64;
+
+/** As PostgreSQL has its parameters. */
+function numbered(text: string): string {
+  let number = 0;
+  return text.replaceAll('?', () => `$${++number}`);
+}
 
 function quoted(name: string): string {
   return `"${name}"`;

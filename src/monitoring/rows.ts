@@ -21,16 +21,25 @@ export interface FeedPosition {
   readonly offset: number;
 }
 
+/** @returns false, and writes nothing, when somebody else has written this run since: the batch has what is there already */
 export async function writeBatch(
   bulk: Bulk,
   dialect: Dialect,
   run: number,
   batch: Batch,
-  /** How far it goes, and from where on rows of tasks are held back. */
+  /** Where in the feed it begins, how far it goes, and from where on rows of tasks are held back. */
+  from: FeedPosition,
   position: FeedPosition,
-  heldFrom: FeedPosition = position,
-): Promise<void> {
+  heldFrom: FeedPosition,
+): Promise<boolean> {
+  let isOurs = true;
   await bulk.transaction(async () => {
+    const there = await positionOf(bulk, dialect, run);
+    if (!isSame(there, from)) {
+      // It may be written already: then only the word of that did not come back.
+      isOurs = isSame(there, position);
+      return;
+    }
     for (const [table, rows] of batch.rows) await writeRows(bulk, run, table as never, rows);
     for (const round of batch.rounds) await writeRound(bulk, run, round);
     await bulk.insert(
@@ -59,6 +68,20 @@ export async function writeBatch(
     await writeLevels(bulk, run, batch.levels);
     await writeRun(bulk, run, batch, position, heldFrom);
   });
+  return isOurs;
+}
+
+/** How far the run is written; in PostgreSQL others wait at its row from here on. */
+async function positionOf(bulk: Bulk, dialect: Dialect, run: number): Promise<FeedPosition | undefined> {
+  const row = await bulk.first(
+    `select feed_segment, feed_offset from runs where run = ?${dialect === 'sqlite' ? '' : ' for update'}`,
+    [run],
+  );
+  return row && { segment: Number(row['feed_segment']), offset: Number(row['feed_offset']) };
+}
+
+function isSame(a: FeedPosition | undefined, b: FeedPosition): boolean {
+  return a?.segment === b.segment && a.offset === b.offset;
 }
 
 const failureColumns = ['task', 'try', 'at', 'app', 'final', 'code', 'class', 'message', 'stack', 'root_task'] as const;

@@ -37,7 +37,7 @@ const started = new Promise<WriterStart | undefined>((resolve) => {
 
 const start = await started;
 if (start !== undefined) {
-  await runWriter(start, {
+  const isDone = await runWriter(start, {
     tell: (word: WriterWord) => {
       process.stdout.write(`${JSON.stringify(word)}\n`);
     },
@@ -55,5 +55,7 @@ if (start !== undefined) {
       }),
     isSourceGone: () => isGone,
   });
+  // So the run starts another one, also when it waits for its end.
+  if (!isDone) process.exitCode = 1;
 }
 process.stdin.destroy();

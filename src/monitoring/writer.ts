@@ -53,13 +53,17 @@ export interface WriterPorts {
   readonly isSourceGone: () => boolean;
 }
 
-/** Runs until the run is gone and everything is written. */
-export async function runWriter(start: WriterStart, ports: WriterPorts): Promise<void> {
+/**
+ * Runs until the run is gone and everything is written, or cannot be.
+ *
+ * @returns false when somebody else wrote the run meanwhile: another writer may go on from there
+ */
+export async function runWriter(start: WriterStart, ports: WriterPorts): Promise<boolean> {
   const troubles = new Troubles(start, ports);
   const database = await openPatiently(start, ports, troubles);
-  if (database === undefined) return;
+  if (database === undefined) return true;
   try {
-    await new Writer(start, ports, troubles, database).run();
+    return await new Writer(start, ports, troubles, database).run();
   } finally {
     await database.close();
   }
@@ -86,20 +90,21 @@ class Writer {
     this.#bulk = new Bulk(database);
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<boolean> {
     const { feed, batchMs, batchRecords, mostSegments = Number.POSITIVE_INFINITY } = this.#start;
     const { manyRecords = 20_000, holdMs = 3_000, mostHeld = 200_000, aliveMs = 60_000 } = this.#start;
     const from = await this.#troubles.patiently(() => this.#beginRun());
-    if (from === undefined) return;
+    if (from === undefined) return true;
     if (from === 'unwritable') {
       this.#ports.tell({ say: 'refused', reason: `the row of the run cannot be written to ${this.#database.name}` });
-      return;
+      return true;
     }
     const reader = new FeedReader(feed, from.held, (text) => this.#ports.tell({ say: 'problem', text }));
     let held = readHeld(reader, from.written);
-    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return;
+    if ((await this.#troubles.patiently(() => this.#forgetWritten(held))) === undefined) return true;
     /** Where batches began of which rows are held, by their number. */
     const begins = new Map<number, FeedPosition>([[0, from.held]]);
+    let { written } = from;
     let last = 0;
     let saidAt = performance.now();
     let gatherMs = batchMs;
@@ -122,12 +127,15 @@ class Writer {
         const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
         for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);
         const heldFrom = oldest === undefined ? reader.position : (begins.get(oldest) as FeedPosition);
-        const isWritten = await this.#troubles.patiently(async () => {
-          await writeBatch(this.#bulk, this.#database.dialect, this.#run, batch, reader.position, heldFrom);
-          return true;
-        });
-        if (isWritten === undefined) return;
-        if (isWritten === 'unwritable') await this.#passOver(batch, reader, heldFrom);
+        const places = [written, reader.position, heldFrom] as const;
+        const isWritten = await this.#write(batch, ...places);
+        if (isWritten === undefined) return true;
+        if (isWritten === false) {
+          this.#ports.tell({ say: 'problem', text: 'another writer is at work on this run; this one ends' });
+          return false;
+        }
+        if (isWritten === 'unwritable') await this.#passOver(batch, ...places);
+        written = reader.position;
         this.#level = batch.level;
         this.#hasEnd ||= batch.end !== undefined;
         held = batch.held;
@@ -148,6 +156,7 @@ class Writer {
     }
     await this.#troubles.patiently(() => this.#endRun());
     reader.remove();
+    return true;
   }
 
   /** Leaves those that are not in the database. */
@@ -217,13 +226,15 @@ class Writer {
   }
 
   /** The database does not want these rows, now or ever: their number is noted, and the writer goes on behind them. */
-  async #passOver(batch: Batch, reader: FeedReader, heldFrom: FeedPosition): Promise<void> {
+  async #passOver(batch: Batch, from: FeedPosition, to: FeedPosition, heldFrom: FeedPosition): Promise<void> {
     const empty = new Batch(this.#level);
     empty.rare({ kind: 'lost', events: batch.records, at: Date.now() });
-    await this.#troubles.patiently(async () => {
-      await writeBatch(this.#bulk, this.#database.dialect, this.#run, empty, reader.position, heldFrom);
-      return true;
-    });
+    await this.#write(empty, from, to, heldFrom);
+  }
+
+  #write(batch: Batch, from: FeedPosition, to: FeedPosition, heldFrom: FeedPosition) {
+    const { dialect } = this.#database;
+    return this.#troubles.patiently(() => writeBatch(this.#bulk, dialect, this.#run, batch, from, to, heldFrom));
   }
 }
 

@@ -181,7 +181,11 @@ export interface ExecutorHost {
   readonly mark: string;
   /** Says how a try ended: exactly once for each. A second answer is counted and dropped. */
   answer(attempt: Attempt, answer: Answer): void;
-  /** Says that a body started or ended, for attempts that are `watched`. `at` is in milliseconds since the epoch. @default now */
+  /**
+   * Says that a body started or ended, for attempts that are `watched`.
+   *
+   * @param at milliseconds since the epoch; it may be reckoned back, and counts as no earlier than what was told before. @default now
+   */
   report(attempt: Attempt, what: 'running' | 'running_ended', place: Place, at?: number): void;
   /** Text that a body printed. */
   output(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;

@@ -1,10 +1,12 @@
 // The commands about the monitoring database, on a real run and on a large one that never was.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '#src/monitoring/database.js';
+import { Feed } from '#src/monitoring/feed.js';
 import { makeSynthetic } from '../support/synthetic.ts';
 import { chervil, commandLine, root, type Started, scratch, start } from './command.ts';
 
@@ -230,4 +232,33 @@ test('monitor prune deletes old runs and nothing else', async (t) => {
     .select((of) => of.fn.countAll<number>().as('all'))
     .executeTakeFirst();
   assert.equal(tasks?.all, 300);
+});
+
+test('monitor load takes in what a run left, and leaves alone what a run still writes', async (t) => {
+  const directory = scratch(t);
+  const left = join(directory, 'monitoring');
+  const feed = new Feed({ directory: left, onWritten: () => {}, onProblem: () => {} });
+  feed.records.rare({ kind: 'app', app: 0, name: 'f', body: 'function', memoize: false });
+  feed.records.opened(0, 0, Date.now(), undefined, undefined, undefined, '1');
+  feed.close();
+  const facts = {
+    ...{ run_id: 'left', name: 'program', version: '1', ended: null, end_reason: null, user: 'u', directory },
+    ...{ command: '', chervil_version: '1', node_version: '1', tasks: 0, completed: 0, memoized: 0, failed: 0 },
+    ...{ sample_ms: 0, written: null, lag_ms: null, lost_events: 0 },
+  };
+  const keepStart = (pid: number): void => {
+    const run = { ...facts, began: Date.now(), host: hostname(), pid };
+    const start = { database: '', feed: left, run, batchMs: 1, batchRecords: 1_000, busyMs: 100, patienceMs: 1_000 };
+    writeFileSync(join(left, 'start.json'), JSON.stringify(start));
+  };
+  const path = join(directory, 'monitoring.db');
+  keepStart(process.pid);
+  const refused = await chervil(t, ['monitor', 'load', left, '-d', path]);
+  assert.deepEqual([refused.code, existsSync(path)], [1, false]);
+  assert.match(refused.stderr, new RegExp(`its program, process ${process.pid}, is still running`));
+  keepStart(spawnSync('true').pid);
+  const loaded = await chervil(t, ['monitor', 'load', left, '-d', path]);
+  assert.equal(loaded.code, 0, loaded.stderr);
+  assert.match((await chervil(t, ['status', '-d', path])).stdout, /0 of 1 task settled/);
+  assert.ok(!existsSync(left));
 });

@@ -66,7 +66,7 @@ class Tale {
   #open(): void {
     const integer = this.#integer;
     const task = this.tasks.length;
-    const at = Date.now() - integer(3);
+    const at = Date.now() - integer(20);
     const needs = [...new Set(Array.from({ length: integer(3) }, () => integer(Math.max(1, task))))];
     const parent = integer(5) === 0 && task > 0 ? integer(task) : undefined;
     const [app, stage] = [integer(3), integer(3) === 0 ? integer(9) : undefined];
@@ -273,7 +273,7 @@ test('whatever is told, and whatever dies meanwhile, everything is in the databa
         ...world.start,
         batchRecords: integer(2) === 0 ? 1_000_000 : 1 + integer(2 * size),
         manyRecords: integer(2) === 0 ? 0 : integer(size),
-        holdMs: [0, 3, 1_000_000][integer(3)] as number,
+        holdMs: [0, 3, 30, 1_000_000][integer(4)] as number,
         mostHeld: [0, size, 1_000_000][integer(3)] as number,
         mostSegments: [3, 30, 1_000_000][integer(3)] as number,
       };

@@ -249,9 +249,9 @@ class World {
   /** A writer, until it has nothing to do for the time that `after` says; then it dies as it stands. `undefined`: until the run is over. */
   async write(
     diesAfter?: number,
-    changes: Partial<WriterStart> & { readonly tell?: WriterPorts['tell'] } = {},
+    changes: Partial<WriterStart> & Partial<Pick<WriterPorts, 'tell' | 'wait'>> = {},
   ): Promise<string[]> {
-    const { tell, ...others } = changes;
+    const { tell, wait, ...others } = changes;
     const start: WriterStart = {
       database: this.path,
       feed: this.directory,
@@ -270,13 +270,14 @@ class World {
         if (word.say === 'problem') problems.push(word.text);
         assert.notEqual(word.say, 'refused');
       },
-      wait: async () => {
+      wait: async (ms) => {
+        await wait?.(ms);
         if (diesAfter !== undefined && ++waits > diesAfter) throw new Error('killed');
       },
       isSourceGone: () => diesAfter === undefined,
     };
     const ended = runWriter(start, ports);
-    if (diesAfter === undefined) await ended;
+    if (diesAfter === undefined || wait !== undefined) problems.push(`done: ${await ended}`);
     else await assert.rejects(ended, /killed/);
     return problems;
   }
@@ -349,6 +350,25 @@ test('new tasks of a flood that wait for long are written while they wait', asyn
   const world = new World(t).open(0, 9_999, Date.now() - 60_000).open(10_000, 29_999);
   await world.write(0);
   assert.deepEqual(await world.standing(), [10_000, 0, 30_000, 0]);
+  await world.write();
+  assert.deepEqual(await world.standing(), [30_000, 0, 30_000, 0], 'and the next writer adds the others');
+});
+
+test('of two writers of one run, as when somebody loads a feed that is still being written, one goes on and counts once', async (t) => {
+  const world = new World(t).open(0, 9);
+  let waits = 0;
+  const problems = await world.write(1, {
+    wait: async () => {
+      if (++waits > 1) return;
+      world.settle(0, 4);
+      await world.write(0);
+      world.settle(5, 9);
+    },
+  });
+  assert.deepEqual(problems, ['another writer is at work on this run; this one ends', 'done: false']);
+  assert.deepEqual(await world.standing(), [10, 5, 10, 5]);
+  await world.write();
+  assert.deepEqual(await world.standing(), [10, 10, 10, 10]);
 });
 
 test('a database of an earlier version is brought up to date', async (t) => {
