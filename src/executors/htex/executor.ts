@@ -15,17 +15,9 @@ import { CancelledError, ExecutorFailedError, ManagerLostError, type TaskError }
 import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place, Runtime } from '../../task/ports.ts';
 import { runtimeOf } from '../../task/runtime.ts';
 import { type CallExtra, writeCall } from '../../wire/calls.ts';
-import {
-  entry,
-  hasRun,
-  isExceptionEntry,
-  isResultBatch,
-  type RanHead,
-  readRan,
-  readResults,
-} from '../../wire/messages/batch.ts';
+import type { RanHead } from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
-import { type Outcome, readAnswer } from '../../wire/messages/item.ts';
+import type { Outcome } from '../../wire/messages/item.ts';
 import { readNote, readPlaceNote } from '../../wire/notes.ts';
 import { writePythonCall } from '../../wire/python/call.ts';
 import { directoryVariable, isReference } from '../../wire/value-files.ts';
@@ -39,6 +31,7 @@ import {
 } from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
+import { Cancels } from './cancels.ts';
 import { CodeFunctions } from './code.ts';
 import { launchCommand, type PoolCommandParts } from './command.ts';
 import { Contexts } from './contexts.ts';
@@ -47,6 +40,7 @@ import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
 import type { BlockShape, HtexSettings, Settled } from './options.ts';
 import { refusalOf, slotsOfBlock } from './planning.ts';
+import { type AnswerSink, readFrame } from './reading.ts';
 import { Unserved } from './unserved.ts';
 import { LargeValues } from './values.ts';
 import { keepVigil } from './vigil.ts';
@@ -101,8 +95,6 @@ export type HtexOptions = Settled<HtexSettings<string, BlockShape & { readonly i
 /** How long the interchange may take to start, and how often in a row it may end without having answered a task. */
 const startMs = 120_000;
 const mostRestarts = 5;
-/** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
-const cancelAgainMs = 20;
 
 /** Failures of tries that were ended by something else than their body. */
 const leaving: ReadonlySet<TaskError['code']> = new Set([
@@ -112,7 +104,7 @@ const leaving: ReadonlySet<TaskError['code']> = new Set([
   'CANCELLED',
 ] satisfies TaskError['code'][]);
 
-export class HtexExecutor implements Executor, BlockSide {
+export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   readonly label: string;
   readonly runtimes: readonly Runtime[];
   readonly unsaid: readonly Runtime[];
@@ -140,12 +132,14 @@ export class HtexExecutor implements Executor, BlockSide {
   #openLinks: () => Promise<Links> = () => Promise.reject(new Error('not started'));
   #isClosed = false;
   #failure: TaskError | undefined;
-  readonly #cancels = new Map<string, number[]>();
-  #isAsking = false;
+  readonly #cancels = new Cancels({
+    send: async (ids, reason) => (await this.#links?.cancel(ids, reason)) ?? { unknown: [], goOn: 0 },
+    isWaitedFor: (id) => this.#attempts.has(id),
+    log: (message) => this.log('warn', message),
+  });
   #keepAlive: NodeJS.Timeout | undefined;
   /** Ends programs that are not ours, when this process is killed. */
   #reaper: Reaper | undefined;
-  #hasSaidForeign = false;
   #values: LargeValues | undefined;
   #mayHaveLeft = false;
   /** The task whose call is being written. */
@@ -260,7 +254,7 @@ export class HtexExecutor implements Executor, BlockSide {
         address: loopbackAddress,
         portRange: interchangePortRange,
         onAnswers: (frames) => {
-          for (const frame of frames) this.#onAnswer(frame);
+          for (const frame of frames) readFrame(frame, this);
         },
       });
     this.#links = await this.#openLinks();
@@ -467,53 +461,8 @@ export class HtexExecutor implements Executor, BlockSide {
     );
   }
 
-  #onAnswer(frame: Uint8Array): void {
-    if (isResultBatch(frame)) {
-      this.#onBatch(frame);
-      return;
-    }
-    const read = readAnswer(frame);
-    if (!read.ok) {
-      this.#host?.log('error', `an answer of the interchange cannot be read: ${read.error}`);
-      return;
-    }
-    const { value } = read;
-    if (value.type === 'note') {
-      const attempt = this.#attempts.get(value.taskId);
-      if (attempt !== undefined) this.#onNote(value.taskId, attempt, value.bytes);
-      return;
-    }
-    this.#onOutcome(value);
-  }
-
-  #onBatch(frame: Uint8Array): void {
-    const read = readResults(frame);
-    if (!read.ok) {
-      this.#host?.log('error', `an answer of the interchange cannot be read: ${read.error}`);
-      return;
-    }
-    const { ids, whats, starts, ends } = read.value;
-    for (let index = 0; index < ids.length; index++) {
-      const taskId = ids[index] as number;
-      const what = whats[index] as number;
-      let start = starts[index];
-      if (hasRun(what)) {
-        const ran = readRan(read.value, index);
-        start = ran.end;
-        this.#onRan(taskId, frame, ran);
-      }
-      const bytes = frame.subarray(start, ends[index]);
-      if (what !== entry.note) {
-        this.#onOutcome({ taskId, isException: isExceptionEntry(what), bytes });
-        continue;
-      }
-      const attempt = this.#attempts.get(taskId);
-      if (attempt !== undefined) this.#onNote(taskId, attempt, bytes);
-    }
-  }
-
   /** A body ran of which nothing was told while it did. */
-  #onRan(taskId: number, frame: Uint8Array, { beganAgoMs, tookMs, placeStart, end }: RanHead): void {
+  onRan(taskId: number, frame: Uint8Array, { beganAgoMs, tookMs, placeStart, end }: RanHead): void {
     const attempt = this.#attempts.get(taskId);
     const place = attempt === undefined ? undefined : readPlaceNote(frame, placeStart, end);
     if (attempt === undefined || place === undefined) return;
@@ -523,7 +472,11 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#host?.report(attempt, 'running_ended', place, Math.min(now, beganAt + tookMs));
   }
 
-  #onOutcome(value: Outcome): void {
+  onUnreadable(reason: string): void {
+    this.#host?.log('error', `an answer of the interchange cannot be read: ${reason}`);
+  }
+
+  onOutcome(value: Outcome): void {
     const attempt = this.#attempts.get(value.taskId);
     if (attempt === undefined) {
       if (value.taskId === -1) this.#onAllFailed(value);
@@ -587,7 +540,9 @@ export class HtexExecutor implements Executor, BlockSide {
     this.#values?.sweep();
   }
 
-  #onNote(id: number, attempt: Attempt, bytes: Uint8Array): void {
+  onNote(id: number, bytes: Uint8Array): void {
+    const attempt = this.#attempts.get(id);
+    if (attempt === undefined) return;
     const note = readNote(bytes);
     if (!note.ok) {
       this.#host?.log('warn', `a note about task ${attempt.taskId} cannot be read: ${note.error}`);
@@ -607,49 +562,7 @@ export class HtexExecutor implements Executor, BlockSide {
       this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
       return;
     }
-    const text = reasonText(reason);
-    const others = this.#cancels.get(text);
-    if (others === undefined) this.#cancels.set(text, [id]);
-    else others.push(id);
-    this.#askForCancels();
-  }
-
-  /** Asks for all cancelled tasks of a turn at once; those that come meanwhile wait for the answer. */
-  async #sendCancels(): Promise<void> {
-    for (const [reason, ids] of this.#cancels) {
-      this.#cancels.delete(reason);
-      if (this.#isClosed) break;
-      try {
-        const { unknown, goOn } = (await this.#links?.cancel(ids, reason)) ?? { unknown: [], goOn: 0 };
-        if (goOn > 0 && !this.#hasSaidForeign) {
-          this.#hasSaidForeign = true;
-          this.log(
-            'warn',
-            "tasks are given up here when they are cancelled, but go on running: Parsl's interchange and pools cannot stop a task",
-          );
-        }
-        // Commands overtake tasks, which go another way: what is not answered is on its way still.
-        const early = unknown.filter((id) => this.#attempts.has(id));
-        if (early.length > 0) this.#cancelAgain(reason, early);
-      } catch (error) {
-        this.#host?.log('warn', `${ids.length} tasks could not be cancelled: ${(error as Error).message}`);
-      }
-    }
-    this.#isAsking = false;
-  }
-
-  #cancelAgain(reason: string, ids: readonly number[]): void {
-    setTimeout(() => {
-      const others = this.#cancels.get(reason) ?? [];
-      this.#cancels.set(reason, [...others, ...ids.filter((id) => this.#attempts.has(id))]);
-      this.#askForCancels();
-    }, cancelAgainMs).unref();
-  }
-
-  #askForCancels(): void {
-    if (this.#isAsking || this.#isClosed) return;
-    this.#isAsking = true;
-    setImmediate(() => void this.#sendCancels());
+    this.#cancels.add(id, reasonText(reason));
   }
 
   async connectedBlocks(): Promise<ReadonlySet<string>> {
@@ -789,6 +702,7 @@ export class HtexExecutor implements Executor, BlockSide {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#cancels.close();
     this.#unserved.end();
     const keepAlive = setInterval(() => {}, 2 ** 30);
     try {
