@@ -234,26 +234,31 @@ const memoized = 32;
 
 const noWrappers: readonly FunctionSource[] = [];
 
+/** When this program began to make tasks. */
+const epoch = Date.now();
+
 /** One try of a task, as its executor sees it. A late answer carries an old one, and is known by that. */
 export class TaskAttempt implements Attempt {
   readonly task: Task;
   readonly tryNumber: number;
   readonly watched: boolean;
   note: unknown = undefined;
-  /** When it was told of last, in milliseconds since the epoch; 0 when nobody is told. */
-  #toldAt: number;
+  /** When it was told of last, in whole milliseconds after `epoch`: small numbers need no memory of their own. 0 when nobody is told. */
+  #toldMs: number;
 
   constructor(task: Task, watched: boolean, launchedAt: number) {
     this.task = task;
     this.tryNumber = task.tryNumber;
     this.watched = watched;
-    this.#toldAt = launchedAt;
+    this.#toldMs = watched ? Math.ceil(launchedAt - epoch) : 0;
   }
 
   /** When it happened, of what its executor tells now and may have reckoned back: not before what was told already. */
   reckon(now: number, at = now): number {
-    this.#toldAt = Math.max(this.#toldAt, Math.min(at, now));
-    return this.#toldAt;
+    const when = Math.max(epoch + this.#toldMs, Math.min(at, now));
+    // Upwards, and never beyond `now`, which is whole.
+    this.#toldMs = Math.ceil(when - epoch);
+    return when;
   }
 
   get taskId(): number {

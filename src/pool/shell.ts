@@ -88,6 +88,8 @@ export class Pool {
   readonly #placeNotes: Uint8Array[] = [];
   #timer: NodeJS.Timeout | undefined;
   #hasTurn = false;
+  /** When the results of this turn were taken, in milliseconds since the epoch; 0: none that says so. */
+  #turnAt = 0;
   #hasEnded = false;
   #commandsLeft = 0;
   #onCommandEnded: (() => void) | undefined;
@@ -257,7 +259,9 @@ export class Pool {
     const place = this.#placeNote(rank);
     if (sender.#sendsBatches && isBatchable(taskId)) {
       const what = isException ? entry.ranException : entry.ranValue;
-      sender.#batch.addRan(taskId, what, Math.max(0, Date.now() - beganAt), tookMs, place, bytes);
+      // All of a turn are sent together.
+      if (this.#turnAt === 0) this.#turnAt = Date.now();
+      sender.#batch.addRan(taskId, what, Math.max(0, this.#turnAt - beganAt), tookMs, place, bytes);
       sender.#cutBatch();
     } else {
       sender.#add(taskId, entry.note, place);
@@ -294,6 +298,7 @@ export class Pool {
 
   readonly #onTurn = (): void => {
     this.#hasTurn = false;
+    this.#turnAt = 0;
     if (this.#hasEnded) return;
     step(this.#state, { type: 'turn' }, now(), this.#effects);
     this.#carryOut();

@@ -156,6 +156,10 @@ export class OneAtATime {
     const run = new Run(job, this.#host);
     const leave = pending.enter?.();
     this.#run = run;
+    const isTold = pending.isTimed || (pending.isTold && !isQuick(known));
+    const onBody = isTold ? (): void => this.#onBody(pending) : undefined;
+    // A quick body begins now.
+    if (!isTold && pending.isTold) this.#beganAt = Date.now();
     const { ticket } = pending;
     run.start(
       undefined,
@@ -164,14 +168,14 @@ export class OneAtATime {
         leave?.();
         this.#end(ticket, known, answer, run.isAbandoned, performance.now() - startedAt);
       },
-      pending.isTold || pending.isTimed ? () => this.#onBody(pending, known) : undefined,
+      onBody,
     );
   }
 
   /** What was loaded for it does not count for its timeout. */
-  #onBody(pending: Pending, known: KnownFunction): void {
+  #onBody(pending: Pending): void {
     if (pending.isTold) this.#beganAt = Date.now();
-    if (pending.isTimed || !isQuick(known)) this.#outlet.began(pending.ticket);
+    this.#outlet.began(pending.ticket);
   }
 
   #end(ticket: number, known: KnownFunction | undefined, answer: Answer, isAbandoned: boolean, tookMs: number): void {

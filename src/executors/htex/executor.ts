@@ -125,6 +125,8 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   #certDir: string | undefined;
   #workerPort = 0;
   #nextId = 1;
+  /** When the frame that is being read came, in milliseconds since the epoch. */
+  #heardAt = 0;
   #restarts = 0;
   /** A new interchange is being started: what is submitted meanwhile is sent with what is sent again. */
   #isRestarting = false;
@@ -254,6 +256,7 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
         address: loopbackAddress,
         portRange: interchangePortRange,
         onAnswers: (frames) => {
+          this.#heardAt = Date.now();
           for (const frame of frames) readFrame(frame, this);
         },
       });
@@ -466,10 +469,9 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
     const attempt = this.#attempts.get(taskId);
     const place = attempt === undefined ? undefined : readPlaceNote(frame, placeStart, end);
     if (attempt === undefined || place === undefined) return;
-    const now = Date.now();
-    const beganAt = now - beganAgoMs;
+    const beganAt = this.#heardAt - beganAgoMs;
     this.#host?.report(attempt, 'running', place, beganAt);
-    this.#host?.report(attempt, 'running_ended', place, Math.min(now, beganAt + tookMs));
+    this.#host?.report(attempt, 'running_ended', place, Math.min(this.#heardAt, beganAt + tookMs));
   }
 
   onUnreadable(reason: string): void {
