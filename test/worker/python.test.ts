@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WorkerChild } from '#src/pool/child.js';
 import type { Death } from '#src/pool/events.js';
-import { fromWorker, toWorker } from '#src/wire/link.js';
+import { fromWorker, readEnd, toWorker } from '#src/wire/link.js';
 import { readItem } from '#src/wire/messages/item.js';
 import { decodePrefix, dict, type PickleValue, PyTuple, toNumber } from '#src/wire/pickle.js';
 import { pythonTemplate, writePythonCall } from '#src/wire/python/call.js';
@@ -79,9 +79,9 @@ class Bench {
     }
   }
 
-  /** What came of a job: the payload behind the time that it took. */
+  /** What came of a job: the payload behind how it ended. */
   async payload(what: number, ticket: number): Promise<Buffer> {
-    return (await this.frame(what, ticket)).subarray(4);
+    return readEnd(await this.frame(what, ticket)).bytes;
   }
 
   async value(ticket: number): Promise<PickleValue> {
