@@ -11,6 +11,7 @@
 import {
   closeSync,
   constants,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -73,7 +74,7 @@ export class ValueFiles {
     return this.#put(name, pieces, none);
   }
 
-  /** Writes a file; `undefined` when there is no room. One that is there is written over, and keeps its memory. */
+  /** Writes a file; `undefined` when there is no room. One that is there is written over, and keeps as much memory as it needs. */
   #put(name: string, parts: readonly Uint8Array[], plan: Uint8Array): Uint8Array | undefined {
     try {
       const fd = openSync(join(this.directory, name), constants.O_WRONLY | constants.O_CREAT, 0o600);
@@ -83,6 +84,7 @@ export class ValueFiles {
           for (let done = 0; done < part.length; ) done += writeSync(fd, part, done, part.length - done, at + done);
           at += part.length;
         }
+        ftruncateSync(fd, at);
       } finally {
         closeSync(fd);
       }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { LargeValues } from '#src/executors/htex/values.js';
 import { app, htex, load } from '#src/index.js';
 import { isReference, ValueFiles } from '#src/wire/value-files.js';
 import { cutUp, putTogether } from '#src/wire/values/pieces.js';
@@ -113,6 +114,24 @@ describe('large values', () => {
     while (directoriesOf(child.pid).length > 0 && Date.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(directoriesOf(child.pid), []);
+  });
+});
+
+describe('the directory of large values', () => {
+  it('takes no more memory than the values that are kept there, whatever its files held before', () => {
+    const kept = new LargeValues('spare', 1_000);
+    try {
+      const bytes = (): number =>
+        readdirSync(kept.directory).reduce((sum, name) => sum + statSync(join(kept.directory, name)).size, 0);
+      for (let id = 0; id < 8; id += 2) {
+        kept.write(id, [new Uint8Array(1_000_000)], 'it');
+        kept.release(id, true);
+        kept.write(id + 1, [new Uint8Array(2_000)], 'it');
+      }
+      assert.ok(bytes() < 20_000, `${bytes()} bytes for four values of 2000`);
+    } finally {
+      kept.close();
+    }
   });
 });
 
