@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LargeValues } from '#src/executors/htex/values.js';
 import { app, htex, load } from '#src/index.js';
-import { isReference, ValueFiles } from '#src/wire/value-files.js';
+import { isReference, removeIfOrphaned, seesValues, ValueFiles } from '#src/wire/value-files.js';
 import { cutUp, putTogether } from '#src/wire/values/pieces.js';
 
 const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -118,6 +118,8 @@ describe('large values', () => {
 });
 
 describe('the directory of large values', () => {
+  const ofValues = JSON.stringify(new URL('../../dist/wire/value-files.js', import.meta.url).href);
+
   it('takes no more memory than the values that are kept there, whatever its files held before', () => {
     const kept = new LargeValues('spare', 1_000);
     try {
@@ -129,6 +131,46 @@ describe('the directory of large values', () => {
         kept.write(id + 1, [new Uint8Array(2_000)], 'it');
       }
       assert.ok(bytes() < 20_000, `${bytes()} bytes for four values of 2000`);
+    } finally {
+      kept.close();
+    }
+  });
+
+  it('is not removed by who numbers processes in another way, as a container that shares the memory', (t) => {
+    const kept = new LargeValues('shared', 1_000);
+    try {
+      const look = `import { removeIfOrphaned } from ${ofValues}; removeIfOrphaned(${JSON.stringify(kept.directory)}); console.log('looked');`;
+      const alone = ['--pid', '--fork', '--mount-proc', process.execPath, '--input-type=module', '-e', look];
+      const { stdout, stderr } = spawnSync('unshare', alone, { encoding: 'utf8' });
+      if (stdout !== 'looked\n') t.skip(`no namespace of processes can be made: ${stderr}`);
+      assert.ok(existsSync(kept.directory), 'it was removed');
+    } finally {
+      kept.close();
+    }
+  });
+
+  it('is removed by anybody else when its process is gone', () => {
+    const make = `import { makeValueDirectory } from ${ofValues}; console.log(makeValueDirectory('gone'));`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', make], { encoding: 'utf8' });
+    const directory = stdout.trim();
+    assert.ok(existsSync(directory));
+    removeIfOrphaned(directory);
+    assert.ok(!existsSync(directory));
+  });
+
+  it('is none that can be seen for another user of the machine', (t) => {
+    const kept = new LargeValues('mine', 1_000);
+    try {
+      assert.ok(seesValues(kept.directory));
+      assert.ok(!seesValues(`${kept.directory}-other`));
+      if (process.getuid?.() !== 0) {
+        t.skip('only the superuser can be somebody else');
+        return;
+      }
+      const look = `import { seesValues } from ${ofValues}; console.log(seesValues(${JSON.stringify(kept.directory)}));`;
+      const other = { encoding: 'utf8', uid: 65_534, gid: 65_534, cwd: '/' } as const;
+      const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', look], other);
+      assert.equal(stdout, 'false\n', stderr);
     } finally {
       kept.close();
     }
