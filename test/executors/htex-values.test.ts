@@ -95,6 +95,26 @@ describe('large values', () => {
     assert.deepEqual(await echo(numbers), numbers);
   });
 
+  it('that travel by themselves hold up neither their own way nor the timeout of the body behind them', async () => {
+    await using _run = await load({
+      executors: [htex({ maxWorkersPerNode: 1, encrypted: false, largeValues: false, prefetch: 4 })],
+      runDir: place,
+    });
+    const makes = app((bytes: number) => Buffer.allocUnsafe(bytes), { name: 'makes' });
+    const computes = app(
+      (isEndless: boolean) => {
+        while (isEndless) Math.sqrt(2);
+      },
+      { name: 'computes', timeout: 500 },
+    );
+    // Functions that were quick so far: their worker gets the next call before it is done with this one.
+    for (let runs = 0; runs < 5; runs++) await Promise.all([makes(1), computes(false)]);
+    const large = makes(30_000_000);
+    const endless = computes(true);
+    await assert.rejects(endless, { code: 'TIMEOUT' });
+    assert.equal((await large).length, 30_000_000);
+  });
+
   it('are removed when their program is killed', async () => {
     const program = join(place, 'killed.mjs');
     writeFileSync(
