@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { Result } from '../base/result.ts';
 import type { Runtime } from '../task/ports.ts';
-import { removeIfOrphaned } from '../wire/value-files.ts';
+import { removeIfOrphaned } from '../wire/value-directory.ts';
 import {
   curveClient,
   type DealerSocket,

@@ -7,7 +7,8 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LargeValues } from '#src/executors/htex/values.js';
 import { app, htex, load } from '#src/index.js';
-import { isReference, removeIfOrphaned, seesValues, ValueFiles } from '#src/wire/value-files.js';
+import { removeIfOrphaned, seesValues } from '#src/wire/value-directory.js';
+import { isReference, ValueFiles } from '#src/wire/value-files.js';
 import { cutUp, putTogether } from '#src/wire/values/pieces.js';
 
 const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -138,7 +139,7 @@ describe('large values', () => {
 });
 
 describe('the directory of large values', () => {
-  const ofValues = JSON.stringify(new URL('../../dist/wire/value-files.js', import.meta.url).href);
+  const ofValues = JSON.stringify(new URL('../../dist/wire/value-directory.js', import.meta.url).href);
 
   it('takes no more memory than the values that are kept there, whatever its files held before', () => {
     const kept = new LargeValues('spare', 1_000);
