@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -59,6 +59,21 @@ test('what was cancelled when the interchange dies is not run again by the next 
     }
     assert.equal(await host.value(submit(executor, one)), 1);
     assert.equal(readFileSync(path, 'utf8'), 'begun\n');
+  }),
+);
+
+test('a large result that was on its way when the interchange died leaves no file behind', limit, () =>
+  onHost({ onInterchangeLost: 'resend', maxWorkersPerNode: 1 }, async (executor, host) => {
+    const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+    const mine = readdirSync(root).find((name) => name.startsWith(`chervil-values-${process.pid}-`)) ?? 'none';
+    const results = (): string[] => readdirSync(join(root, mine)).filter((name) => name.startsWith('r-'));
+    const attempt = submit(executor, large);
+    await host.began(attempt);
+    signalMarked(host.mark, 'interchange/start.js', 'SIGSTOP');
+    await until(() => results().length > 0);
+    kill(host, 'interchange/start.js');
+    assert.equal(((await host.value(attempt)) as Uint8Array).length, 1_000_000);
+    assert.deepEqual(results(), []);
   }),
 );
 
@@ -260,6 +275,8 @@ test('a program that is done ends by itself, though its run was not closed', lim
 });
 
 const wait = (): Promise<never> => new Promise(() => setInterval(() => {}, 1_000));
+const large = (): Promise<Uint8Array> =>
+  new Promise((resolve) => setTimeout(() => resolve(new Uint8Array(1_000_000)), 500));
 const beginsAndWaits = async (path: string): Promise<void> => {
   const { appendFileSync } = await import('node:fs');
   appendFileSync(path, 'begun\n');
