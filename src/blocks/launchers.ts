@@ -9,14 +9,15 @@ export function simpleLauncher(): Launcher {
 }
 
 /**
- * One copy on the node where the block's script runs, which knows the node's cores in CORES. The script ends as the copy does.
+ * One copy on the node where the block's script runs, which knows the node's cores in CORES. The script ends as the copy does, and passes
+ * signals on to it, also under `set -eu`.
  *
  * @example
  * local({ launcher: singleNodeLauncher() })
  */
 export function singleNodeLauncher(): Launcher {
   return (command) =>
-    `export CORES=$(getconf _NPROCESSORS_ONLN)\n${command} &\nchild=$!\ntrap 'kill -TERM $child 2>/dev/null' TERM INT HUP\nwait $child\ncode=$?\nwhile kill -0 $child 2>/dev/null; do wait $child; code=$?; done\nexit $code`;
+    `export CORES=$(getconf _NPROCESSORS_ONLN)\n${command} &\nchild=$!\ntrap 'kill -TERM $child 2>/dev/null || :' TERM INT HUP\ncode=0\nwait $child || code=$?\nwhile kill -0 $child 2>/dev/null; do code=0; wait $child || code=$?; done\nexit $code`;
 }
 
 /** The command behind another one, such as a container's. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { Result } from '../base/result.ts';
 import type { Runtime } from '../task/ports.ts';
-import { removeIfOrphaned } from '../wire/value-files.ts';
+import { removeIfOrphaned } from '../wire/value-directory.ts';
 import {
   curveClient,
   type DealerSocket,
@@ -15,8 +15,9 @@ import {
 } from '../wire/zmtp/socket.ts';
 import { type PoolArguments, readPoolArguments, usage } from './arguments.ts';
 import { connectToInterchange } from './connect.ts';
+import { type NvidiaDevices, nvidiaDevices } from './nvidia.ts';
 import { findPython, type PythonFacts } from './python.ts';
-import { availableCores, coresOfWorkers, nodeResources, nvidiaDevices, workerCount } from './resources.ts';
+import { availableCores, coresOfWorkers, nodeResources, workerCount } from './resources.ts';
 import { type Home, Pool } from './shell.ts';
 
 /** Runs the command with these arguments; resolves with the exit status: 0 after a normal end, 1 after trouble, 2 for wrong arguments. */
@@ -54,11 +55,12 @@ async function run(given: PoolArguments): Promise<number> {
     );
   const mechanism = await mechanismOf(given.certDir);
   const named = given.python === undefined ? undefined : findPython(given.python.interpreter);
+  const devices = given.accelerators.length > 1 ? await nvidiaDevices() : { count: 0 };
   const services: PoolService[] = [];
   for (const runtime of runtimes) {
     const uid = runtimes.length > 1 && runtime === 'python' ? `${given.uid}-python` : given.uid;
     const sibling = (): Pool | undefined => services.find((one) => one.runtime !== runtime)?.pool;
-    services.push(new PoolService({ ...given, uid }, runtime, counts[runtime], mechanism, named, sibling));
+    services.push(new PoolService({ ...given, uid }, runtime, counts[runtime], mechanism, named, devices, sibling));
   }
   const onSignal = (signal: string): void => {
     for (const { pool } of services) pool.feed({ type: 'stop', reason: `signal ${signal}` });
@@ -102,6 +104,7 @@ class PoolService {
     count: number,
     mechanism: Mechanism,
     named: Promise<Result<PythonFacts>> | undefined,
+    devices: NvidiaDevices,
     sibling: () => Pool | undefined,
   ) {
     this.runtime = runtime;
@@ -111,7 +114,10 @@ class PoolService {
     const directory = join(given.logDir, `block-${given.blockId}`, given.uid);
     mkdirSync(directory, { recursive: true });
     this.#log = new LogFile(join(directory, 'manager.log'));
-    const devices = given.accelerators.length > 1 ? this.#devices() : 0;
+    if (devices.problem !== undefined)
+      this.#log.write(
+        `${new Date().toISOString()} warning Workers get the accelerators by their names, none shared: ${devices.problem}\n`,
+      );
     let onEnded: () => void = () => {};
     this.#ended = new Promise<void>((resolve) => {
       onEnded = resolve;
@@ -123,7 +129,7 @@ class PoolService {
       sibling,
       workerCount: count,
       cores: coresOfWorkers(given.affinity, availableCores(), count),
-      devices,
+      devices: devices.count,
       log: this.#log,
       version: ownVersion(),
       onEnd: (exitCode, reason) => {
@@ -137,15 +143,6 @@ class PoolService {
         const problem = python.ok ? tooOld(python.value) : python.error;
         if (problem !== undefined) this.pool.feed({ type: 'misfit', reason: problem });
       });
-  }
-
-  #devices(): number {
-    const { count, problem } = nvidiaDevices();
-    if (problem !== undefined)
-      this.#log.write(
-        `${new Date().toISOString()} warning Workers get the accelerators by their names, none shared: ${problem}\n`,
-      );
-    return count;
   }
 
   /** Runs until there is nothing left for it, and tells how it ended. */

@@ -1,6 +1,5 @@
 // How many workers a node can have: cores and memory, as limits of containers and batch systems leave them. And which cores and
 // accelerators each of them gets.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
 import { type GroupLimits, groupLimits } from './control-groups.ts';
@@ -80,39 +79,6 @@ export function acceleratorEnvironment(
     ZE_ENABLE_PCI_ID_DEVICE_ORDER: '1',
   };
 }
-
-/** The NVIDIA devices of a node. */
-export interface NvidiaDevices {
-  /** 0 when nobody knows. */
-  readonly count: number;
-  /** Why it is 0 though the program that should know is there. */
-  readonly problem?: string;
-}
-
-/** How many NVIDIA devices this node has, by `nvidia-smi -L`: a line `GPU 0: name (UUID: …)` for each. Never throws. */
-export function nvidiaDevices(program = 'nvidia-smi'): NvidiaDevices {
-  const { error, status, signal, stdout, stderr } = spawnSync(program, ['-L'], {
-    encoding: 'utf8',
-    timeout: nvidiaMs,
-    killSignal: 'SIGKILL',
-  });
-  // Nodes without NVIDIA's driver have none.
-  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return { count: 0 };
-  const count = (stdout ?? '').split('\n').filter((line) => /^GPU \d+:/.test(line)).length;
-  if (error === undefined && status === 0 && count > 0) return { count };
-  const how =
-    error !== undefined && signal === null
-      ? `could not be run: ${error.message}`
-      : signal !== null
-        ? `gave no answer within ${nvidiaMs / 1_000} s`
-        : status !== 0
-          ? `ended with exit code ${status}`
-          : 'names no device';
-  const said = `${stdout ?? ''}${stderr ?? ''}`.trim().slice(0, 500);
-  return { count: 0, problem: `${program} -L ${how}${said === '' ? '' : `: ${said}`}` };
-}
-
-const nvidiaMs = 10_000;
 
 /** The variables by which libraries find the cores of a worker. */
 export function affinityEnvironment(cores: readonly number[] | undefined): Record<string, string> {

@@ -23,14 +23,8 @@ import {
 } from '../wire/messages/manager.ts';
 import { contextValue, readTaskBatch } from '../wire/messages/task.ts';
 import { writeNote } from '../wire/notes.ts';
-import {
-  bytesVariable,
-  directoryVariable,
-  isReference,
-  resultName,
-  seesValues,
-  ValueFiles,
-} from '../wire/value-files.ts';
+import { seesValues } from '../wire/value-directory.ts';
+import { bytesVariable, directoryVariable, isReference, resultName, ValueFiles } from '../wire/value-files.ts';
 import { toBytes } from '../wire/values.ts';
 import type { DealerSocket, PeerFailure } from '../wire/zmtp/socket.ts';
 import type { PoolArguments } from './arguments.ts';

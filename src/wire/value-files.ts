@@ -7,21 +7,8 @@
 // With a plan the file has the memory of typed arrays (values/pieces.ts), without one the value as values.ts writes it. For Python functions
 // (python/call.ts, worker/worker.py) it has what would stand in its place: the parts of a call, or the payload of a result.
 //
-// Whoever ends finds out whether the owner is gone, and then removes the directory; so does the next run.
-import {
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+// value-directory.ts makes the directory and sees to its end.
+import { closeSync, constants, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DeserializationError } from '../task/errors.ts';
 import { cutUp, putTogether } from './values/pieces.ts';
@@ -73,7 +60,7 @@ export class ValueFiles {
     return this.#put(name, pieces, none);
   }
 
-  /** Writes a file; `undefined` when there is no room. One that is there is written over, and keeps its memory. */
+  /** Writes a file; `undefined` when there is no room. One that is there is written over, and keeps as much memory as it needs. */
   #put(name: string, parts: readonly Uint8Array[], plan: Uint8Array): Uint8Array | undefined {
     try {
       const fd = openSync(join(this.directory, name), constants.O_WRONLY | constants.O_CREAT, 0o600);
@@ -83,6 +70,7 @@ export class ValueFiles {
           for (let done = 0; done < part.length; ) done += writeSync(fd, part, done, part.length - done, at + done);
           at += part.length;
         }
+        ftruncateSync(fd, at);
       } finally {
         closeSync(fd);
       }
@@ -200,52 +188,3 @@ function bytesOf(parts: readonly Uint8Array[]): number {
 }
 
 const none = new Uint8Array(0);
-
-const prefix = 'chervil-values-';
-
-/** Makes a directory for the values of this process, and removes those of processes that are gone. */
-export function makeValueDirectory(label: string): string {
-  const root = statSync('/dev/shm', { throwIfNoEntry: false })?.isDirectory() === true ? '/dev/shm' : tmpdir();
-  for (const name of readdirSync(root)) if (name.startsWith(prefix)) removeIfOrphaned(join(root, name));
-  const random = Math.floor(Math.random() * 2 ** 40).toString(36);
-  const directory = join(
-    root,
-    `${prefix}${process.pid}-${startOf(process.pid)}-${label.replace(/\W/g, '_')}-${random}`,
-  );
-  mkdirSync(directory, { mode: 0o700 });
-  return directory;
-}
-
-/** Whether the values there can be seen here: the directory's name is made up for one run, so no other has it. */
-export function seesValues(directory: string | undefined): directory is string {
-  return directory !== undefined && statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-/** Removes a directory of values whose process is gone. Any part of a run may call it when it ends. */
-export function removeIfOrphaned(directory: string): void {
-  const found = /^chervil-values-(\d+)-(\d+)-/.exec(basename(directory));
-  if (found === null || startOf(Number(found[1])) === found[2]) return;
-  try {
-    rmSync(directory, { recursive: true, force: true });
-  } catch {
-    // Somebody else's, or removed by another at the same time.
-  }
-}
-
-/** When a process started, as the system counts; 0 where that is not known, and empty when there is none. */
-function startOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A process that has ended is still listed until its parent has heard of it.
-    return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '');
-  } catch {
-    // No such process, or no /proc.
-  }
-  try {
-    process.kill(pid, 0);
-    return '0';
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' ? '0' : '';
-  }
-}

@@ -34,6 +34,8 @@ const place: Place = {
 };
 const placeNote = writeNote({ what: 'running', place });
 const nothing = new Uint8Array(0);
+/** Nobody wakes who waits for it. */
+const never = new Int32Array(new SharedArrayBuffer(4));
 const maxWaiting = 16;
 /** From so many bytes on a result is left in a file; never where this worker sees none. */
 const filesFrom =
@@ -68,7 +70,8 @@ const outlet: Outlet = {
     gathered = 0;
     if (outputTimer !== undefined) clearTimeout(outputTimer);
     outputTimer = undefined;
-    if (gatherer.length > 0) link.write(gatherer.take());
+    // Whole and at once: behind it a body may compute without end, and the loop would not turn to write the rest.
+    if (gatherer.length > 0) writeAtOnce(gatherer.take());
   },
 };
 
@@ -170,22 +173,23 @@ function onExit(exitCode: number): void {
     }
   }
   gatherer.add(fromWorker.exiting, exitCode & 0xff, nothing);
-  writeAtOnce(gatherer.take());
+  writeAtOnce(gatherer.take(), 2_000);
   process.kill(process.pid, 'SIGKILL');
 }
 process.on('exit', onExit);
 // Node would print it only after the listeners of `exit`.
 process.on('uncaughtExceptionMonitor', (error) => writeAll(2, `Uncaught ${inspect(error)}\n`));
 
-/** Writes to the pool without the loop, which does not turn any more. */
-function writeAtOnce(bytes: Buffer): void {
-  const until = Date.now() + 2_000;
-  for (let written = 0; written < bytes.length && Date.now() < until; ) {
+/** Writes to the pool without the loop, for as long as the pool takes to read it. */
+function writeAtOnce(bytes: Buffer, limitMs = Number.POSITIVE_INFINITY): void {
+  const until = performance.now() + limitMs;
+  for (let written = 0; written < bytes.length; ) {
     try {
       written += writeSync(3, bytes, written);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      // Anything else means that the pool is gone, with which this process ends.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > until) return;
+      Atomics.wait(never, 0, 0, 0.1);
     }
   }
 }

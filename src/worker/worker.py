@@ -414,9 +414,7 @@ class Values:
             out.write(b"02\n")
             pickle.Pickler(out, 5).dump(value)
         except OSError:
-            if out.file is None:
-                raise
-            # The memory of the machine is full, or the directory gone: the value travels by itself.
+            # The memory of the machine is full, or the directory gone: the value travels by itself. What it raised itself it raises again.
             out.remove()
             return b"02\n" + pickle.dumps(value, 4)
         except BaseException:
@@ -460,9 +458,13 @@ class LargeOutput:
             data = data[self.file.write(data):]
 
     def remove(self):
-        if self.file is not None:
-            self.file.close()
+        if self.file is None:
+            return
+        self.file.close()
+        try:
             os.unlink(self.path)
+        except FileNotFoundError:
+            pass  # Removed with the directory.
 
 
 class Unpickler(pickle.Unpickler):

@@ -139,3 +139,19 @@ for (const [name, launcher] of launchers) {
     });
   });
 }
+
+it('a script with singleNodeLauncher() passes a signal on and waits for its command to tidy up, also under set -eu', async () => {
+  const tidies = `trap "sleep 0.2; echo tidy; exit 3" TERM; echo $$ > pids.new; mv pids.new pids; while :; do sleep 0.05; done`;
+  const directory = join(place, String(jobs));
+  const bench = new JobBench(
+    singleNodeLauncher(),
+    `/bin/bash -c 'cd "$1"; ${tidies}' tidies '${directory}'`,
+    'set -euo pipefail',
+  );
+  await bench.pids();
+  process.kill(Number(await bench.id), 'SIGTERM');
+  const { state, exitCode } = await bench.end();
+  assert.deepEqual([state, exitCode], ['failed', 3]);
+  assert.equal(readFileSync(join(bench.directory, 'block-0.out'), 'utf8'), 'tidy\n');
+  await bench.nothingLeft();
+});

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -39,6 +39,41 @@ test("with onInterchangeLost: 'resend' its tasks are sent again, to new pools", 
     kill(host, 'interchange/start.js');
     for (const attempt of many) assert.equal(await host.value(attempt), 'brief');
     for (const attempt of many) assert.equal(host.answersTo(attempt).length, 1);
+  }),
+);
+
+test('what was cancelled when the interchange dies is not run again by the next one', limit, () =>
+  onHost({ onInterchangeLost: 'resend', maxWorkersPerNode: 1 }, async (executor, host) => {
+    const path = join(host.directory, 'begun');
+    const running = submit(executor, beginsAndWaits, [path]);
+    await host.began(running);
+    // It is there still, and hears nothing.
+    signalMarked(host.mark, 'interchange/start.js', 'SIGSTOP');
+    executor.stop(running, new Error('enough'));
+    const queued = submit(executor, beginsAndWaits, [path]);
+    executor.stop(queued, new Error('enough'));
+    kill(host, 'interchange/start.js');
+    for (const attempt of [running, queued]) {
+      assert.equal((await host.error(attempt)).code, 'CANCELLED');
+      assert.equal(host.answersTo(attempt).length, 1);
+    }
+    assert.equal(await host.value(submit(executor, one)), 1);
+    assert.equal(readFileSync(path, 'utf8'), 'begun\n');
+  }),
+);
+
+test('a large result that was on its way when the interchange died leaves no file behind', limit, () =>
+  onHost({ onInterchangeLost: 'resend', maxWorkersPerNode: 1 }, async (executor, host) => {
+    const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+    const mine = readdirSync(root).find((name) => name.startsWith(`chervil-values-${process.pid}-`)) ?? 'none';
+    const results = (): string[] => readdirSync(join(root, mine)).filter((name) => name.startsWith('r-'));
+    const attempt = submit(executor, large);
+    await host.began(attempt);
+    signalMarked(host.mark, 'interchange/start.js', 'SIGSTOP');
+    await until(() => results().length > 0);
+    kill(host, 'interchange/start.js');
+    assert.equal(((await host.value(attempt)) as Uint8Array).length, 1_000_000);
+    assert.deepEqual(results(), []);
   }),
 );
 
@@ -240,6 +275,13 @@ test('a program that is done ends by itself, though its run was not closed', lim
 });
 
 const wait = (): Promise<never> => new Promise(() => setInterval(() => {}, 1_000));
+const large = (): Promise<Uint8Array> =>
+  new Promise((resolve) => setTimeout(() => resolve(new Uint8Array(1_000_000)), 500));
+const beginsAndWaits = async (path: string): Promise<void> => {
+  const { appendFileSync } = await import('node:fs');
+  appendFileSync(path, 'begun\n');
+  await new Promise(() => setInterval(() => {}, 1_000));
+};
 /** One process in the group of the worker, and one in a session of its own. */
 const startsAndComputes = async (): Promise<void> => {
   const { spawn: start } = await import('node:child_process');

@@ -98,6 +98,14 @@ describe('functions in Python around Python functions', () => {
     );
   });
 
+  it('leave every name to the arguments of the body', async () => {
+    const named = pythonApp.source<() => unknown>('def named(**named):\n    return named\n');
+    const names = { task: 1, body: 2, call: 3, next: 4, func: 5, self: 6, args: 7 };
+    await inRun({ executors: [own()], wrap: [around] }, async () => {
+      assert.deepEqual(await named(keywords(names)), ['around', 'named', 0, names]);
+    });
+  });
+
   it('go along to a pool of real Parsl', async (t) => {
     const python = await parslOrSkip(t, newestRelease);
     if (python === undefined) return;

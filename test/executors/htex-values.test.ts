@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { LargeValues } from '#src/executors/htex/values.js';
 import { app, htex, load } from '#src/index.js';
+import { removeIfOrphaned, seesValues } from '#src/wire/value-directory.js';
 import { isReference, ValueFiles } from '#src/wire/value-files.js';
 import { cutUp, putTogether } from '#src/wire/values/pieces.js';
 
@@ -94,6 +96,26 @@ describe('large values', () => {
     assert.deepEqual(await echo(numbers), numbers);
   });
 
+  it('that travel by themselves hold up neither their own way nor the timeout of the body behind them', async () => {
+    await using _run = await load({
+      executors: [htex({ maxWorkersPerNode: 1, encrypted: false, largeValues: false, prefetch: 4 })],
+      runDir: place,
+    });
+    const makes = app((bytes: number) => Buffer.allocUnsafe(bytes), { name: 'makes' });
+    const computes = app(
+      (isEndless: boolean) => {
+        while (isEndless) Math.sqrt(2);
+      },
+      { name: 'computes', timeout: 500 },
+    );
+    // Functions that were quick so far: their worker gets the next call before it is done with this one.
+    for (let runs = 0; runs < 5; runs++) await Promise.all([makes(1), computes(false)]);
+    const large = makes(30_000_000);
+    const endless = computes(true);
+    await assert.rejects(endless, { code: 'TIMEOUT' });
+    assert.equal((await large).length, 30_000_000);
+  });
+
   it('are removed when their program is killed', async () => {
     const program = join(place, 'killed.mjs');
     writeFileSync(
@@ -113,6 +135,66 @@ describe('large values', () => {
     while (directoriesOf(child.pid).length > 0 && Date.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(directoriesOf(child.pid), []);
+  });
+});
+
+describe('the directory of large values', () => {
+  const ofValues = JSON.stringify(new URL('../../dist/wire/value-directory.js', import.meta.url).href);
+
+  it('takes no more memory than the values that are kept there, whatever its files held before', () => {
+    const kept = new LargeValues('spare', 1_000);
+    try {
+      const bytes = (): number =>
+        readdirSync(kept.directory).reduce((sum, name) => sum + statSync(join(kept.directory, name)).size, 0);
+      for (let id = 0; id < 8; id += 2) {
+        kept.write(id, [new Uint8Array(1_000_000)], 'it');
+        kept.release(id, true);
+        kept.write(id + 1, [new Uint8Array(2_000)], 'it');
+      }
+      assert.ok(bytes() < 20_000, `${bytes()} bytes for four values of 2000`);
+    } finally {
+      kept.close();
+    }
+  });
+
+  it('is not removed by who numbers processes in another way, as a container that shares the memory', (t) => {
+    const kept = new LargeValues('shared', 1_000);
+    try {
+      const look = `import { removeIfOrphaned } from ${ofValues}; removeIfOrphaned(${JSON.stringify(kept.directory)}); console.log('looked');`;
+      const alone = ['--pid', '--fork', '--mount-proc', process.execPath, '--input-type=module', '-e', look];
+      const { stdout, stderr } = spawnSync('unshare', alone, { encoding: 'utf8' });
+      if (stdout !== 'looked\n') t.skip(`no namespace of processes can be made: ${stderr}`);
+      assert.ok(existsSync(kept.directory), 'it was removed');
+    } finally {
+      kept.close();
+    }
+  });
+
+  it('is removed by anybody else when its process is gone', () => {
+    const make = `import { makeValueDirectory } from ${ofValues}; console.log(makeValueDirectory('gone'));`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', make], { encoding: 'utf8' });
+    const directory = stdout.trim();
+    assert.ok(existsSync(directory));
+    removeIfOrphaned(directory);
+    assert.ok(!existsSync(directory));
+  });
+
+  it('is none that can be seen for another user of the machine', (t) => {
+    const kept = new LargeValues('mine', 1_000);
+    try {
+      assert.ok(seesValues(kept.directory));
+      assert.ok(!seesValues(`${kept.directory}-other`));
+      if (process.getuid?.() !== 0) {
+        t.skip('only the superuser can be somebody else');
+        return;
+      }
+      const look = `import { seesValues } from ${ofValues}; console.log(seesValues(${JSON.stringify(kept.directory)}));`;
+      const other = { encoding: 'utf8', uid: 65_534, gid: 65_534, cwd: '/' } as const;
+      const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', look], other);
+      assert.equal(stdout, 'false\n', stderr);
+    } finally {
+      kept.close();
+    }
   });
 });
 

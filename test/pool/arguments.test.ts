@@ -1,14 +1,12 @@
 // The command line of a pool, and what it makes of a node.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { readPoolArguments } from '#src/pool/arguments.js';
-import {
-  acceleratorEnvironment,
-  coresOfWorkers,
-  nodeResources,
-  nvidiaDevices,
-  workerCount,
-} from '#src/pool/resources.js';
+import { nvidiaDevices } from '#src/pool/nvidia.js';
+import { acceleratorEnvironment, coresOfWorkers, nodeResources, workerCount } from '#src/pool/resources.js';
 
 test("a pool takes the command line that Parsl's template makes", () => {
   const line =
@@ -128,9 +126,23 @@ test('several workers share an NVIDIA device, in a row, when there are more work
   assert.equal(acceleratorEnvironment(['a', 'b', 'c', 'd'], 3, 4, 2)['CUDA_VISIBLE_DEVICES'], 'd');
 });
 
-test('a node without nvidia-smi has no NVIDIA devices, which is no problem; one that cannot be run is', () => {
-  assert.deepEqual(nvidiaDevices('/nowhere/nvidia-smi'), { count: 0 });
-  const { count, problem } = nvidiaDevices('/');
+test('a node without nvidia-smi has no NVIDIA devices, which is no problem; one that cannot be run is', async () => {
+  assert.deepEqual(await nvidiaDevices('/nowhere/nvidia-smi'), { count: 0 });
+  const { count, problem } = await nvidiaDevices('/');
   assert.equal(count, 0);
   assert.match(problem ?? '', /could not be run: .*EACCES/);
+});
+
+test('nvidia-smi that hangs is not waited for without end, and what it said is told', async () => {
+  const place = mkdtempSync(join(tmpdir(), 'chervil-nvidia-'));
+  const program = join(place, 'nvidia-smi');
+  try {
+    writeFileSync(program, '#!/bin/sh\necho "GPU 0: it hangs"\nexec sleep 1000\n', { mode: 0o755 });
+    assert.deepEqual(await nvidiaDevices(program, 500), {
+      count: 0,
+      problem: `${program} -L gave no answer within 0.5 s: GPU 0: it hangs`,
+    });
+  } finally {
+    rmSync(place, { recursive: true });
+  }
 });

@@ -139,6 +139,16 @@ describe('arrays of numpy', () => {
         [new Float32Array([0, 1]), new Float32Array([2, 3])],
       ],
       ['np.arange(8).reshape(2, 2, 2).transpose(2, 1, 0)[1][0]', new BigInt64Array([1n, 5n])],
+      [
+        'np.arange(24, dtype="u1").reshape(2, 3, 4).transpose(1, 2, 0)',
+        [0, 4, 8].map((row) => [0, 1, 2, 3].map((at) => new Uint8Array([row + at, 12 + row + at]))),
+      ],
+      [
+        'np.arange(8, dtype="u1").reshape(2, 1, 4).transpose(1, 0, 2)',
+        [[new Uint8Array([0, 1, 2, 3]), new Uint8Array([4, 5, 6, 7])]],
+      ],
+      ['np.arange(9, dtype="i2").reshape(3, 3)[::-2, ::2]', [new Int16Array([6, 8]), new Int16Array([0, 2])]],
+      ['np.frombuffer(b"ab", "u1")', new Uint8Array([97, 98])],
       ['np.zeros((2, 0))', [new Float64Array(0), new Float64Array(0)]],
       ['np.array(7.5)', 7.5],
       ['np.float64(2.5)', 2.5],

@@ -35,13 +35,13 @@ class Bench {
   death: Death | undefined;
   #wake: () => void = () => {};
 
-  constructor(t: TestContext, python = 'python3') {
+  constructor(t: TestContext, python = 'python3', environment: Record<string, string> = {}) {
     mkdirSync(this.directory, { recursive: true });
     this.child = new WorkerChild({
       rank: 0,
       mark: `python-test-${process.pid}-${Math.random()}`,
       logDirectory: this.directory,
-      environment: { PARSL_WORKER_RANK: '0', PARSL_WORKER_POOL_ID: 'bench' },
+      environment: { PARSL_WORKER_RANK: '0', PARSL_WORKER_POOL_ID: 'bench', ...environment },
       command: [python, program],
       cores: undefined,
       onFrame: (what, ticket, bytes) => {
@@ -79,7 +79,7 @@ class Bench {
     }
   }
 
-  /** What came of a job: the payload behind the time that it took. */
+  /** What came of a job: the payload behind how it ended. */
   async payload(what: number, ticket: number): Promise<Buffer> {
     return readEnd(await this.frame(what, ticket)).bytes;
   }
@@ -126,6 +126,14 @@ describe('a Python worker', () => {
       bench.frames.filter(({ ticket }) => ticket === 2).map(({ what }) => what),
       [fromWorker.passedOver],
     );
+  });
+
+  it('sends a large result itself when it cannot be put into a file', async (t) => {
+    const bench = new Bench(t, 'python3', { CHERVIL_VALUES: '/nowhere/values' });
+    const facts = writePythonFacts({ timeoutMs: 0, isTold: false, wantsOutput: true, takesFiles: true });
+    bench.give(1, call('builtins', 'bytes', 100_000), dict(facts));
+    const value = await bench.value(1);
+    assert.ok(value instanceof Uint8Array && value.length === 100_000);
   });
 
   it('says when the body of a job begins, and where, to those who asked', async (t) => {

@@ -10,7 +10,7 @@ export interface CancelSide {
   log(message: string): void;
 }
 
-/** A task that the interchange does not know yet is cancelled again after so long, in milliseconds. */
+/** A task that the interchange does not know yet, or of which it could not be told, is cancelled again after so long, in milliseconds. */
 const againMs = 20;
 
 export class Cancels {
@@ -55,7 +55,11 @@ export class Cancels {
         const early = unknown.filter((id) => this.#side.isWaitedFor(id));
         if (early.length > 0) this.#again(reason, early);
       } catch (error) {
-        this.#side.log(`${ids.length} tasks could not be cancelled: ${(error as Error).message}`);
+        // An interchange that is gone is told by others, and then nothing of these is waited for.
+        const left = ids.filter((id) => this.#side.isWaitedFor(id));
+        if (left.length === 0) continue;
+        this.#side.log(`${left.length} tasks could not be cancelled, and are tried again: ${(error as Error).message}`);
+        this.#again(reason, left);
       }
     }
     this.#isAsking = false;

@@ -144,6 +144,10 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   #reaper: Reaper | undefined;
   #values: LargeValues | undefined;
   #mayHaveLeft = false;
+  /** The lost manager whose results were removed last: all of its tasks are lost at once. */
+  #sweptManager = '';
+  /** Tries that are not answered, and that nobody wants any more: why. */
+  readonly #unwanted = new Map<number, unknown>();
   /** The task whose call is being written. */
   #sending = 0;
 
@@ -514,6 +518,7 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
 
   #answer(id: number, attempt: Attempt, answer: Answer): void {
     if (!this.#attempts.delete(id)) return;
+    this.#unwanted.delete(id);
     this.#values?.release(id, answer.ok);
     if (answer.ok) this.#restarts = 0;
     else this.#onNotOk(answer.error);
@@ -530,8 +535,10 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   #onNotOk(error: TaskError): void {
     if (this.#values === undefined || !leaving.has(error.code)) return;
     this.#mayHaveLeft = true;
+    if (!(error instanceof ManagerLostError) || error.manager === this.#sweptManager) return;
     // What it had told came before the word of its loss.
-    if (error instanceof ManagerLostError) this.#values.sweep(error.manager);
+    this.#sweptManager = error.manager;
+    this.#values.sweep(error.manager);
   }
 
   #rest(): void {
@@ -561,10 +568,17 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
     if (id === undefined || !this.#attempts.has(id)) return;
     this.#mayHaveLeft = true;
     if (this.#isRestarting) {
-      this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
+      this.#giveUp(id, reason);
       return;
     }
+    this.#unwanted.set(id, reason);
     this.#cancels.add(id, reasonText(reason));
+  }
+
+  /** Answers a try for which there is no interchange that could be asked to stop it. */
+  #giveUp(id: number, reason: unknown): void {
+    const attempt = this.#attempts.get(id);
+    if (attempt !== undefined) this.#answer(id, attempt, { ok: false, error: stoppedError(reason) });
   }
 
   async connectedBlocks(): Promise<ReadonlySet<string>> {
@@ -651,6 +665,9 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
     this.#restarts++;
     this.#blocks?.pause();
     this.#isRestarting = true;
+    // Results that were on their way.
+    this.#mayHaveLeft = true;
+    for (const [id, reason] of this.#unwanted) this.#giveUp(id, reason);
     this.log('error', `${message}; it is started again, and ${this.#attempts.size} tasks are sent again`);
     this.#lives = this.#lives.then(() => this.#startAgain());
   }

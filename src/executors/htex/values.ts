@@ -1,7 +1,8 @@
 // Large arguments and results of an executor, kept in files of this machine's memory for as long as their tasks are not answered. The
 // executor owns one; the files' other ends are in the workers (worker/main.ts, worker/incoming.ts).
 import { readdirSync, rmSync, statfsSync } from 'node:fs';
-import { bytesInFile, isReference, makeValueDirectory, resultPrefix, ValueFiles } from '../../wire/value-files.ts';
+import { makeValueDirectory } from '../../wire/value-directory.ts';
+import { bytesInFile, isReference, resultPrefix, ValueFiles } from '../../wire/value-files.ts';
 
 /** Of the memory for files that is free at the start, so much may be taken by arguments that wait. */
 const share = 0.25;

@@ -52,7 +52,9 @@ const wrapping: PythonFunction = {
   code: `from functools import partial
 
 def wrapped(body, wrappers):
-    def run(task, *args, **named):
+    # No name of its own: an argument of the body may have any.
+    def run(*args, **named):
+        task, *args = args
         call = partial(body, *args, **named)
         for wrapper in reversed(wrappers):
             call = partial(wrapper, call, task)

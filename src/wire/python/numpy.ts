@@ -56,15 +56,18 @@ export function fromNumpy(value: PyObject): Result<unknown> {
   const maker = callee instanceof PyGlobal ? callee.name : '';
   if (maker === 'scalar') return scalar(args.items);
   if (maker === '_frombuffer') {
-    // Protocol 5: bytes, type, shape, order.
-    const [data, dtype, shape, order] = args.items;
-    return array(shape, dtype, order === 'F', data);
+    // Protocol 5: bytes, type, shape, order; and, from numpy 2.3 on, which axis of the memory each of its own is.
+    const [data, dtype, shape, order, axes] = args.items;
+    const sizes = numbersOf(shape);
+    if (order === 'K' && axes instanceof PyTuple) return array(sizes, numbersOf(axes), dtype, data);
+    return order === 'F' ? columnsFirst(sizes, dtype, data) : array(sizes, undefined, dtype, data);
   }
   const { state } = value;
   if (!(state instanceof PyTuple)) return { ok: false, error: 'a numpy array without its state' };
   // Version, shape, type, order, elements.
   const [, shape, dtype, isFortran, data] = state.items;
-  return array(shape, dtype, isFortran === true, data);
+  const sizes = numbersOf(shape);
+  return isFortran === true ? columnsFirst(sizes, dtype, data) : array(sizes, undefined, dtype, data);
 }
 
 interface ElementType {
@@ -83,23 +86,44 @@ function elementType(dtype: PickleValue | undefined): ElementType {
   return { name, isBigEndian: order === '>', bytes: Number(name.slice(1)) };
 }
 
-function array(
-  shape: PickleValue | undefined,
+function numbersOf(tuple: PickleValue | undefined): number[] {
+  return tuple instanceof PyTuple ? tuple.items.map((item) => toNumber(item) ?? 0) : [];
+}
+
+/** An array whose axes stand in memory in the opposite order. */
+function columnsFirst(
+  sizes: readonly number[],
   dtype: PickleValue | undefined,
-  isFortran: boolean,
   data: PickleValue | undefined,
 ): Result<unknown> {
-  const sizes = shape instanceof PyTuple ? shape.items.map((size) => toNumber(size) ?? 0) : [];
+  const axes = sizes.map((_, axis) => sizes.length - 1 - axis);
+  return array([...sizes].reverse(), axes, dtype, data);
+}
+
+/**
+ * An array of elements in the order of their memory.
+ *
+ * @param sizes of the axes, as the memory has them
+ * @param axes for each axis of the array, which of these it is; `undefined`: they are the same
+ */
+function array(
+  sizes: readonly number[],
+  axes: readonly number[] | undefined,
+  dtype: PickleValue | undefined,
+  data: PickleValue | undefined,
+): Result<unknown> {
   const type = elementType(dtype);
   const elements = elementsOf(type, data);
   if (elements === undefined) return { ok: false, error: `a numpy array with elements of the type ${type.name}` };
-  const last = sizes.at(-1);
-  if (last === undefined) return { ok: true, value: elements[0] };
-  const ordered = isFortran && sizes.length > 1 ? rowsFirst(elements, sizes) : elements;
+  if (sizes.length === 0) return { ok: true, value: elements[0] };
   const count = sizes.reduce((product, size) => product * size, 1);
   if (count !== elements.length || sizes.some((size) => size > mostRows))
     return { ok: false, error: `a numpy array of the shape ${sizes.join(' x ')} with ${elements.length} elements` };
-  return { ok: true, value: nested(ordered, sizes, 0) };
+  if (axes === undefined || sizes.length === 1) return { ok: true, value: nested(elements, sizes, 0) };
+  if (axes.length !== sizes.length || !sizes.every((_, axis) => axes.includes(axis)))
+    return { ok: false, error: `a numpy array of ${sizes.length} axes, ordered as ${axes.join(', ')}` };
+  const own = axes.map((axis) => sizes[axis] as number);
+  return { ok: true, value: nested(transposed(elements, sizes, axes), own, 0) };
 }
 
 interface Elements {
@@ -120,19 +144,21 @@ function nested(elements: Elements, sizes: readonly number[], from: number): unk
   return Array.from({ length: size }, (_, row) => nested(elements, rest, from + row * stride));
 }
 
-/** Elements that stand column after column, row after row. */
-function rowsFirst(elements: Elements, sizes: readonly number[]): Elements {
+/** Elements in the order of other axes than those of their memory. */
+function transposed(elements: Elements, sizes: readonly number[], axes: readonly number[]): Elements {
   const ordered = elements.slice(0, elements.length) as unknown as Record<number, unknown> & Elements;
-  const index = sizes.map(() => 0);
+  const steps = axes.map((axis) => sizes.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const index = axes.map(() => 0);
+  let from = 0;
   for (let to = 0; to < elements.length; to++) {
-    let from = 0;
-    for (let axis = sizes.length - 1; axis >= 0; axis--)
-      from = from * (sizes[axis] as number) + (index[axis] as number);
     ordered[to] = elements[from];
-    for (let axis = sizes.length - 1; axis >= 0; axis--) {
-      index[axis] = (index[axis] as number) + 1;
-      if ((index[axis] as number) < (sizes[axis] as number)) break;
-      index[axis] = 0;
+    for (let at = axes.length - 1; at >= 0; at--) {
+      const size = sizes[axes[at] as number] as number;
+      from += steps[at] as number;
+      index[at] = (index[at] as number) + 1;
+      if ((index[at] as number) < size) break;
+      from -= (steps[at] as number) * size;
+      index[at] = 0;
     }
   }
   return ordered;
