@@ -134,6 +134,15 @@ describe('giving out tasks', () => {
     bench.counts({ queued: 2, leased: 3, answered: 1 });
   });
 
+  it('tasks of this turn go to whom the selector picks, and not to a manager whose results happen to come with them', () => {
+    const bench = new Bench({ selector: 'block-id' });
+    bench.take(bench.register('low', { blockId: '1' }), bench.task(1), bench.task(2));
+    bench.take(bench.register('high', { blockId: '2' }));
+    bench.takeOnly(bench.task(3));
+    assert.deepEqual(bench.tellOnly(bench.results('low', 1), { type: 'refill' }), ['forward result 1']);
+    assert.deepEqual(bench.tellOnly({ type: 'turn' }), ['high gets 3']);
+  });
+
   it('after a heartbeat there is nothing to give out, after results with monitoring there is a record', () => {
     const bench = new Bench({ isMonitored: true });
     bench.take(bench.register('a'));
