@@ -2,6 +2,7 @@
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { printable } from '../base/printable.ts';
 import { openSource, type Source } from '../dashboard/source.ts';
 import { isPostgres, openDatabase } from '../monitoring/database.ts';
 import { type ExportFormat, exportRun } from '../monitoring/export.ts';
@@ -12,7 +13,6 @@ import { runWriter, type WriterStart } from '../monitoring/writer.ts';
 import type { TaskState } from '../task/state.ts';
 import { CommandError } from './command-error.ts';
 import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
-import { printable } from './printable.ts';
 import { Screen } from './screen.ts';
 
 export async function showStatus(

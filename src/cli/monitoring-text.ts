@@ -1,10 +1,11 @@
 // What `chervil status`, `task` and `tasks` show, as text.
+
+import { printable } from '../base/printable.ts';
 import { showDuration } from '../base/time.ts';
 import type { Life } from '../monitoring/life.ts';
 import type { AppCount, executorsNow, failedMost, RunRow, TaskDetails, TaskLine } from '../monitoring/reading.ts';
 import { stateNames } from '../monitoring/schema.ts';
 import type { TaskState } from '../task/state.ts';
-import { printable } from './printable.ts';
 
 /** How a run stands; also the object of `--json`. */
 export interface Status {

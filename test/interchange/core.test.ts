@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
 import { step, wantsTurn } from '#src/interchange/core.js';
+import { formatStatus } from '#src/interchange/show-status.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
 describe("pools without Python workers, and tasks of Python's Parsl", () => {
@@ -529,4 +530,13 @@ describe('broken messages', () => {
     assert.deepEqual(bench.tell({ type: 'unreadable task', taskId: undefined, reason: 'no pickle' }), []);
     bench.counts({ received: 1, answered: 1, malformed: 1 });
   });
+});
+
+test('what pools say of themselves does not act upon the terminal that shows the status', () => {
+  const bench = new Bench();
+  const hostile = 'a\x1b[31m\u009b31m\u202eb';
+  bench.take(bench.register('m', { blockId: hostile, pythonVersion: hostile, runtimes: ['python', hostile] }));
+  const shown = formatStatus(statusReport(bench.state, bench.now));
+  assert.match(shown, /block "a\\u001b\[31m\\x9b31m\\u202eb"/);
+  assert.doesNotMatch(shown.replaceAll('\n', ''), /[\p{Cc}\u202e]/u);
 });
