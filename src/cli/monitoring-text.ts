@@ -27,7 +27,7 @@ export function statusText(status: Status, now: number): string {
     apps.reduce((sum, app) => sum + states.reduce((all, state) => all + (app.states[state] ?? 0), 0), 0);
   const settled = count(...finals);
   const left = run.tasks - settled;
-  const lasted = showDuration((run.ended ?? (life === 'lost' ? (run.written ?? run.began) : now)) - run.began);
+  const lasted = lasting((run.ended ?? (life === 'lost' ? (run.written ?? run.began) : now)) - run.began);
   const lives = {
     running: `running for ${lasted}`,
     closed: `closed after ${lasted}`,
