@@ -24,29 +24,34 @@ export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Opened> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-monitor-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
-  const copy = await openDatabase(join(directory, 'copy.db'), { mode: 'write' });
+  const path = join(directory, 'copy.db');
+  const copy = await openDatabase(path, { mode: 'write' });
   // It can be made again: nothing needs to be safe.
   copy.sqlite?.exec('pragma synchronous = off');
   const copier = new Copier(parsl, copy);
-  try {
-    await copier.refresh();
-  } catch (error) {
+  const close = async (): Promise<void> => {
     await copy.close();
     process.off('exit', remove);
     remove();
+  };
+  try {
+    await copier.refresh();
+  } catch (error) {
+    await close();
     throw error;
   }
+  // By another connection than the one that writes: a run that is being copied again is seen as it was before.
+  const shown = await openDatabase(path);
   return {
-    db: copy.db,
+    db: shown.db,
     name: parsl.name,
     madeBy: 'parsl',
     notes: [...parsl.notes, 'Python Parsl made this database: it names hosts, but not the worker that ran a task.'],
     refresh: () => copier.refresh(),
     close: async () => {
       await parsl.close();
-      await copy.close();
-      process.off('exit', remove);
-      remove();
+      await shown.close();
+      await close();
     },
   };
 }
@@ -368,6 +373,8 @@ class RunCopy {
   addSamples(rows: readonly Row[]): void {
     const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value));
     for (const row of rows) {
+      // A long task says nothing else while it runs.
+      this.#newest = Math.max(this.#newest, time(row['timestamp']) ?? 0);
       this.#sampleMs = Math.max(this.#sampleMs, 1_000 * Number(row['resource_monitoring_interval'] ?? 1));
       this.#into.insertOrIgnore('samples', {
         run: this.#run,

@@ -363,3 +363,33 @@ test('a run of Python Parsl that goes on is followed', async (t) => {
   }
   assert.match(text, /"exec_done":1/);
 });
+
+test('a run of Python Parsl with one long task goes on as long as samples of it come', async (t) => {
+  const { path, database } = makeParsl(t, false);
+  const ago = (minutes: number): string => at((Date.now() - new Date(2026, 4, 5, 6).getTime()) / 1_000 - minutes * 60);
+  for (const [run_id, sampled] of [
+    ['sampled', 1],
+    ['silent', 19],
+  ] as const) {
+    insert(database, 'workflow', { run_id, workflow_name: 'long.py', time_began: ago(21), tasks_failed_count: 0 });
+    insert(database, 'task', { task_id: 0, run_id, task_func_name: 'simulate', task_time_invoked: ago(20) });
+    insert(database, 'status', { task_id: 0, task_status_name: 'running', timestamp: ago(20), run_id, try_id: 0 });
+    insert(database, 'resource', {
+      task_id: 0,
+      try_id: 0,
+      run_id,
+      timestamp: ago(sampled),
+      resource_monitoring_interval: 30,
+    });
+  }
+  const dashboard = await serveDashboard(path);
+  t.after(() => dashboard.close());
+  const { rows } = (await (await fetch(new URL('api/runs', dashboard.url))).json()) as Page<RunRow>;
+  assert.deepEqual(
+    rows.filter(({ name }) => name === 'long.py').map(({ id, status }) => [id, status]),
+    [
+      ['silent', 'silent'],
+      ['sampled', 'running'],
+    ],
+  );
+});
