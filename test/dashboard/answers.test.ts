@@ -5,6 +5,8 @@ import { request } from 'node:http';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { sql } from 'kysely';
 import type {
   Attention,
@@ -20,6 +22,7 @@ import type {
   TaskRow,
   Timeline,
 } from '#src/dashboard/api.js';
+import { LiveFeeds } from '#src/dashboard/live.js';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
@@ -159,6 +162,11 @@ test('wrong questions are refused with a sentence', async (t) => {
     [`/api/runs/${run}/tasks?state=done`, 400, /there is no state 'done'; there are pending/],
     [`/api/runs/${run}/tasks?sort=colour`, 400, /sorted by id/],
     [`/api/runs/${run}/tasks?cursor=!!`, 400, /cursor is not one/],
+    [`/api/runs/${run}/tasks?cursor=${Buffer.from('[1e300]').toString('base64url')}`, 400, /cursor is not one/],
+    [`/api/runs/${run}/timeline?from=1e300`, 400, /from must be a number/],
+    [`/api/runs/${run}/tasks?error=%00`, 400, /zero byte/],
+    [`/api/runs/${run}/graph?app=%00`, 400, /zero byte/],
+    ['/api/runs/%00', 404, /there is no run/],
     [`/api/runs/${run}/tasks?limit=many`, 400, /limit must be a number/],
     [`/api/runs/${run}/timeline?buckets=1.5`, 400, /whole number/],
   ];
@@ -727,6 +735,36 @@ test('live news resumes where a browser has left off', async (t) => {
   );
   const [stranger] = await listen(dashboard, run, 1, '17-3');
   assert.equal(stranger?.id, all.at(-1)?.id, 'the number of another server: how things stand now');
+});
+
+test('who asks for the headers of the news alone gets no feed that goes on', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 });
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  for (let times = 0; times < 20; times++) {
+    const { status, headers } = await ask(dashboard, '/api/live', {}, 'HEAD');
+    assert.deepEqual([status, headers['content-type']], [200, 'text/event-stream']);
+  }
+  assert.ok(timers() < before + 10, `${before} timers before, ${timers()} after`);
+});
+
+test('of those who looked and went nothing is kept', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const feeds = new LiveFeeds({ db: undefined as never, refresh: () => new Promise(() => {}) });
+  const looked = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const visit = new AbortController();
+      await feeds.open('some-run', undefined, visit.signal).cancel();
+      return new WeakRef(visit.signal);
+    }),
+  );
+  // What was made in this turn is kept until the next.
+  await new Promise(setImmediate);
+  collect();
+  const left = looked.filter((signal) => signal.deref() !== undefined);
+  feeds.close();
+  assert.equal(left.length, 0);
 });
 
 test('apps of one name are told as one, as the list of their tasks does, and of very many only the largest are timed', async (t) => {
