@@ -1,5 +1,4 @@
 // What `chervil status`, `task` and `tasks` show, as text.
-
 import { printable } from '../base/printable.ts';
 import { showDuration } from '../base/time.ts';
 import type { Life } from '../monitoring/life.ts';
