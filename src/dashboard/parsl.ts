@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
+import { Heap } from '../base/heap.ts';
 import { type MonitoringDatabase, openDatabase } from '../monitoring/database.ts';
 import type { Schema, tables } from '../monitoring/schema.ts';
 import type { SqliteConnection } from '../monitoring/sqlite.ts';
@@ -168,17 +169,32 @@ class Copier {
         return from === null ? [] : [{ key, from, to, place: `${row['task_executor']}\n${row['hostname']}` }];
       })
       .sort((a, b) => a.from - b.from);
-    const freeAt = new Map<string, number[]>();
+    const byPlace = new Map<string, Workers>();
     const lanes = new Map<string, number>();
     for (const { key, from, to, place } of spans) {
-      const own = freeAt.get(place) ?? [];
-      freeAt.set(place, own);
-      const free = own.findIndex((at) => at <= from);
-      const lane = free < 0 ? own.length : free;
-      own[lane] = to;
-      lanes.set(key, lane);
+      const own = byPlace.get(place) ?? new Workers();
+      byPlace.set(place, own);
+      lanes.set(key, own.take(from, to));
     }
     return lanes;
+  }
+}
+
+/** The made-up workers of one host, or of all where no host is known: then they may be thousands. */
+class Workers {
+  readonly #busy = new Heap<{ readonly number: number; readonly until: number }>((a, b) => a.until < b.until);
+  readonly #free = new Heap<number>((a, b) => a < b);
+  #count = 0;
+
+  /** The first that is free at `from`, which never goes back; it is busy up to `to` then. */
+  take(from: number, to: number): number {
+    for (let next = this.#busy.peek(); next !== undefined && next.until <= from; next = this.#busy.peek()) {
+      this.#busy.pop();
+      this.#free.push(next.number);
+    }
+    const number = this.#free.pop() ?? this.#count++;
+    this.#busy.push({ number, until: to });
+    return number;
   }
 }
 
