@@ -1,7 +1,17 @@
 // What the commands about the monitoring database do. monitoring.ts has their options, monitoring-text.ts what they show.
-import { createWriteStream, readFileSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createWriteStream,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { printable } from '../base/printable.ts';
 import { openSource, type Source } from '../dashboard/source.ts';
 import { isPostgres, openDatabase } from '../monitoring/database.ts';
 import { type ExportFormat, exportRun } from '../monitoring/export.ts';
@@ -12,7 +22,6 @@ import { runWriter, type WriterStart } from '../monitoring/writer.ts';
 import type { TaskState } from '../task/state.ts';
 import { CommandError } from './command-error.ts';
 import { type Status, statusText, taskLines, taskText } from './monitoring-text.ts';
-import { printable } from './printable.ts';
 import { Screen } from './screen.ts';
 
 export async function showStatus(
@@ -97,7 +106,7 @@ async function status(
   wish: string | undefined,
   options: { watch?: boolean; json?: boolean },
 ): Promise<void> {
-  const screen = new Screen();
+  using screen = new Screen();
   for (;;) {
     await database.refresh();
     const run = await findRun(database, wish);
@@ -179,10 +188,25 @@ function where(given: string): string {
   return given;
 }
 
-/** The end of a file of a task's output. */
+const shownBytes = 4_000;
+
+/** The end of a file of a task's output, however long it is. */
 function outputOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8').slice(-4_000);
+    // A named pipe would be waited for.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const facts = fstatSync(file);
+      if (!facts.isFile()) return undefined;
+      const from = Math.max(0, facts.size - shownBytes);
+      const bytes = Buffer.alloc(facts.size - from);
+      const length = readSync(file, bytes, 0, bytes.length, from);
+      const text = bytes.toString('utf8', 0, length);
+      // It may begin in the middle of a character.
+      return from > 0 ? text.replace(/^\ufffd+/, '') : text;
+    } finally {
+      closeSync(file);
+    }
   } catch {
     return undefined; // It was moved, or stands on another machine.
   }

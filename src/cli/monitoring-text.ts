@@ -1,10 +1,10 @@
 // What `chervil status`, `task` and `tasks` show, as text.
+import { printable } from '../base/printable.ts';
 import { showDuration } from '../base/time.ts';
 import type { Life } from '../monitoring/life.ts';
 import type { AppCount, executorsNow, failedMost, RunRow, TaskDetails, TaskLine } from '../monitoring/reading.ts';
 import { stateNames } from '../monitoring/schema.ts';
 import type { TaskState } from '../task/state.ts';
-import { printable } from './printable.ts';
 
 /** How a run stands; also the object of `--json`. */
 export interface Status {
@@ -26,7 +26,7 @@ export function statusText(status: Status, now: number): string {
     apps.reduce((sum, app) => sum + states.reduce((all, state) => all + (app.states[state] ?? 0), 0), 0);
   const settled = count(...finals);
   const left = run.tasks - settled;
-  const lasted = showDuration((run.ended ?? (life === 'lost' ? (run.written ?? run.began) : now)) - run.began);
+  const lasted = lasting((run.ended ?? (life === 'lost' ? (run.written ?? run.began) : now)) - run.began);
   const lives = {
     running: `running for ${lasted}`,
     closed: `closed after ${lasted}`,

@@ -1,8 +1,8 @@
 // How far a run is, told on stderr: one live line on a terminal, a plain line every few seconds elsewhere. It only reads the
 // run's counters now and then, so that tasks cost nothing more for being watched.
+import { printable } from '../base/printable.ts';
 import { showDuration } from '../base/time.ts';
 import type { Run } from '../load/run.ts';
-import { printable } from './printable.ts';
 
 /** 'auto': live on a terminal; elsewhere only of runs that take longer than a few seconds. */
 export type ProgressWish = 'on' | 'off' | 'auto';

@@ -1,7 +1,7 @@
 // A text on a terminal that another one replaces, without flicker. Used by `chervil status --watch`.
 
 /** Shows texts in the terminal's other screen, so that what was there before is there again afterwards, also after Ctrl-C. */
-export class Screen {
+export class Screen implements Disposable {
   readonly #leave = (): void => this.leave();
   readonly #end = (): void => process.exit(130);
   #isShown = false;
@@ -21,6 +21,11 @@ export class Screen {
     process.stdout.write(
       `\x1b[H${shown.map((line) => `${line.length < columns ? line : `${line.slice(0, columns - 2)}…`}\x1b[K`).join('\n')}\n\x1b[J`,
     );
+  }
+
+  /** So that what is told of an error stays to be read. */
+  [Symbol.dispose](): void {
+    this.leave();
   }
 
   /** Back to what was there before. */

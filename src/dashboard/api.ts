@@ -66,7 +66,7 @@ export interface AppRow {
   readonly app: string;
   readonly total: number;
   readonly counts: Counts;
-  /** Median and 95th percentile of its newest tasks; `null` when none ended or the database does not tell. */
+  /** Median and 95th percentile of its newest tasks; `null` when none ended, when the database does not tell, and of the 101st app on. */
   readonly medianMs: number | null;
   readonly slowMs: number | null;
 }

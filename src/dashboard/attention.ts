@@ -114,24 +114,26 @@ async function stuck(db: Kysely<Schema>, run: RunRecord, counts: Counts): Promis
 }
 
 async function blockTroubles(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
-  const failed = await sql<Schema['block_events']>`
-    select * from block_events where run = ${run.run} and status in ('FAILED', 'TIMEOUT', 'MISSING', 'LOST') order by at desc limit 200`.execute(
-    db,
-  );
-  const found: Concern[] = [];
-  const newest = failed.rows[0];
-  if (newest !== undefined) {
-    const blocks = [...new Set(failed.rows.map(({ block }) => block))];
-    found.push({
-      ...plain,
-      kind: 'block',
-      severity: 'serious',
-      title: `${blocks.length === 1 ? `Block ${blocks[0]}` : `${blocks.length} blocks`} of ${newest.executor} failed`,
-      advice: newest.reason ?? 'What the job wrote to stderr tells why; see Executors.',
-      detail: newest.detail,
-      count: blocks.length,
-    });
-  }
+  const failed = await sql<{
+    executor: string;
+    block: string;
+    reason: string | null;
+    detail: string | null;
+    n: number;
+  }>`
+    select b.executor, b.block, b.reason, b.detail, g.n from (
+      select executor, count(distinct block) as n, max(id) as id from block_events
+      where run = ${run.run} and status in ('FAILED', 'TIMEOUT', 'MISSING', 'LOST') group by executor) g
+    join block_events b on b.id = g.id order by b.id desc`.execute(db);
+  const found: Concern[] = failed.rows.map(({ executor, block, reason, detail, n }) => ({
+    ...plain,
+    kind: 'block',
+    severity: 'serious',
+    title: `${Number(n) === 1 ? `Block ${block}` : `${n} blocks`} of ${executor} failed`,
+    advice: reason ?? 'What the job wrote to stderr tells why; see Executors.',
+    detail,
+    count: Number(n),
+  }));
   if (run.ended !== null) return found;
   const managers = await sql<{ manager: string; host: string; heartbeat: number | null; workers: number }>`
     select m.manager, m.host, m.heartbeat, m.workers from manager_events m join
@@ -256,27 +258,45 @@ function adviceFor(code: string, name: string): string {
 
 /** A host where a share of tries fails that is far above the others'. */
 async function hosts(db: Kysely<Schema>, run: RunRecord): Promise<Concern[]> {
-  const { rows } = await sql<{ host: string | null; failed: number }>`
-    select p.host, count(*) as failed from failures f
-      join tasks t on t.run = f.run and t.task = f.task join places p on p.run = t.run and p.place = t.place
-    where f.run = ${run.run} and f.code <> 'DEPENDENCY' group by p.host`.execute(db);
-  const known = rows.filter(({ host }) => host !== null).map((row) => ({ host: row.host, failed: Number(row.failed) }));
-  const all = await sql<{
-    n: number;
-  }>`select count(distinct host) as n from places where run = ${run.run} and host is not null`.execute(db);
-  const count = Number(all.rows[0]?.n ?? 0);
-  const total = known.reduce((sum, { failed }) => sum + failed, 0);
-  return known
-    .filter(({ failed }) => count > 1 && total >= 10 && failed > (total / count) * 2 && failed > total / 2)
-    .map(({ host, failed }) => ({
+  // The place of a task is that of its last try: where those before it were, `tries` knows.
+  const failed = await byHost(sql`
+    select p.host, count(*) as n from failures f
+      join tasks t on t.run = f.run and t.task = f.task
+      left join tries r on r.run = f.run and r.task = f.task and r.try = f.try
+      join places p on p.run = f.run and p.place = case when r.task is null then t.place else r.place end
+    where f.run = ${run.run} and f.code <> 'DEPENDENCY' and p.host is not null group by p.host`);
+  const total = sumOf(failed);
+  const [worst] = [...failed].sort(([, a], [, b]) => b - a);
+  if (worst === undefined || total < 10 || worst[1] <= total / 2) return [];
+  const [host, n] = worst;
+  const ran = await byHost(sql`
+    select p.host, sum(t.n) as n from (
+      select place, count(*) as n from tasks where run = ${run.run} and place is not null and running is not null group by place
+      union all select place, count(*) from tries where run = ${run.run} and place is not null and running is not null group by place) t
+    join places p on p.run = ${run.run} and p.place = t.place where p.host is not null group by p.host`);
+  const here = Math.max(n, ran.get(host) ?? 0);
+  const elsewhere = sumOf(ran) - (ran.get(host) ?? 0);
+  if (elsewhere === 0 || n / here <= (2 * (total - n)) / elsewhere) return [];
+  return [
+    {
       ...plain,
       kind: 'host',
       severity: 'warning',
-      title: `${shown(failed)} of ${shown(total)} failures happened on ${host}`,
+      title: `${shown(n)} of ${shown(total)} failures happened on ${host}`,
       advice: 'That host may be broken: its disk, its memory, what is installed. Try without it.',
-      count: failed,
-      filter: `state=failed&worker=${encodeURIComponent(host ?? '')}`,
-    }));
+      count: n,
+      filter: `state=failed&worker=${encodeURIComponent(host)}`,
+    },
+  ];
+
+  async function byHost(question: ReturnType<typeof sql>): Promise<Map<string, number>> {
+    const { rows } = (await question.execute(db)) as { rows: { host: string; n: number }[] };
+    return new Map(rows.map((row) => [row.host, Number(row.n)]));
+  }
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, n) => sum + n, 0);
 }
 
 const stragglerFactor = 5;
@@ -293,7 +313,7 @@ async function stragglers(db: Kysely<Schema>, run: RunRecord, isRunning: boolean
   const found: Concern[] = [];
   const now = Date.now();
   for (const [app, running] of byApp) {
-    const { slowMs, medianMs } = await timesOf(db, run.run, app);
+    const { slowMs, medianMs } = await timesOf(db, run.run, [app]);
     if (slowMs === null) continue;
     const limitMs = Math.max(stragglerLeastMs, slowMs * stragglerFactor);
     const late = running.filter((row) => now - Number(row.running) > limitMs);

@@ -14,10 +14,14 @@ export function readCursor(text: string | undefined, length: number): number[] |
   if (text === undefined || text === '') return undefined;
   try {
     const values: unknown = JSON.parse(Buffer.from(text, 'base64url').toString());
-    if (Array.isArray(values) && values.length === length && values.every((value) => typeof value === 'number'))
-      return values as number[];
+    if (Array.isArray(values) && values.length === length && values.every(isPossible)) return values as number[];
   } catch {
     // Told below.
   }
   throw new RangeError('cursor is not one that this server gave');
+}
+
+/** Databases refuse larger ones. */
+function isPossible(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) <= Number.MAX_SAFE_INTEGER;
 }

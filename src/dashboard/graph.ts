@@ -1,7 +1,7 @@
 // What depends on what: apps and how many tasks of one need tasks of another, or the tasks themselves. Asked by routes.ts.
 import { type Kysely, sql } from 'kysely';
 import { type Schema, stateNames } from '../monitoring/schema.ts';
-import type { Counts, Graph, GraphNode } from './api.ts';
+import type { Graph, GraphNode } from './api.ts';
 import { appRows } from './run-detail.ts';
 import type { RunRecord } from './run-list.ts';
 
@@ -16,15 +16,9 @@ export async function graphOfApps(db: Kysely<Schema>, run: RunRecord): Promise<G
   const names = await sql<{ app: number; name: string }>`select app, name from apps where run = ${run.run}`.execute(db);
   // Two apps may have one name, and are one node.
   const nodeNames = [...new Set(names.rows.map(({ name }) => name))];
-  const nodeOf = new Map(names.rows.map(({ app, name }) => [Number(app), nodeNames.indexOf(name)]));
-  const byName = new Map<string, { total: number; counts: Counts }>();
-  for (const row of await appRows(db, run.run)) {
-    const before = byName.get(row.app);
-    const counts: Counts = { ...before?.counts };
-    for (const [state, count] of Object.entries(row.counts))
-      counts[state as keyof Counts] = (counts[state as keyof Counts] ?? 0) + count;
-    byName.set(row.app, { total: (before?.total ?? 0) + row.total, counts });
-  }
+  const indexOf = new Map(nodeNames.map((name, index) => [name, index]));
+  const nodeOf = new Map(names.rows.map(({ app, name }) => [Number(app), indexOf.get(name)]));
+  const byName = new Map((await appRows(db, run.run)).map((row) => [row.app, row]));
   const nodes = nodeNames.map(
     (app, index): GraphNode => ({
       id: `app-${index}`,

@@ -40,6 +40,8 @@ export interface LiveSource {
 export class LiveFeeds {
   readonly #source: LiveSource;
   readonly #feeds = new Map<string, Feed>();
+  /** Ends the stream of one who looks. */
+  readonly #leavers = new Set<() => void>();
   /** Numbers of another server than this one are recognised by this. */
   readonly #epoch = Date.now();
   #nextId = 1;
@@ -70,6 +72,7 @@ export class LiveFeeds {
         const beat = setInterval(() => send(': still here\n\n'), heartbeatMs);
         leave = () => {
           clearInterval(beat);
+          this.#leavers.delete(leave);
           feed.listeners.delete(listener);
           if (feed.listeners.size === 0) this.#drop(feed);
           leave = () => {};
@@ -80,7 +83,7 @@ export class LiveFeeds {
           }
         };
         signal.addEventListener('abort', () => leave(), { once: true });
-        this.#leavers.add(() => leave());
+        this.#leavers.add(leave);
         send('retry: 1000\n\n');
         for (const event of this.#missed(feed, lastId)) send(event);
         void this.#look(feed);
@@ -88,8 +91,6 @@ export class LiveFeeds {
       cancel: () => leave(),
     });
   }
-
-  readonly #leavers = new Set<() => void>();
 
   close(): void {
     this.#isClosed = true;

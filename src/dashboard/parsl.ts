@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
+import { Heap } from '../base/heap.ts';
 import { type MonitoringDatabase, openDatabase } from '../monitoring/database.ts';
 import type { Schema, tables } from '../monitoring/schema.ts';
 import type { SqliteConnection } from '../monitoring/sqlite.ts';
@@ -24,29 +25,34 @@ export async function copyOfParsl(parsl: MonitoringDatabase): Promise<Opened> {
   const directory = mkdtempSync(join(tmpdir(), 'chervil-monitor-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
-  const copy = await openDatabase(join(directory, 'copy.db'), { mode: 'write' });
+  const path = join(directory, 'copy.db');
+  const copy = await openDatabase(path, { mode: 'write' });
   // It can be made again: nothing needs to be safe.
   copy.sqlite?.exec('pragma synchronous = off');
   const copier = new Copier(parsl, copy);
-  try {
-    await copier.refresh();
-  } catch (error) {
+  const close = async (): Promise<void> => {
     await copy.close();
     process.off('exit', remove);
     remove();
+  };
+  try {
+    await copier.refresh();
+  } catch (error) {
+    await close();
     throw error;
   }
+  // By another connection than the one that writes: a run that is being copied again is seen as it was before.
+  const shown = await openDatabase(path);
   return {
-    db: copy.db,
+    db: shown.db,
     name: parsl.name,
     madeBy: 'parsl',
     notes: [...parsl.notes, 'Python Parsl made this database: it names hosts, but not the worker that ran a task.'],
     refresh: () => copier.refresh(),
     close: async () => {
       await parsl.close();
-      await copy.close();
-      process.off('exit', remove);
-      remove();
+      await shown.close();
+      await close();
     },
   };
 }
@@ -163,17 +169,32 @@ class Copier {
         return from === null ? [] : [{ key, from, to, place: `${row['task_executor']}\n${row['hostname']}` }];
       })
       .sort((a, b) => a.from - b.from);
-    const freeAt = new Map<string, number[]>();
+    const byPlace = new Map<string, Workers>();
     const lanes = new Map<string, number>();
     for (const { key, from, to, place } of spans) {
-      const own = freeAt.get(place) ?? [];
-      freeAt.set(place, own);
-      const free = own.findIndex((at) => at <= from);
-      const lane = free < 0 ? own.length : free;
-      own[lane] = to;
-      lanes.set(key, lane);
+      const own = byPlace.get(place) ?? new Workers();
+      byPlace.set(place, own);
+      lanes.set(key, own.take(from, to));
     }
     return lanes;
+  }
+}
+
+/** The made-up workers of one host, or of all where no host is known: then they may be thousands. */
+class Workers {
+  readonly #busy = new Heap<{ readonly number: number; readonly until: number }>((a, b) => a.until < b.until);
+  readonly #free = new Heap<number>((a, b) => a < b);
+  #count = 0;
+
+  /** The first that is free at `from`, which never goes back; it is busy up to `to` then. */
+  take(from: number, to: number): number {
+    for (let next = this.#busy.peek(); next !== undefined && next.until <= from; next = this.#busy.peek()) {
+      this.#busy.pop();
+      this.#free.push(next.number);
+    }
+    const number = this.#free.pop() ?? this.#count++;
+    this.#busy.push({ number, until: to });
+    return number;
   }
 }
 
@@ -368,6 +389,8 @@ class RunCopy {
   addSamples(rows: readonly Row[]): void {
     const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value));
     for (const row of rows) {
+      // A long task says nothing else while it runs.
+      this.#newest = Math.max(this.#newest, time(row['timestamp']) ?? 0);
       this.#sampleMs = Math.max(this.#sampleMs, 1_000 * Number(row['resource_monitoring_interval'] ?? 1));
       this.#into.insertOrIgnore('samples', {
         run: this.#run,

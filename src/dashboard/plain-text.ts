@@ -8,14 +8,21 @@ export function plainText(text: string): string {
   if (!special.test(text)) return text;
   return text
     .replaceAll(sequences, '')
-    .replaceAll(/\r\n/g, '\n')
-    .replaceAll(/[^\n]*\r(?=[^\r\n])/g, '')
-    .replaceAll(/\r/g, '')
+    .split('\n')
+    .map(lastState)
+    .join('\n')
     .replaceAll(controls, (character) => {
       const code = character.charCodeAt(0);
       if (code < 0x20) return String.fromCharCode(0x24_00 + code);
       return code === 0x7f ? '\u2421' : `\\u${code.toString(16).padStart(4, '0')}`;
     });
+}
+
+/** Of a line that was drawn over, what is seen in the end. */
+function lastState(line: string): string {
+  let end = line.length;
+  while (line[end - 1] === '\r') end--;
+  return line.slice(line.lastIndexOf('\r', end - 1) + 1, end);
 }
 
 /** A value as JSON, with each text in it made plain. */
@@ -34,6 +41,6 @@ const written = /\\u00[01]|\\[bfr]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
 const special = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const controls = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
-/** Of terminals: colours and moves (CSI), titles and links (OSC). */
+/** Of terminals: colours and moves (CSI), titles and links (OSC), sets of characters, as tput sgr0 writes them. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const sequences = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g;
+const sequences = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]/g;

@@ -1,6 +1,8 @@
 // The JSON API: which question goes to which query, and what of a request is understood. Put together by server.ts.
 import { readFileSync } from 'node:fs';
 import { type Context, Hono } from 'hono';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../monitoring/schema.ts';
 import { type About, type Problem, type State, states, type TaskSort, taskSorts } from './api.ts';
 import { attention } from './attention.ts';
 import { executors } from './executors.ts';
@@ -46,57 +48,64 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
     return plain(context, await listRuns(source.db, context.req.query('cursor'), limit(context, 50)));
   });
   api.get('/live', (context) => {
+    const headers = { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' };
+    // Nobody reads what is behind them then, nor says that he goes.
+    if (context.req.method === 'HEAD') return context.body(null, 200, headers);
     const run = context.req.query('run') ?? '';
-    const stream = feeds.open(run, context.req.header('last-event-id'), context.req.raw.signal);
-    return context.body(stream, 200, { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
+    return context.body(feeds.open(run, context.req.header('last-event-id'), context.req.raw.signal), 200, headers);
   });
 
   /** A question about one run. */
-  const ofRun = (path: string, answer: (run: RunRecord, context: Context) => Promise<unknown>): void => {
+  const ofRun = (
+    path: string,
+    answer: (db: Kysely<Schema>, run: RunRecord, context: Context) => Promise<unknown>,
+  ): void => {
     api.get(`/runs/:run${path}`, async (context) => {
       const id = context.req.param('run') ?? '';
       await source.check();
-      const run = await findRun(source.db, id);
+      // The same for all of it: another one may take its place in between, where the numbers of runs mean others.
+      const { db } = source;
+      const run = id.includes('\0') ? undefined : await findRun(db, id);
       if (run === undefined) throw new AskedWrongly(`there is no run ${id} in this database`, 404);
-      return plain(context, await answer(run, context));
+      return plain(context, await answer(db, run, context));
     });
   };
-  ofRun('', (run) => runDetail(source.db, run));
-  ofRun('/series', (run, context) => series(source.db, run, whole(context, 'points', 30, 2_000) ?? 240));
-  ofRun('/facets', (run) => facets(source.db, run));
-  ofRun('/tasks', (run, context) => {
+  ofRun('', (db, run) => runDetail(db, run));
+  ofRun('/series', (db, run, context) => series(db, run, whole(context, 'points', 30, 2_000) ?? 240));
+  ofRun('/facets', (db, run) => facets(db, run));
+  ofRun('/tasks', (db, run, context) => {
     const order = { sort: sortOf(context), isDescending: context.req.query('order') === 'desc' };
-    return listTasks(source.db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
+    return listTasks(db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
   });
-  ofRun('/count', (run, context) => countTasks(source.db, run, filterOf(context)));
-  ofRun('/tasks/:task', (run, context) => found(run, context));
-  ofRun('/tasks/:task/output/:stream', async (run, context) => {
+  ofRun('/count', (db, run, context) => countTasks(db, run, filterOf(context)));
+  ofRun('/tasks/:task', (db, run, context) => found(db, run, context));
+  ofRun('/tasks/:task/output/:stream', async (db, run, context) => {
     const stream = context.req.param('stream');
     if (stream !== 'stdout' && stream !== 'stderr') throw new AskedWrongly(`there is no stream ${stream}`, 404);
-    return outputOf(await found(run, context), stream, run.directory);
+    return outputOf(await found(db, run, context), stream, run.directory);
   });
-  ofRun('/graph', (run, context) => {
+  ofRun('/graph', (db, run, context) => {
     const around = whole(context, 'around', 0, Number.MAX_SAFE_INTEGER);
-    if (context.req.query('by') === 'app') return graphOfApps(source.db, run);
-    return graphOfTasks(source.db, run, {
-      app: context.req.query('app') || undefined,
+    if (context.req.query('by') === 'app') return graphOfApps(db, run);
+    return graphOfTasks(db, run, {
+      app: words(context, 'app'),
       around,
       depth: whole(context, 'depth', 1, 10) ?? 2,
     });
   });
-  ofRun('/timeline', (run, context) =>
-    timeline(source.db, run, {
+  ofRun('/timeline', (db, run, context) =>
+    timeline(db, run, {
       from: number(context, 'from'),
       to: number(context, 'to'),
       buckets: whole(context, 'buckets', 20, 2_000) ?? 400,
     }),
   );
-  ofRun('/executors', (run) => executors(source.db, run));
-  ofRun('/attention', (run) => attention(source.db, run));
+  ofRun('/executors', (db, run) => executors(db, run));
+  ofRun('/attention', (db, run) => attention(db, run));
 
-  async function found(run: RunRecord, context: Context) {
+  async function found(db: Kysely<Schema>, run: RunRecord, context: Context) {
     const text = context.req.param('task') ?? '';
-    const detail = /^\d{1,15}$/.test(text) ? await taskDetail(source.db, run, Number(text)) : undefined;
+    const detail = /^\d{1,15}$/.test(text) ? await taskDetail(db, run, Number(text)) : undefined;
     if (detail === undefined) throw new AskedWrongly(`the run has no task ${text}`, 404);
     return detail;
   }
@@ -134,8 +143,16 @@ function number(context: Context, name: string): number | undefined {
   const text = context.req.query(name);
   if (text === undefined || text === '') return undefined;
   const value = Number(text);
-  if (!Number.isFinite(value)) throw new AskedWrongly(`${name} must be a number, and is '${text.slice(0, 40)}'`);
+  if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER))
+    throw new AskedWrongly(`${name} must be a number, and is '${text.slice(0, 40)}'`);
   return value;
+}
+
+function words(context: Context, name: string): string | undefined {
+  const text = context.req.query(name) || undefined;
+  // No database keeps such a text, and PostgreSQL does not even look for it.
+  if (text?.includes('\0')) throw new AskedWrongly(`${name} has a zero byte in it`);
+  return text;
 }
 
 function whole(context: Context, name: string, least: number, most: number): number | undefined {
@@ -153,7 +170,7 @@ function sortOf(context: Context): TaskSort {
 }
 
 function filterOf(context: Context): TaskFilter {
-  const text = (name: string): string | undefined => context.req.query(name) || undefined;
+  const text = (name: string): string | undefined => words(context, name);
   const asked = (text('state') ?? '').split(',').filter(Boolean);
   const unknown = asked.find((state) => !(states as readonly string[]).includes(state));
   if (unknown !== undefined)

@@ -90,7 +90,7 @@ export async function countTasks(db: Kysely<Schema>, run: RunRecord, filter: Tas
       [
         sql`s.run = ${run.run}`,
         ...(filter.states.length === 0 ? [] : [sql`s.state in (${sql.join(numbersOf(filter.states))})`]),
-        ...(apps === undefined ? [] : [sql`s.app in (${sql.join(apps)})`]),
+        ...(apps === undefined ? [] : [sql`s.app in (${listed(apps)})`]),
       ],
       sql` and `,
     );
@@ -219,8 +219,8 @@ async function conditionsOf(
   if (asksState)
     conditions.push(sql`${plain('state', isStateRarer && !isPlaceRare)} in (${sql.join(numbersOf(filter.states))})`);
   if (apps !== undefined)
-    conditions.push(sql`${plain('app', !isStateRarer && !isPlaceRare && !isByEnd)} in (${sql.join(apps)})`);
-  if (asksPlace) conditions.push(sql`${plain('place', isPlaceRare)} in (${sql.join(places)})`);
+    conditions.push(sql`${plain('app', !isStateRarer && !isPlaceRare && !isByEnd)} in (${listed(apps)})`);
+  if (asksPlace) conditions.push(sql`${plain('place', isPlaceRare)} in (${listed(places)})`);
   // Only those are in the index.
   if (isPlaceRare) conditions.push(sql`t.running is not null`);
   const idFrom = Math.max(filter.idFrom ?? 0, filter.from === undefined ? 0 : await firstInvoked(db, run, filter.from));
@@ -280,11 +280,16 @@ async function placesOf(db: Kysely<Schema>, run: number, filter: TaskFilter): Pr
 
 const few = 20_000;
 
+/** As text: there may be more than a statement has parameters. */
+function listed(values: readonly number[]): RawBuilder<unknown> {
+  return sql.raw(values.join() || 'null');
+}
+
 /** Whether few tasks ran in these places. */
 async function haveFew(db: Kysely<Schema>, run: number, places: readonly number[]): Promise<boolean> {
   const { rows } = await sql<{ n: number }>`
     select count(*) as n from (
-      select 1 from tasks where run = ${run} and place in (${sql.join(places)}) and running is not null limit ${few + 1}) x`.execute(
+      select 1 from tasks where run = ${run} and place in (${listed(places)}) and running is not null limit ${few + 1}) x`.execute(
     db,
   );
   return Number(rows[0]?.n ?? 0) <= few;
@@ -302,11 +307,12 @@ async function stateIsRarer(
   let inStates = 0;
   let inApps = 0;
   let inAll = 0;
+  const own = new Set(apps);
   for (const row of rows) {
     const tasks = Number(row.tasks);
     inAll += tasks;
     if (numbers.has(Number(row.state))) inStates += tasks;
-    if (apps?.includes(Number(row.app))) inApps += tasks;
+    if (own.has(Number(row.app))) inApps += tasks;
   }
   if (apps === undefined) return inStates < inAll / 20 || asked.length === 1;
   return inStates < inApps;

@@ -1,9 +1,8 @@
 // What each worker did when. Asked by routes.ts.
 //
-// Few tries are given one by one; many as the share of time that the worker was busy in each bucket. A bucket gets the times of
-// the tries that began in it; a worker runs one at a time, so what is more than the bucket is the last one's, and goes on in the
-// next. Of very many not each is read: workers are looked at in moments, each of which asks the index for the last try that had
-// begun by then.
+// Few tries are given one by one; many as the share of time that the worker was busy in each bucket, which follows from how many
+// had begun and ended by the end of each. Of very many not each is read: workers are looked at in moments, each of which asks
+// the index for the last try that had begun by then.
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import type { Timeline, TimelineBar, TimelineRow } from './api.ts';
@@ -57,16 +56,24 @@ export async function timeline(db: Kysely<Schema>, run: RunRecord, window: Timel
     name: string;
   }>`select app, name from apps where run = ${run.run} order by app`.execute(db);
   const names = [...new Set(apps.rows.map(({ name }) => name))];
-  const appIndex = new Map(apps.rows.map(({ app, name }) => [Number(app), names.indexOf(name)]));
+  const indexOf = new Map(names.map((name, index) => [name, index]));
+  const appIndex = new Map(apps.rows.map(({ app, name }) => [Number(app), indexOf.get(name) ?? 0]));
   const shown = lanes.slice(0, mostRows);
   const by = places.rows.some(({ worker }) => worker !== null) ? 'worker' : 'host';
-  const bounds: Bounds = { run: run.run, from, to, open: isOpen ? null : ended, now: isOpen ? now : ended, by };
+  const bounds: Bounds = {
+    run: run.run,
+    from,
+    to,
+    open: isOpen ? null : ended,
+    now: isOpen ? now : ended,
+    by,
+    places: shown.flatMap((lane) => lane.places),
+    buckets: window.buckets,
+  };
   const counts = await countsIn(db, bounds);
   const count = counts.reduce((sum, { n }) => sum + n, 0);
   const isAggregated = count > mostBars;
-  const rows = isAggregated
-    ? await aggregated(db, bounds, shown, window.buckets, counts)
-    : await single(db, bounds, shown, appIndex);
+  const rows = isAggregated ? await aggregated(db, bounds, shown, counts) : await single(db, bounds, shown, appIndex);
   return {
     from,
     to,
@@ -111,27 +118,38 @@ interface Bounds {
   /** The same as a moment. */
   readonly now: number;
   readonly by: Timeline['by'];
+  /** Of the rows that are shown. */
+  readonly places: readonly number[];
+  readonly buckets: number;
+}
+
+/** The shown places of the run. */
+function placesIn({ run, places }: Bounds): ReturnType<typeof sql> {
+  // As text: there may be more than a statement has parameters.
+  return sql`p.run = ${run} and p.place in (${sql.raw(places.join() || 'null')})`;
 }
 
 type Tries = 'tasks' | 'tries';
 
 /** Tries that began in the window. By place, as the index has them: without it, a window late in a large run reads all before. */
-function begunIn({ run, from, to }: Bounds): ReturnType<typeof sql> {
-  return sql`p.run = ${run} and t.run = p.run and t.place = p.place and t.running >= ${from} and t.running < ${to}`;
+function begunIn(bounds: Bounds): ReturnType<typeof sql> {
+  const { from, to } = bounds;
+  return sql`${placesIn(bounds)} and t.run = p.run and t.place = p.place and t.running >= ${from} and t.running < ${to}`;
 }
 
 /**
  * Tries that had begun before the window, and may not have ended by then. A worker runs one at a time: only its last. Where no
  * worker is known, any.
  */
-function begunBefore(table: Tries, { run, from, now, by }: Bounds): ReturnType<typeof sql> {
+function begunBefore(table: Tries, bounds: Bounds): ReturnType<typeof sql> {
+  const { from, now, by } = bounds;
   // From the begin of the last on: SQLite finds a range by the index, and an equal value not.
   const last =
     by === 'worker'
       ? sql`and t.running >= (
           select max(b.running) from ${sql.table(table)} b where b.run = p.run and b.place = p.place and b.running < ${from})`
       : sql``;
-  return sql`p.run = ${run} and t.run = p.run and t.place = p.place and t.running < ${from} ${last}
+  return sql`${placesIn(bounds)} and t.run = p.run and t.place = p.place and t.running < ${from} ${last}
     and coalesce(t.running_ended, t.returned, ${now}) >= ${from}`;
 }
 
@@ -213,114 +231,112 @@ async function aggregated(
   db: Kysely<Schema>,
   bounds: Bounds,
   lanes: readonly Lane[],
-  buckets: number,
   counts: readonly Count[],
 ): Promise<TimelineRow[]> {
-  const rows = emptyRows(lanes, buckets);
-  const { bucketMs } = new Buckets(bounds, buckets);
+  const rows = emptyRows(lanes, bounds.buckets);
+  const { bucketMs } = new Buckets(bounds);
   for (const { place, n } of counts) {
     const row = rows.at(place);
     if (row !== undefined) row.tries += n;
   }
   for (const table of ['tasks', 'tries'] as const) {
-    const busy = isSampled(table, counts, bounds) ? busyAtMoments : busyExactly;
-    for (const { place, bucket, ms } of await busy(db, table, bounds, lanes, buckets)) {
-      const row = rows.at(place);
-      if (row !== undefined) row.busy[bucket] = (row.busy[bucket] as number) + ms;
-    }
-    for (const { place, bucket, n } of await failedIn(db, table, bounds, buckets)) {
+    if (isSampled(table, counts, bounds)) await addMoments(db, table, bounds, rows);
+    else await addSpans(db, table, bounds, rows);
+    for (const { place, bucket, n } of await failedIn(db, table, bounds)) {
       const row = rows.at(place);
       if (row !== undefined) row.failed[bucket] = (row.failed[bucket] as number) + n;
     }
   }
   for (const row of rows.all) {
-    for (let at = 0; at < buckets; at++) {
-      const over = (row.busy[at] as number) - bucketMs;
-      if (over <= 0) continue;
-      row.busy[at] = bucketMs;
-      if (at + 1 < buckets) row.busy[at + 1] = (row.busy[at + 1] as number) + over;
-    }
     row.busyMs = row.busy.reduce((sum, ms) => sum + ms, 0);
-    row.busy = row.busy.map((ms) => Math.round((ms / bucketMs) * 1_000) / 1_000);
+    // On a host several run at once, and it is no more than busy.
+    row.busy = row.busy.map((ms) => Math.round(Math.min(1, ms / bucketMs) * 1_000) / 1_000);
   }
   return rows.all;
 }
 
-function isSampled(table: Tries, counts: readonly Count[], { by }: Bounds): boolean {
-  return by === 'worker' && counts.reduce((sum, one) => sum + (one.table === table ? one.n : 0), 0) > mostExact;
+/** Whether so many tries are to be read that looking at moments is less work. */
+function isSampled(table: Tries, counts: readonly Count[], { by, places, buckets }: Bounds): boolean {
+  const tries = counts.reduce((sum, one) => sum + (one.table === table ? one.n : 0), 0);
+  return by === 'worker' && tries > Math.max(mostExact, places.length * buckets);
 }
 
-interface Busy {
-  readonly place: number;
-  readonly bucket: number;
-  readonly ms: number;
-}
-
-/** Of each try the whole time, in the bucket where it began. */
-async function busyExactly(
-  db: Kysely<Schema>,
-  table: Tries,
-  bounds: Bounds,
-  _: readonly Lane[],
-  count: number,
-): Promise<Busy[]> {
-  const { from, now } = bounds;
-  const buckets = new Buckets(bounds, count);
-  const found: Busy[] = [];
+/** Adds how long each was busy in each bucket: from how many tries began in it and ended in it, and the sums of when. */
+async function addSpans(db: Kysely<Schema>, table: Tries, bounds: Bounds, rows: Rows): Promise<void> {
+  const { from, to, now } = bounds;
+  const buckets = new Buckets(bounds);
+  // The clocks of two machines may disagree: what ends before it begins takes no time.
+  const began = sql`case when t.running < ${from} then 0 else t.running - ${from} end`;
+  const ended = sql`case when coalesce(t.running_ended, t.returned, ${now}) >= ${to} then ${to - from}
+    when coalesce(t.running_ended, t.returned, ${now}) < t.running then ${began}
+    else coalesce(t.running_ended, t.returned, ${now}) - ${from} end`;
+  const open = new Map<FilledRow, { readonly tries: number[]; readonly sum: number[] }>();
   for (const condition of [begunIn(bounds), begunBefore(table, bounds)]) {
-    const { rows } = await sql<Busy>`
-      select t.place, ${buckets.ofTry} as bucket,
-        sum(case when coalesce(t.running_ended, t.returned, ${now}) < t.running then 0
-          else coalesce(t.running_ended, t.returned, ${now}) - (case when t.running < ${from} then ${from} else t.running end) end) as ms
-      from places p cross join ${sql.table(table)} t where ${condition} group by 1, 2`.execute(db);
-    for (const { place, bucket, ms } of rows)
-      found.push({ place: Number(place), bucket: buckets.checked(bucket), ms: Number(ms) });
+    for (const [moment, sign] of [[began, 1] as const, [ended, -1] as const]) {
+      const { rows: found } = await sql<{ place: number; bucket: number; n: number; ms: number }>`
+        select t.place, ${buckets.of(moment)} as bucket, count(*) as n, sum(${moment}) as ms
+        from places p cross join ${sql.table(table)} t where ${condition} group by 1, 2`.execute(db);
+      for (const { place, bucket, n, ms } of found) {
+        const row = rows.at(Number(place));
+        if (row === undefined) continue;
+        const own = open.get(row) ?? { tries: zeros(bounds.buckets), sum: zeros(bounds.buckets) };
+        open.set(row, own);
+        const at = buckets.checked(bucket);
+        own.tries[at] = (own.tries[at] as number) + sign * Number(n);
+        own.sum[at] = (own.sum[at] as number) + sign * Number(ms);
+      }
+    }
   }
-  return found;
+  for (const [row, { tries, sum }] of open) {
+    let running = 0;
+    let sums = 0;
+    let before = 0;
+    for (let at = 0; at < bounds.buckets; at++) {
+      running += tries[at] as number;
+      sums += sum[at] as number;
+      // All the time that they were busy up to the end of this bucket.
+      const until = running * (at + 1) * buckets.bucketMs - sums;
+      row.busy[at] = (row.busy[at] as number) + Math.max(0, until - before);
+      before = until;
+    }
+  }
 }
 
-/** Of each bucket, in how many of a few moments the worker was busy. */
-async function busyAtMoments(
-  db: Kysely<Schema>,
-  table: Tries,
-  bounds: Bounds,
-  lanes: readonly Lane[],
-  count: number,
-): Promise<Busy[]> {
-  const { run, from, now } = bounds;
-  const buckets = new Buckets(bounds, count);
-  const places = lanes.flatMap((lane) => lane.places).length;
-  const perBucket = Math.max(1, Math.min(mostPerBucket, Math.floor(moments / (places * count))));
+/** Adds how long each was busy in each bucket, by a few moments in it. */
+async function addMoments(db: Kysely<Schema>, table: Tries, bounds: Bounds, rows: Rows): Promise<void> {
+  const { from, now, places } = bounds;
+  const buckets = new Buckets(bounds);
+  const perBucket = Math.max(1, Math.min(mostPerBucket, Math.floor(moments / (places.length * bounds.buckets))));
   const stepMs = buckets.bucketMs / perBucket;
   // The middle of each step.
   const at = sql`${sql.lit(from)} + (m.i + 0.5) * ${sql.lit(stepMs)}`;
-  const { rows } = await sql<{ place: number; bucket: number; n: number }>`
-    with recursive m(i) as (select 0 union all select m.i + 1 from m where m.i + 1 < ${sql.lit(count * perBucket)})
+  const { rows: found } = await sql<{ place: number; bucket: number; n: number }>`
+    with recursive m(i) as (select 0 union all select m.i + 1 from m where m.i + 1 < ${sql.lit(bounds.buckets * perBucket)})
     select x.place, x.i / ${sql.lit(perBucket)} as bucket, count(*) as n from (
       select p.place, m.i, ${at} as at, (
         select coalesce(t.running_ended, t.returned, ${now}) from ${sql.table(table)} t
         where t.run = p.run and t.place = p.place and t.running <= ${at} order by t.running desc limit 1) as ended
-      from places p cross join m where p.run = ${run} and p.worker is not null) x
+      from places p cross join m where ${placesIn(bounds)}) x
     where x.ended > x.at group by 1, 2`.execute(db);
-  return rows.map(({ place, bucket, n }) => ({
-    place: Number(place),
-    bucket: buckets.checked(bucket),
-    ms: Number(n) * stepMs,
-  }));
+  for (const { place, bucket, n } of found) {
+    const row = rows.at(Number(place));
+    const index = buckets.checked(bucket);
+    if (row !== undefined) row.busy[index] = (row.busy[index] as number) + Number(n) * stepMs;
+  }
 }
 
 async function failedIn(
   db: Kysely<Schema>,
   table: Tries,
   bounds: Bounds,
-  count: number,
 ): Promise<{ place: number; bucket: number; n: number }[]> {
   const { run, from, to } = bounds;
-  const buckets = new Buckets(bounds, count);
+  const buckets = new Buckets(bounds);
   const failed = table === 'tasks' ? sql`and t.state = 4` : sql``;
   // A sum, so that SQLite looks for the few in that state, and does not read all in the order of their places.
   const { rows } = await sql<{ place: number; bucket: number; n: number }>`
-    select t.place + 0 as place, ${buckets.ofTry} as bucket, count(*) as n from ${sql.table(table)} t
+    select t.place + 0 as place, ${buckets.of(sql`case when t.running < ${from} then 0 else t.running - ${from} end`)} as bucket,
+      count(*) as n from ${sql.table(table)} t
     where t.run = ${run} ${failed} and t.running < ${to} and coalesce(t.running_ended, t.returned, ${to}) >= ${from}
     group by 1, 2`.execute(db);
   return rows.map(({ place, bucket, n }) => ({ place: Number(place), bucket: buckets.checked(bucket), n: Number(n) }));
@@ -329,14 +345,16 @@ async function failedIn(
 /** The window in equal parts. */
 class Buckets {
   readonly bucketMs: number;
-  /** In which a try `t` began; what began before the window goes into the first. */
-  readonly ofTry: ReturnType<typeof sql>;
   readonly #count: number;
 
-  constructor({ from, to }: Bounds, count: number) {
-    this.#count = count;
-    this.bucketMs = (to - from) / count;
-    this.ofTry = sql`cast(floor((case when t.running < ${from} then 0 else t.running - ${from} end) / cast(${this.bucketMs} as double precision)) as integer)`;
+  constructor({ from, to, buckets }: Bounds) {
+    this.#count = buckets;
+    this.bucketMs = (to - from) / buckets;
+  }
+
+  /** In which `moment` is, in milliseconds since the begin of the window. */
+  of(moment: ReturnType<typeof sql>): ReturnType<typeof sql> {
+    return sql`cast(floor((${moment}) / cast(${this.bucketMs} as double precision)) as integer)`;
   }
 
   /** One that there is: rounding may give the one behind the last. */
@@ -358,6 +376,10 @@ interface Rows {
   at(place: number): FilledRow | undefined;
 }
 
+function zeros(count: number): number[] {
+  return new Array<number>(count).fill(0);
+}
+
 function emptyRows(lanes: readonly Lane[], buckets: number): Rows {
   const all = lanes.map(({ worker, host }) => ({
     worker,
@@ -365,8 +387,8 @@ function emptyRows(lanes: readonly Lane[], buckets: number): Rows {
     tries: 0,
     busyMs: 0,
     bars: [] as TimelineBar[],
-    busy: new Array<number>(buckets).fill(0),
-    failed: new Array<number>(buckets).fill(0),
+    busy: zeros(buckets),
+    failed: zeros(buckets),
   }));
   const laneOf = new Map(lanes.flatMap((lane, index) => lane.places.map((place) => [place, index] as const)));
   return { all, at: (place) => all[laneOf.get(place) ?? -1] };

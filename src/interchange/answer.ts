@@ -55,7 +55,7 @@ export function removeManager(
 
 /**
  * Throws unless `received = queued + leased + answered` and the books agree with the tables. Costs time in proportion
- * to everything: for tests, and for the status command.
+ * to everything: for tests.
  */
 export function checkLaw(state: InterchangeState): void {
   const { received, queued, leased, answered } = state.counters;

@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
+import { printable } from '../base/printable.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
 import { compileFormat, type LogRecord, levelNumbers, localTime, loggerName } from './log-format.ts';
@@ -27,7 +28,7 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
-      file.write(`${form({ level, text: isJson ? text : escapeControls(text), at: Date.now() })}\n`);
+      file.write(`${form({ level, text: isJson ? text : printable(text), at: Date.now() })}\n`);
       // People look for the file as soon as the interchange answers.
       if (isEmpty) file.flush();
       isEmpty = false;
@@ -68,10 +69,4 @@ function jsonLine({ level, text, at }: LogRecord): string {
     msg: text,
     formatted: text,
   });
-}
-
-/** Control characters as `\xNN`: what a peer sent must not start a line of its own or steer a terminal. */
-function escapeControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

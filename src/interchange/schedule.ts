@@ -34,17 +34,20 @@ export function noteFreed(state: InterchangeState, manager: Manager): void {
 
 /**
  * Gives the managers whose results came their next tasks. While tasks wait, most managers are full before and after, so
- * the sets of ready ones are not touched.
+ * the sets of ready ones are not touched. Tasks that others stand ready for came in this turn: at its end the selector
+ * says who gets them.
  */
 export function refill(state: InterchangeState, effects: InterchangeEffect[]): void {
   for (let manager = state.freed.pop(); manager !== undefined; manager = state.freed.pop()) {
     manager.isFreed = false;
-    if (canTake(manager) && manager.lanes.some(hasTasks)) fill(state, effects, manager);
+    if (canTake(manager) && manager.lanes.some(hasTasks) && !manager.lanes.some(hasChoice))
+      fill(state, effects, manager);
     updateReady(manager);
   }
 }
 
 const hasTasks = (lane: Lane): boolean => lane.queue.peek() !== undefined;
+const hasChoice = (lane: Lane): boolean => lane.ready.size > 0 && hasTasks(lane);
 
 /** Sends queued tasks until either no task waits that a ready manager could run, or none such is ready. */
 export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): void {

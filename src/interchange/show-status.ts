@@ -1,4 +1,5 @@
 // `chervil interchange --status ADDR`: asks a running interchange through its pool port and prints what it says.
+import { printable } from '../base/printable.ts';
 import { readStatus, type StatusReport } from '../wire/messages/command.ts';
 import { writeManagerMessage } from '../wire/messages/manager.ts';
 import { decode } from '../wire/pickle.ts';
@@ -86,5 +87,6 @@ export function formatStatus({ counters, managers, lanes, refusals }: StatusRepo
       (refusal) => `  refused ${refusal.manager} (${refusal.times} times): ${JSON.stringify(refusal.reason)}`,
     ),
   ];
-  return `${lines.join('\n')}\n`;
+  // Pools name themselves, and JSON leaves some characters as they are that terminals act upon.
+  return `${lines.join('\n').split('\n').map(printable).join('\n')}\n`;
 }

@@ -78,8 +78,9 @@ function fields(task: TaskLine): (string | number | null)[] {
     iso(running),
     iso(running_ended),
     iso(returned),
-    running === null ? null : running - invoked,
-    running === null || end === null ? null : end - running,
+    // The clocks of two machines may disagree.
+    running === null ? null : Math.max(0, running - invoked),
+    running === null || end === null ? null : Math.max(0, end - running),
     task.parent,
     task.memo_key,
     task.arguments,

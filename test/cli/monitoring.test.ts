@@ -1,10 +1,11 @@
 // The commands about the monitoring database, on a real run and on a large one that never was.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { sql } from 'kysely';
 import { openDatabase } from '#src/monitoring/database.js';
 import { Feed } from '#src/monitoring/feed.js';
 import { makeSynthetic } from '../support/synthetic.ts';
@@ -196,6 +197,50 @@ test('status --watch and the progress line follow a run to its end, and leave th
   assert.equal(plain.code, 0);
   assert.ok(!plain.stdout.includes('\x1b'), 'no sequences where there is no terminal');
   assert.match(plain.stdout, /running for[\s\S]*closed after/);
+});
+
+test('what ends status --watch is told where it stays to be read', {
+  skip: spawnSync('script', ['--version']).status === 0 ? false : 'for want of script(1), which makes a terminal',
+}, async (t) => {
+  const directory = scratch(t);
+  const path = join(directory, 'some.db');
+  await makeSynthetic(path, { tasks: 20, isLive: true });
+  {
+    await using monitoring = await openDatabase(path, { mode: 'write' });
+    await monitoring.db.updateTable('runs').set({ host: hostname(), pid: process.pid, began: Date.now() }).execute();
+  }
+  const command = commandLine(['status', '--watch', '-d', path]).join("' '");
+  const watch = start(t, 'script', ['-qec', `'${command}'`, '/dev/null'], directory);
+  await watch.until('of 20 tasks settled');
+  rmSync(path);
+  const { code, stdout } = await watch.ended;
+  assert.equal(code, 1);
+  assert.match(stdout.slice(stdout.lastIndexOf('\x1b[?1049l')), /chervil: .*some\.db is not there any more/);
+});
+
+test('of output the end is read, and no pipe is waited for; clocks that disagree make no time negative in an export', async (t) => {
+  const directory = scratch(t);
+  const path = join(directory, 'some.db');
+  await makeSynthetic(path, { tasks: 40 });
+  const [pipe, long] = [join(directory, 'pipe'), join(directory, 'long')];
+  assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
+  writeFileSync(long, `${'ü'.repeat(10_000)}the end\n`);
+  {
+    await using monitoring = await openDatabase(path, { mode: 'write' });
+    const { db } = monitoring;
+    await db.updateTable('tasks').set({ stdout: pipe, stderr: long }).where('task', '=', 1).execute();
+    await sql`update tasks set running = invoked - 5000, running_ended = invoked - 9000 where task = 2`.execute(db);
+  }
+  const { code, stdout } = await chervil(t, ['task', '1', '-d', path], directory);
+  assert.equal(code, 0);
+  assert.match(stdout, /stdout in .*pipe\n {2}\(it cannot be read from here\)\n/);
+  assert.match(stdout, /stderr in .*long\n {2}ü{1996}the end\n/);
+  const csv = await chervil(t, ['export', '-d', path], directory);
+  const [head = '', ...lines] = csv.stdout.split('\n');
+  const [waited, ran] = ['waited_ms', 'ran_ms'].map((name) => head.split(',').indexOf(name)) as [number, number];
+  // In the columns before there is no comma.
+  const second = (lines[2] ?? '').split(',');
+  assert.deepEqual([second[0], second[waited], second[ran]], ['2', '0', '0']);
 });
 
 test('what is not there is told in one line', async (t) => {

@@ -5,6 +5,8 @@ import { request } from 'node:http';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { sql } from 'kysely';
 import type {
   Attention,
@@ -20,6 +22,7 @@ import type {
   TaskRow,
   Timeline,
 } from '#src/dashboard/api.js';
+import { LiveFeeds } from '#src/dashboard/live.js';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
@@ -159,6 +162,11 @@ test('wrong questions are refused with a sentence', async (t) => {
     [`/api/runs/${run}/tasks?state=done`, 400, /there is no state 'done'; there are pending/],
     [`/api/runs/${run}/tasks?sort=colour`, 400, /sorted by id/],
     [`/api/runs/${run}/tasks?cursor=!!`, 400, /cursor is not one/],
+    [`/api/runs/${run}/tasks?cursor=${Buffer.from('[1e300]').toString('base64url')}`, 400, /cursor is not one/],
+    [`/api/runs/${run}/timeline?from=1e300`, 400, /from must be a number/],
+    [`/api/runs/${run}/tasks?error=%00`, 400, /zero byte/],
+    [`/api/runs/${run}/graph?app=%00`, 400, /zero byte/],
+    ['/api/runs/%00', 404, /there is no run/],
     [`/api/runs/${run}/tasks?limit=many`, 400, /limit must be a number/],
     [`/api/runs/${run}/timeline?buckets=1.5`, 400, /whole number/],
   ];
@@ -343,6 +351,46 @@ test('a timeline gives each try, or how busy each worker was, and both tell the 
   }
 });
 
+for (const by of ['worker', 'host'] as const) {
+  test(`a timeline by ${by} is busy in each part of its window as long as tries went on there`, async (t) => {
+    const { get, database, number } = await served(t, { tasks: 4_500 });
+    await using monitoring = await openDatabase(database, { mode: 'write' });
+    // As executors do that do not tell their workers.
+    if (by === 'host') await sql`update places set worker = null`.execute(monitoring.db);
+    const { rows: tries } = await sql<{ host: string; worker: string | null; began: number; ended: number }>`
+      select p.host, p.worker, t.running as began, coalesce(t.running_ended, t.returned) as ended from (
+        select run, place, running, running_ended, returned from tasks union all select run, place, running, running_ended, returned from tries) t
+      join places p on p.run = t.run and p.place = t.place where t.run = ${number} and t.running is not null`.execute(
+      monitoring.db,
+    );
+    const all = await get<Timeline>('/timeline?buckets=60');
+    const [start, end] = [0.1, 0.95].map((part) => Math.round(all.from + part * (all.to - all.from)));
+    for (const found of [all, await get<Timeline>(`/timeline?buckets=60&from=${start}&to=${end}`)]) {
+      assert.deepEqual(
+        [found.isAggregated, found.isSampled, found.by, found.rows.length],
+        [true, false, by, by === 'host' ? 4 : 32],
+      );
+      const bucketMs = (found.to - found.from) / 60;
+      for (const row of found.rows) {
+        const own = tries.filter(({ host, worker }) => (worker === null ? host : `${host}/${worker}`) === row.worker);
+        const overlap = (from: number, to: number) =>
+          own.reduce((sum, { began, ended }) => sum + Math.max(0, Math.min(ended, to) - Math.max(began, from)), 0);
+        const model = Array.from({ length: 60 }, (_, at) =>
+          Math.min(1, overlap(found.from + at * bucketMs, found.from + (at + 1) * bucketMs) / bucketMs),
+        );
+        for (const [at, share] of row.busy.entries())
+          assert.ok(Math.abs(share - (model[at] ?? 0)) < 0.002, `${row.worker}, ${at}: ${share} and ${model[at]}`);
+        assert.ok(Math.abs(row.busyMs - overlap(found.from, found.to)) < 1, row.worker);
+        assert.equal(
+          row.tries,
+          own.filter(({ began, ended }) => began < found.to && ended >= found.from).length,
+          row.worker,
+        );
+      }
+    }
+  });
+}
+
 test('of very many tries a timeline counts each, and is busy as they were, without reading each', async (t) => {
   const { get, database, number } = await served(t, { tasks: 120_000, sampleEvery: 100_000 });
   const whole = await get<Timeline>('/timeline?buckets=100');
@@ -386,6 +434,35 @@ test('of very many tries a timeline counts each, and is busy as they were, witho
     monitoring.db,
   );
   assert.match(plan.rows.map(({ detail }) => detail).join(), /USING INDEX \w+ \(run=\? AND place=\? AND running<\?\)/);
+});
+
+test('of a hundred thousand workers the first are shown, with what they did and no others', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 40 });
+  await using monitoring = await openDatabase(database, { mode: 'write' });
+  const { db } = monitoring;
+  await sql`
+    insert into places (run, place, executor, host, worker)
+    with recursive g(n) as (select 100 union all select g.n + 1 from g where g.n < 100099)
+    select ${number}, g.n, 'cloud', 'node' || (g.n / 100), g.n % 100 from g`.execute(db);
+  // One after the other, each as long as ten others.
+  await sql`
+    insert into tasks (run, task, app, state, try, place, invoked, launched, running, running_ended, returned)
+    select r.run, p.place, 0, 3, 0, p.place, r.began, r.began, r.began + p.place, r.began + p.place + 10, r.began + p.place + 10
+    from places p join runs r on r.run = p.run where p.place >= 100`.execute(db);
+  const found = await get<Timeline>('/timeline?buckets=500');
+  assert.deepEqual([found.rows.length, found.omitted], [500, 100_032 - 500]);
+  assert.deepEqual([found.tries, found.isAggregated], [500, false]);
+  for (const { tries, busyMs } of found.rows) assert.deepEqual([tries, busyMs], [1, 10]);
+  // The first have run a thousand times as much as all others.
+  await sql`
+    insert into tasks (run, task, app, state, try, place, invoked, launched, running, running_ended, returned)
+    with recursive g(n) as (select 1 union all select g.n + 1 from g where g.n < 250)
+    select t.run, 200000 + g.n * 1000 + t.place, 0, 3, 0, t.place, t.invoked, t.launched, t.running + g.n * 20, t.running_ended + g.n * 20, t.returned + g.n * 20
+    from tasks t cross join g where t.run = ${number} and t.place between 100 and 599`.execute(db);
+  const many = await get<Timeline>('/timeline?buckets=500');
+  assert.deepEqual([many.rows.length, many.tries, many.isAggregated, many.isSampled], [500, 251 * 500, true, false]);
+  for (const { busyMs } of many.rows) assert.ok(Math.abs(busyMs - 2_510) < 1, String(busyMs));
+  assert.equal((await get<TaskCount>('/count?executor=cloud')).isExact, false);
 });
 
 test('graphs have every app, or every task, with the edges between them', async (t) => {
@@ -465,6 +542,10 @@ test('attention names what is stuck and why, stragglers, lost blocks, silent man
         },
       ])
       .execute();
+    await db
+      .insertInto('block_events')
+      .values([{ ...block, block: '3', at: now - 25_000, status: 'LOST', reason: 'the scheduler forgot it' }])
+      .execute();
     await sql`update manager_events set heartbeat = ${now - 200_000} where run = ${run} and host = 'nid0013' and active = 1`.execute(
       db,
     );
@@ -479,11 +560,44 @@ test('attention names what is stuck and why, stragglers, lost blocks, silent man
     /^7 tasks wait for slurm, which has no worker\nBlock 9 \(job 4711\) has waited in the queue since .*\. Look at its blocks/m,
     /^A task of \w+ runs far longer than usual\nHalf of the others were through after .* the oldest has run for \d+ s/m,
     /^Block 3 of htex failed\nits job ended with code 127\nmodule: command not found$/m,
+    /^Block 3 of slurm failed\nthe scheduler forgot it\n$/m,
     /^No heartbeat from nid0013 for \d+ s\n.*\nmanager m-nid0013, 8 workers$/m,
     /^\d+ of \d+ failures happened on nid0012$/m,
   ])
     assert.match(told, part);
   assert.ok(!concerns.some(({ kind }) => kind === 'silent'), 'it goes on');
+});
+
+test('a host is named for the tries that failed there, also when the next one went well elsewhere, and not for having had most', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 600 });
+  await using monitoring = await openDatabase(database, { mode: 'write' });
+  const { db } = monitoring;
+  const run = number;
+  await sql`delete from failures where run = ${run}`.execute(db);
+  await sql`delete from tries where run = ${run}`.execute(db);
+  const titles = async () =>
+    (await get<Attention>('/attention')).concerns.filter(({ kind }) => kind === 'host').map(({ title }) => title);
+  const fail = (which: ReturnType<typeof sql>, place: number) =>
+    sql`
+    insert into tries (run, task, try, place, running, returned) select run, task, 0, ${place}, running, running from tasks where ${which}`
+      .execute(db)
+      .then(() =>
+        sql`insert into failures (run, task, try, at, app, final, code, class, message)
+        select run, task, 0, running, app, 0, 'APP_ERROR', 'OSError', 'disk' from tasks where ${which}`.execute(db),
+      );
+  // Place 0 is a worker of nid0011, 16 one of nid0013.
+  await sql`update tasks set place = 0 where run = ${run} and place is not null and task >= 60`.execute(db);
+  await sql`update tasks set place = 16, try = 1 where run = ${run} and place is not null and task < 60`.execute(db);
+  const ofFirst = sql`run = ${run} and place = 16`;
+  await fail(ofFirst, 0);
+  const [one] = await titles();
+  assert.match(one ?? '', /^(\d+) of \1 failures happened on nid0011$/);
+  // Where nearly everything ran, nearly everything fails.
+  await sql`delete from failures where run = ${run}`.execute(db);
+  await sql`delete from tries where run = ${run}`.execute(db);
+  await fail(sql`run = ${run} and place is not null and task % 5 = 0`, 0);
+  await sql`update tries set place = 16 where run = ${run} and task < 100`.execute(db);
+  assert.deepEqual(await titles(), []);
 });
 
 test('while another program locks the database that is told, and then it is answered again', async (t) => {
@@ -621,6 +735,67 @@ test('live news resumes where a browser has left off', async (t) => {
   );
   const [stranger] = await listen(dashboard, run, 1, '17-3');
   assert.equal(stranger?.id, all.at(-1)?.id, 'the number of another server: how things stand now');
+});
+
+test('who asks for the headers of the news alone gets no feed that goes on', async (t) => {
+  const { dashboard } = await served(t, { tasks: 20 });
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  for (let times = 0; times < 20; times++) {
+    const { status, headers } = await ask(dashboard, '/api/live', {}, 'HEAD');
+    assert.deepEqual([status, headers['content-type']], [200, 'text/event-stream']);
+  }
+  assert.ok(timers() < before + 10, `${before} timers before, ${timers()} after`);
+});
+
+test('of those who looked and went nothing is kept', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const feeds = new LiveFeeds({ db: undefined as never, refresh: () => new Promise(() => {}) });
+  const looked = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const visit = new AbortController();
+      await feeds.open('some-run', undefined, visit.signal).cancel();
+      return new WeakRef(visit.signal);
+    }),
+  );
+  // What was made in this turn is kept until the next.
+  await new Promise(setImmediate);
+  collect();
+  const left = looked.filter((signal) => signal.deref() !== undefined);
+  feeds.close();
+  assert.equal(left.length, 0);
+});
+
+test('apps of one name are told as one, as the list of their tasks does, and of very many only the largest are timed', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 240 });
+  await using monitoring = await openDatabase(database, { mode: 'write' });
+  const { db } = monitoring;
+  await sql`update apps set name = 'fetch' where run = ${number} and app in (3, 5)`.execute(db);
+  const { apps, total } = await get<RunDetail>('');
+  assert.equal(apps.length, 10);
+  assert.equal(total, 240);
+  assert.equal(apps[0]?.app, 'fetch');
+  assert.equal(apps[0]?.total, (await get<TaskCount>('/count?app=fetch')).count);
+  const { rows } = await sql<{ ms: number }>`
+    select coalesce(running_ended, returned) - running as ms from tasks
+    where run = ${number} and app in (0, 3, 5) and state = 3 and running is not null order by 1`.execute(db);
+  assert.equal(apps[0]?.medianMs, rows[Math.floor(rows.length / 2)]?.ms);
+  // A program that makes its apps in a loop, and names each.
+  await sql`
+    insert into apps (run, app, name, kind, memoize)
+    with recursive g(n) as (select 12 union all select g.n + 1 from g where g.n < 100000) select ${number}, g.n, 'app' || g.n, 'function', 0 from g`.execute(
+    db,
+  );
+  await sql`insert into app_states (run, app, state, tasks) select run, app, 3, 1 from apps where run = ${number} and app >= 12`.execute(
+    db,
+  );
+  const many = await get<RunDetail>('');
+  assert.equal(many.apps.length, 10 + 99_989);
+  // None of them has a task in the table; that so many can be asked for at all is the point.
+  assert.equal((await get<TaskCount>('/count?name=app')).count, 0);
+  assert.equal((await get<Page<TaskRow>>('/tasks?name=app')).rows.length, 0);
+  assert.equal((await get<Timeline>('/timeline')).apps.length, many.apps.length);
 });
 
 test('the list of runs is given in parts, the newest first', async (t) => {

@@ -1,5 +1,6 @@
 // Parts of the page that need no browser: what is made of texts of tasks, of numbers and times, and where a graph's nodes stand.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { plainJson, plainText } from '#src/dashboard/plain-text.js';
 import { duration, shortNumber, when } from '../../web/format.ts';
@@ -11,6 +12,8 @@ test('what a task wrote for a terminal is shown without colours and moves, and n
     ['\x1b[1;31mred\x1b[0m and \x1b[38;5;12mblue\x1b[m', 'red and blue'],
     ['\x1b]0;title\x07text \x1b]8;;https://example.org\x1b\\link\x1b]8;;\x1b\\', 'text link'],
     ['10 %\r50 %\r100 %\ndone\r\n', '100 %\ndone\n'],
+    ['\x1b[1mbold\x1b(B\x1b[m of tput', 'bold of tput'],
+    ['one\r\rtwo\r\r\n\r\n\rthree', 'two\n\nthree'],
     ['bell\x07 null\0 escape\x1b', 'bell␇ null␀ escape␛'],
     ['safe\u202Egnp.exe', 'safe\\u202egnp.exe'],
     ['\u2066isolated\u2069', '\\u2066isolated\\u2069'],
@@ -19,6 +22,20 @@ test('what a task wrote for a terminal is shown without colours and moves, and n
     assert.equal(plainText(text), shown);
     assert.equal((JSON.parse(plainJson({ in: [text] })) as { in: [string] }).in[0], shown);
   }
+});
+
+test('a long line of a task does not hold up the server', () => {
+  const source = `
+    import { plainText } from '#src/dashboard/plain-text.js';
+    const lines = ['\\x1b[m' + 'x'.repeat(1_000_000), '\\r'.repeat(1_000_000) + 'x', '\\x1b]'.repeat(500_000)];
+    console.log(lines.map((line) => plainText(line).length).join());`;
+  // Looked at again from each of its characters, each of them would take minutes.
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', source], {
+    cwd: new URL('../..', import.meta.url),
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  assert.equal(stdout, '1000000,1,1000000\n', stderr);
 });
 
 test('numbers and times are told as people read them', () => {

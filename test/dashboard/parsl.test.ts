@@ -363,3 +363,73 @@ test('a run of Python Parsl that goes on is followed', async (t) => {
   }
   assert.match(text, /"exec_done":1/);
 });
+
+test('a run of Python Parsl with one long task goes on as long as samples of it come', async (t) => {
+  const { path, database } = makeParsl(t, false);
+  const ago = (minutes: number): string => at((Date.now() - new Date(2026, 4, 5, 6).getTime()) / 1_000 - minutes * 60);
+  for (const [run_id, sampled] of [
+    ['sampled', 1],
+    ['silent', 19],
+  ] as const) {
+    insert(database, 'workflow', { run_id, workflow_name: 'long.py', time_began: ago(21), tasks_failed_count: 0 });
+    insert(database, 'task', { task_id: 0, run_id, task_func_name: 'simulate', task_time_invoked: ago(20) });
+    insert(database, 'status', { task_id: 0, task_status_name: 'running', timestamp: ago(20), run_id, try_id: 0 });
+    insert(database, 'resource', {
+      task_id: 0,
+      try_id: 0,
+      run_id,
+      timestamp: ago(sampled),
+      resource_monitoring_interval: 30,
+    });
+  }
+  const dashboard = await serveDashboard(path);
+  t.after(() => dashboard.close());
+  const { rows } = (await (await fetch(new URL('api/runs', dashboard.url))).json()) as Page<RunRow>;
+  assert.deepEqual(
+    rows.filter(({ name }) => name === 'long.py').map(({ id, status }) => [id, status]),
+    [
+      ['silent', 'silent'],
+      ['sampled', 'running'],
+    ],
+  );
+});
+
+test('where Parsl names no host, tries at once are of different workers, and each is of the first that was free', async (t) => {
+  const { path, database } = makeParsl(t, false);
+  const run_id = 'crowd';
+  insert(database, 'workflow', {
+    run_id,
+    workflow_name: 'crowd.py',
+    time_began: at(0),
+    time_completed: at(9_000),
+    tasks_failed_count: 0,
+  });
+  const crowd = 300;
+  for (let task_id = 0; task_id < 4 * crowd; task_id++) {
+    // Four waves, of which each begins where the one before ends; those of the third are backwards.
+    const wave = Math.floor(task_id / crowd);
+    const within = task_id % crowd;
+    const from = wave * 1_000 + (wave === 2 ? crowd - within : within);
+    const times = {
+      task_try_time_launched: at(from),
+      task_try_time_running: at(from),
+      task_try_time_returned: at(from + 900),
+    };
+    insert(database, 'task', { task_id, run_id, task_func_name: 'stand', task_time_invoked: at(from) });
+    insert(database, 'status', {
+      task_id,
+      task_status_name: 'exec_done',
+      timestamp: at(from + 900),
+      run_id,
+      try_id: 0,
+    });
+    insert(database, 'try', { task_id, run_id, try_id: 0, task_executor: 'htex', ...times });
+  }
+  const dashboard = await serveDashboard(path);
+  t.after(() => dashboard.close());
+  const found = (await (await fetch(new URL('api/runs/crowd/timeline', dashboard.url))).json()) as Timeline;
+  // At most so many overlap, and a worker never has two.
+  assert.deepEqual([found.by, found.rows.length, found.tries], ['worker', crowd, 4 * crowd]);
+  for (const { bars } of found.rows)
+    for (const [index, bar] of bars.entries()) assert.ok(index === 0 || bar.from >= (bars[index - 1]?.to ?? 0));
+});

@@ -1,6 +1,7 @@
-// The dashboard over PostgreSQL answers as it does over SQLite.
+// The dashboard over PostgreSQL answers as it does over SQLite, whether Chervil or Parsl writes there.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -85,4 +86,47 @@ test('the dashboard over PostgreSQL answers as it does over SQLite', async (t) =
     );
   }
   for (const window of ['', '&from=1767324000000&to=1767330000000']) await compare(`/timeline?buckets=50${window}`);
+});
+
+test('a database of Parsl in PostgreSQL is shown, and while a run of it is copied again, as it was before', async (t) => {
+  const url = await postgresOrSkip(t);
+  if (url === undefined) return;
+  const { Client } = createRequire(import.meta.url)('pg') as typeof import('pg');
+  const parsl = new Client({ connectionString: url });
+  await parsl.connect();
+  try {
+    await parsl.query(`
+      create table workflow (run_id text primary key, workflow_name text, workflow_version text, time_began timestamp not null,
+        time_completed timestamp, host text, "user" text, rundir text, tasks_failed_count integer, tasks_completed_count integer);
+      create table task (task_id integer, run_id text, task_depends text, task_func_name text, task_memoize text, task_hashsum text,
+        task_inputs text, task_outputs text, task_stdout text, task_stderr text, task_time_invoked timestamp,
+        task_time_returned timestamp, task_fail_count integer, primary key (task_id, run_id));
+      create table try (try_id integer, task_id integer, run_id text, block_id text, hostname text, task_executor text,
+        task_try_time_launched timestamp, task_try_time_running timestamp, task_try_time_returned timestamp,
+        task_fail_history text, task_joins text, primary key (try_id, task_id, run_id));
+      create table status (task_id integer, task_status_name text, timestamp timestamp, run_id text, try_id integer);
+      create table resource (try_id integer, task_id integer, run_id text, timestamp timestamp, resource_monitoring_interval float);
+      insert into workflow values ('run-1', 'live.py', '1', now(), null, 'login1', 'ada', '/runinfo/000', 0, 0);
+      insert into task (task_id, run_id, task_func_name, task_time_invoked) values (0, 'run-1', 'simulate', now());
+      insert into status values (0, 'pending', now(), 'run-1', 0);`);
+    await using dashboard = await serveDashboard(url);
+    const ask = (path: string) => fetch(new URL(`api/runs${path}`, dashboard.url));
+    const counts = async () => {
+      const response = await ask('/run-1');
+      assert.equal(response.status, 200);
+      return ((await response.json()) as { counts: unknown }).counts;
+    };
+    assert.deepEqual(await counts(), { pending: 1 });
+    await parsl.query(`insert into status values (0, 'exec_done', now(), 'run-1', 0)`);
+    // What is copied last has to wait.
+    await parsl.query('begin; lock table resource in access exclusive mode');
+    const asked: Promise<Response>[] = [];
+    while ((await parsl.query('select 1 from pg_locks where not granted')).rowCount === 0) asked.push(ask(''));
+    assert.deepEqual(await counts(), { pending: 1 });
+    await parsl.query('commit');
+    for (const response of await Promise.all(asked)) assert.equal(response.status, 200);
+    assert.deepEqual(await counts(), { exec_done: 1 });
+  } finally {
+    await parsl.end();
+  }
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
 import { step, wantsTurn } from '#src/interchange/core.js';
+import { formatStatus } from '#src/interchange/show-status.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
 describe("pools without Python workers, and tasks of Python's Parsl", () => {
@@ -132,6 +133,15 @@ describe('giving out tasks', () => {
     assert.deepEqual(bench.tellOnly({ type: 'refill' }), ['a gets 4']);
     assert.deepEqual(bench.tellOnly({ type: 'refill' }, { type: 'turn' }), [], 'both are full');
     bench.counts({ queued: 2, leased: 3, answered: 1 });
+  });
+
+  it('tasks of this turn go to whom the selector picks, and not to a manager whose results happen to come with them', () => {
+    const bench = new Bench({ selector: 'block-id' });
+    bench.take(bench.register('low', { blockId: '1' }), bench.task(1), bench.task(2));
+    bench.take(bench.register('high', { blockId: '2' }));
+    bench.takeOnly(bench.task(3));
+    assert.deepEqual(bench.tellOnly(bench.results('low', 1), { type: 'refill' }), ['forward result 1']);
+    assert.deepEqual(bench.tellOnly({ type: 'turn' }), ['high gets 3']);
   });
 
   it('after a heartbeat there is nothing to give out, after results with monitoring there is a record', () => {
@@ -520,4 +530,13 @@ describe('broken messages', () => {
     assert.deepEqual(bench.tell({ type: 'unreadable task', taskId: undefined, reason: 'no pickle' }), []);
     bench.counts({ received: 1, answered: 1, malformed: 1 });
   });
+});
+
+test('what pools say of themselves does not act upon the terminal that shows the status', () => {
+  const bench = new Bench();
+  const hostile = 'a\x1b[31m\u009b31m\u202eb';
+  bench.take(bench.register('m', { blockId: hostile, pythonVersion: hostile, runtimes: ['python', hostile] }));
+  const shown = formatStatus(statusReport(bench.state, bench.now));
+  assert.match(shown, /block "a\\u001b\[31m\\x9b31m\\u202eb"/);
+  assert.doesNotMatch(shown.replaceAll('\n', ''), /[\p{Cc}\u202e]/u);
 });

@@ -222,6 +222,8 @@ function GraphCanvas({ run, graph, layout, around }: CanvasProps): JSX.Element {
   useEffect(() => draw.current());
 
   const onKeyDown = (event: KeyboardEvent): void => {
+    // The browser's own: back, and larger text.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
     if (way !== undefined) {
       event.preventDefault();

@@ -173,6 +173,8 @@ function Drawing({ run, timeline, range, setRange }: DrawingProps): JSX.Element 
   }, [run]);
 
   const onKeyDown = (event: KeyboardEvent): void => {
+    // The browser's own: back, and larger text.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const action = {
       ArrowLeft: () => pan(-0.15),
       ArrowRight: () => pan(0.15),

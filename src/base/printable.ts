@@ -1,4 +1,5 @@
-// What tasks wrote, as text that a terminal only shows. Used for everything that the commands print of runs and tasks.
+// What tasks wrote, as text that a terminal only shows. Used for everything that the commands print of runs,
+// tasks and pools, and for the interchange's log.
 
 /**
  * A line without what moves the cursor, changes colours or titles, or turns the text that follows: each such character stands as
