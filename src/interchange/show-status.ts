@@ -45,7 +45,7 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
       if (report?.ok) resolve(report.value);
       else reject(new Error(`${endpoint} answered, but not as a Chervil interchange.`));
     },
-    onPeerFailed: (_address, failure) => reject(new Error(`No interchange at ${endpoint}: ${failure.detail}.`)),
+    onPeerFailed: (_address, { detail }) => reject(new Error(`No interchange at ${endpoint}: ${inWords(detail)}.`)),
   });
   dealer.connect(endpoint);
   dealer.send([writeManagerMessage({ type: 'chervil_status' })]);
@@ -63,6 +63,11 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
   } finally {
     clearTimeout(silence);
   }
+}
+
+/** Whether a peer that closes at once is seen to close, or to have closed, is chance. */
+function inWords(detail: string): string {
+  return /ECONNRESET|EPIPE/.test(detail) ? `it closed the connection (${detail})` : detail;
 }
 
 /** The report for people. */
