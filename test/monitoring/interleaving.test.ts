@@ -9,6 +9,7 @@ import { openDatabase } from '#src/monitoring/database.js';
 import { Feed } from '#src/monitoring/feed.js';
 import { runWriter, type WriterStart } from '#src/monitoring/writer.js';
 import { isFinal, mayFollow, type TaskState, taskStates } from '#src/task/state.js';
+import { runRow } from '../support/monitored-run.ts';
 import { randomIntegers } from '../support/random.ts';
 
 type Integer = (below: number) => number;
@@ -153,21 +154,6 @@ class Tale {
   }
 }
 
-const run = {
-  ...{
-    run_id: 'a-run',
-    name: 'program.ts',
-    version: '1',
-    began: 1,
-    ended: null,
-    end_reason: null,
-    host: 'h',
-    user: 'u',
-  },
-  ...{ directory: '/', pid: 1, command: '', chervil_version: '1', node_version: 'v24', tasks: 0, completed: 0 },
-  ...{ memoized: 0, failed: 0, sample_ms: 0, written: null, lag_ms: null, lost_events: 0 },
-};
-
 class World {
   readonly path: string;
   readonly directory: string;
@@ -184,7 +170,7 @@ class World {
 
   get start(): WriterStart {
     const { path: database, directory: feed } = this;
-    return { database, feed, run, batchMs: 1, batchRecords: 1_000_000, busyMs: 1_000, patienceMs: 1_000 };
+    return { database, feed, run: runRow, batchMs: 1, batchRecords: 1_000_000, busyMs: 1_000, patienceMs: 1_000 };
   }
 
   keepFiles(): void {

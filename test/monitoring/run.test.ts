@@ -20,6 +20,7 @@ import { sh } from '#src/task/command.js';
 import { type Output, output } from '#src/task/file.js';
 import type { Future } from '#src/task/future.js';
 import { taskStates } from '#src/task/state.js';
+import { runRow } from '../support/monitored-run.ts';
 import { postgresOrSkip } from '../support/postgres.ts';
 
 const program = fileURLToPath(new URL('../fixtures/monitoring/program.mjs', import.meta.url));
@@ -513,29 +514,7 @@ test('what a run could not write is taken in later from its run directory', asyn
   feed.records.rare({ kind: 'app', app: 0, name: 'left', body: 'function', memoize: false });
   feed.records.opened(0, 0, 1_000, undefined, undefined, undefined, '1');
   feed.close();
-  const run = {
-    run_id: 'left-behind',
-    name: 'left.ts',
-    version: '1',
-    began: 1,
-    ended: null,
-    end_reason: null,
-    host: 'h',
-    user: 'u',
-    directory: runDir,
-    pid: 1,
-    command: '',
-    chervil_version: '1',
-    node_version: 'v24',
-    tasks: 0,
-    completed: 0,
-    memoized: 0,
-    failed: 0,
-    sample_ms: 0,
-    written: null,
-    lag_ms: null,
-    lost_events: 0,
-  };
+  const run = { ...runRow, run_id: 'left-behind', directory: runDir };
   const path = join(runDir, 'monitoring.db');
   const start = {
     database: path,

@@ -21,6 +21,7 @@ import { short } from '#src/monitoring/short.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
 import { runWriter, type WriterPorts, type WriterStart } from '#src/monitoring/writer.js';
 import { taskStates } from '#src/task/state.js';
+import { runRow } from '../support/monitored-run.ts';
 import { postgresOrSkip } from '../support/postgres.ts';
 import { randomIntegers } from '../support/random.ts';
 
@@ -164,30 +165,6 @@ test('numbers and texts of any size come out as they went in', () => {
   assert.deepEqual(found.lines, told.lines);
 });
 
-const run = {
-  run_id: 'a-run',
-  name: 'program.ts',
-  version: '1',
-  began: 1,
-  ended: null,
-  end_reason: null,
-  host: 'h',
-  user: 'u',
-  directory: '/',
-  pid: 1,
-  command: '',
-  chervil_version: '1',
-  node_version: 'v24',
-  tasks: 0,
-  completed: 0,
-  memoized: 0,
-  failed: 0,
-  sample_ms: 0,
-  written: null,
-  lag_ms: null,
-  lost_events: 0,
-};
-
 /** Keeps others from reading and writing a database that has no WAL. */
 class Lock {
   readonly #path: string;
@@ -255,7 +232,7 @@ class World {
     const start: WriterStart = {
       database: this.path,
       feed: this.directory,
-      run,
+      run: runRow,
       batchMs: 1,
       batchRecords: 1_000_000,
       busyMs: 1_000,
