@@ -163,7 +163,7 @@ describe('the directory of large values', () => {
       const look = `import { removeIfOrphaned } from ${ofValues}; removeIfOrphaned(${JSON.stringify(kept.directory)}); console.log('looked');`;
       const alone = ['--pid', '--fork', '--mount-proc', process.execPath, '--input-type=module', '-e', look];
       const { stdout, stderr } = spawnSync('unshare', alone, { encoding: 'utf8' });
-      if (stdout !== 'looked\n') t.skip(`no namespace of processes can be made: ${stderr}`);
+      if (stdout !== 'looked\n') t.skip(`for want of a namespace of processes: ${stderr}`);
       assert.ok(existsSync(kept.directory), 'it was removed');
     } finally {
       kept.close();
