@@ -380,13 +380,11 @@ export class Interchange implements AsyncDisposable {
         this.#results.send([writeFailure(effect.taskId, failureOf(effect.failure))]);
         return;
       case 'reply':
-        if (!this.#isDeaf(effect.peer) || effect.what === 'drained') {
-          const word =
-            effect.what === 'welcome'
-              ? ({ type: 'welcome', readsBatches: true } as const)
-              : ({ type: effect.what } as const);
-          this.#pools.send(effect.peer, writeInterchangeWord(word, effect.style));
-        }
+        this.#pools.send(
+          effect.peer,
+          writeInterchangeWord(words[effect.what], effect.style),
+          effect.what === 'drained' ? undefined : mostUnread,
+        );
         return;
       case 'explain refusal':
         this.#pools.send(effect.peer, writeInterchangeWord({ type: 'refusal', reason: effect.reason }, 'one-port'));
@@ -398,14 +396,14 @@ export class Interchange implements AsyncDisposable {
       }
       case 'send code': {
         const word = { type: 'code', name: effect.name, bytes: effect.bytes } as const;
-        if (!this.#isDeaf(effect.peer)) this.#pools.send(effect.peer, writeInterchangeWord(word, 'one-port'));
+        this.#pools.send(effect.peer, writeInterchangeWord(word, 'one-port'), mostUnread);
         return;
       }
       case 'answer':
         this.#commands.send([writeReply(effect.reply, this.#ports)]);
         return;
       case 'show status':
-        if (!this.#isDeaf(effect.peer)) this.#pools.send(effect.peer, [encode(statusDict(effect.report))]);
+        this.#pools.send(effect.peer, [encode(statusDict(effect.report))], mostUnread);
         return;
       case 'relay monitoring':
         this.#monitoring?.send(effect.frame);
@@ -432,11 +430,6 @@ export class Interchange implements AsyncDisposable {
       default:
         effect satisfies never;
     }
-  }
-
-  /** Whether somebody asks and asks and reads no answer: more answers would only fill the memory. */
-  #isDeaf(peer: string): boolean {
-    return this.#pools.queued(peer) >= mostUnread;
   }
 
   /** The messages that give a manager these tasks: batches for a pool that reads them, pickled lists for the rest. */
@@ -531,7 +524,14 @@ export class Interchange implements AsyncDisposable {
 const isDict = (task: TaskRecord): boolean => task.context === undefined;
 
 const empty = new Uint8Array(0);
+/** For answers to somebody who asks and asks and reads none of them: more would only fill the memory. */
 const mostUnread = 1_000;
+const words = {
+  probe: { type: 'probe' },
+  heartbeat: { type: 'heartbeat' },
+  drained: { type: 'drained' },
+  welcome: { type: 'welcome', readsBatches: true },
+} as const;
 
 /** A loopback address, or one that a network interface of this machine has. */
 function isOfThisMachine(address: string): boolean {

@@ -19,7 +19,7 @@ class RecordingStream {
 
   write(bytes: Buffer, callback?: () => void): boolean {
     if (this.#corked !== undefined) this.#corked.push(Buffer.from(bytes));
-    else this.writes.push(Buffer.from(bytes));
+    else if (bytes.length > 0) this.writes.push(Buffer.from(bytes));
     if (callback) this.#callbacks.push(callback);
     if (this.isFull) this.writableLength += bytes.length;
     return !this.isFull;

@@ -4,6 +4,7 @@
 import type { Socket as Stream } from 'node:net';
 import { assertNever } from '../../base/assert.ts';
 import type { Clock } from '../../base/time.ts';
+import { takeDirectly } from './arrival.ts';
 import { commandData, commandName, encodeCommand } from './commands.ts';
 import type { PeerFailure } from './failures.ts';
 import { command, type FrameDecoder, more } from './frames.ts';
@@ -60,6 +61,7 @@ export class Connection {
   /** Messages were handed over since the owner was last told that this was all. */
   #hasHandedOver = false;
   #isResumeAsked = false;
+  readonly #takeUsually: () => void;
 
   constructor(
     stream: Stream,
@@ -86,6 +88,7 @@ export class Connection {
     );
     this.#state = { phase: 'handshake', handshake, stopTimer };
     stream.on('data', this.#onData);
+    this.#takeUsually = takeDirectly(stream, this.#onData);
     stream.on('error', this.#onError);
     stream.on('end', this.#onEnd);
     stream.on('close', this.#onClose);
@@ -145,6 +148,7 @@ export class Connection {
     this.#stream.once('close', stop);
     this.#isPaused = true;
     this.#decoder.release();
+    this.#takeUsually();
     this.#stream.removeListener('data', this.#onData);
     this.#stream.resume();
     this.#stream.end();

@@ -19,6 +19,7 @@ const longestCommandQueue = 16;
 
 /** Batches are built here. A write that the system did not take at once keeps its buffer until it is done, and another takes its place. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(scratchBytes);
+const nothing = Buffer.alloc(0);
 const spares: Buffer[] = [];
 const mostSpares = 8;
 
@@ -122,6 +123,8 @@ export class Outbox implements Flushable {
   #block(count: number): void {
     this.#inFlight = count;
     if (this.#state === 'flushing') this.#state = 'blocked';
+    // A callback of every write would cost a tick each, and mostly there is nothing to wait for: this one comes after them.
+    this.#stream.write(nothing, this.#onStreamWritten);
     // The stream keeps the batch; the next one must not be built over it.
     this.#lent = scratch;
     scratch = spares.pop() ?? Buffer.allocUnsafeSlow(scratchBytes);
@@ -160,7 +163,7 @@ export class Outbox implements Flushable {
         batch.addSealed(this.#channel, 0, frames[last]!);
       }
     }
-    batch.write(this.#stream, this.#onStreamWritten);
+    batch.write(this.#stream);
     return count;
   }
 
@@ -218,17 +221,14 @@ class Batch {
     this.bytes += frame.length;
   }
 
-  /** Hands everything to the stream: one buffer, or several in one gathering write. `onWritten` is called once. */
-  write(stream: Stream, onWritten: (error?: Error | null) => void): void {
+  /** Hands everything to the stream: one buffer, or several in one gathering write. */
+  write(stream: Stream): void {
     if (this.#pieces === undefined) {
-      if (this.#at > 0) stream.write(this.#buffer.subarray(0, this.#at), onWritten);
+      if (this.#at > 0) stream.write(this.#buffer.subarray(0, this.#at));
       return;
     }
-    const pieces = this.#cut();
-    const last = pieces.length - 1;
     stream.cork();
-    for (let index = 0; index < last; index++) stream.write(pieces[index]!);
-    stream.write(pieces[last]!, onWritten);
+    for (const piece of this.#cut()) stream.write(piece);
     stream.uncork();
   }
 

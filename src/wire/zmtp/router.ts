@@ -18,8 +18,10 @@ export interface RouterSocket extends ZmtpSocket {
   /**
    * Queues a message for a peer, or for the one that has its name by now. `false`: nobody has that name, or the peer's
    * queue is full; the message is not sent and counted as refused. See {@link ZmtpSocket.refusal}.
+   *
+   * @param mostQueued - the queue counts as full, for this message alone, when so many wait in it
    */
-  send(to: Peer | string, frames: Frames): boolean;
+  send(to: Peer | string, frames: Frames, mostQueued?: number): boolean;
   /** Whether a peer of that name is connected. */
   has(key: string): boolean;
   /** Messages that wait for that peer to take them. */
@@ -40,7 +42,7 @@ export class Router extends BaseSocket implements RouterSocket {
     this.#nameless = Math.floor(this.settled.random() * 2 ** 32);
   }
 
-  send(to: Peer | string, frames: Frames): boolean {
+  send(to: Peer | string, frames: Frames, mostQueued: number = Number.POSITIVE_INFINITY): boolean {
     checkFrames(frames);
     if (this.transport.isClosed) return this.refuse('closed');
     const connection = this.#find(to);
@@ -50,6 +52,7 @@ export class Router extends BaseSocket implements RouterSocket {
       this.#full.add(connection);
       return this.refuse('high-water mark');
     }
+    if (connection.pending >= mostQueued) return this.refuse('high-water mark');
     connection.send(frames);
     return true;
   }
