@@ -4,67 +4,13 @@ import { type TaskState, taskStates } from '../task/state.ts';
 import type { RareRecord, RecordSink } from './records.ts';
 import { stateNames } from './schema.ts';
 import { tailLength } from './short.ts';
+import { rareColumns, TaskRows, type Value } from './task-rows.ts';
 
-export type Value = string | number | null;
 export type Row = Readonly<Record<string, Value>>;
-
-/** Columns that most tasks have. */
-export const plainColumns = [
-  'app',
-  'state',
-  'try',
-  'place',
-  'invoked',
-  'launched',
-  'running',
-  'running_ended',
-  'returned',
-  'stage',
-  'arguments',
-  'result',
-] as const;
-/** Columns that few have. */
-export const rareColumns = ['pid', 'joining', 'parent', 'memo_key', 'inputs', 'outputs', 'stdout', 'stderr'] as const;
-type PlainColumn = (typeof plainColumns)[number];
-type RareColumn = (typeof rareColumns)[number];
-export type TaskColumn = PlainColumn | RareColumn;
-/** Columns of a task that may be told about it. */
-export const taskColumns: readonly TaskColumn[] = [...plainColumns, ...rareColumns];
-/** What belongs to one try alone, and begins anew with the next. */
-export const tryColumns: readonly TaskColumn[] = [
-  'place',
-  'pid',
-  'launched',
-  'running',
-  'running_ended',
-  'joining',
-  'returned',
-];
-
-/** What is known of a task from this batch; what is null was not told. */
-export type TaskRow = {
-  readonly task: number;
-  isNew: boolean;
-  isReset: boolean;
-  /** It is not written with this batch, but with a later one. */
-  isHeld: boolean;
-  /** Number of the batch in which it was opened; -1 for one that was not. */
-  batch: number;
-  rare: { [Column in RareColumn]?: Value } | undefined;
-} & { [Column in PlainColumn]: Value };
-
-/** A column of a row. */
-export function columnOf(row: TaskRow, column: TaskColumn): Value {
-  return isRare(column) ? (row.rare?.[column] ?? null) : row[column];
-}
-
-function isRare(column: TaskColumn): column is RareColumn {
-  return (rareColumns as readonly TaskColumn[]).includes(column);
-}
 
 /** Tasks with the try that they were in, and then those whose try was followed by another. */
 export interface Round {
-  readonly tasks: Map<number, TaskRow>;
+  readonly tasks: TaskRows;
   /** Tasks of this round whose try was not the last, and when it ended. */
   readonly retried: Map<number, number>;
 }
@@ -73,6 +19,8 @@ export type Level = Record<TaskState, number>;
 
 export class Batch implements RecordSink {
   readonly rounds: Round[];
+  /** Those of the first round. */
+  readonly #tasks: TaskRows;
   /** Rows of other tables, by table. */
   readonly rows = new Map<string, Row[]>();
   readonly failures = new Map<string, Row>();
@@ -90,9 +38,12 @@ export class Batch implements RecordSink {
   #lastApp = -1;
   #lastCounts: Int32Array = new Int32Array(16);
   /** Rows that are written with a later batch: the task is new and not settled. Filled by `hold`. */
-  readonly held = new Map<number, TaskRow>();
+  readonly held = new TaskRows();
   readonly #number: number;
   #second = 0;
+  /** The task whose row was asked for last, and that row: what happens to one stands together. */
+  #lastTask = -1;
+  #lastRow = -1;
   readonly #roundOf = new Map<number, number>();
 
   /**
@@ -100,21 +51,19 @@ export class Batch implements RecordSink {
    * @param number counts the batches
    * @param held rows of new tasks from batches before, which are this batch's own from now on
    */
-  constructor(level: Level, number = 0, held: Map<number, TaskRow> = new Map()) {
+  constructor(level: Level, number = 0, held = new TaskRows()) {
     this.#levelBefore = level;
     this.#number = number;
     this.rounds = [{ tasks: held, retried: new Map() }];
-    for (const row of held.values()) row.isHeld = false;
+    this.#tasks = held;
   }
 
   rare(record: RareRecord): void {
     this.records++;
     switch (record.kind) {
       case 'details': {
-        const row = this.#row(record.task);
-        row.rare ??= {};
-        for (const column of rareColumns)
-          if (column in record.columns) row.rare[column] = record.columns[column] ?? null;
+        const rare = this.#roundFor(record.task).rareOf(this.#row(record.task));
+        for (const column of rareColumns) if (column in record.columns) rare[column] = record.columns[column] ?? null;
         return;
       }
       case 'joins':
@@ -186,19 +135,23 @@ export class Batch implements RecordSink {
 
   /**
    * Keeps rows of new tasks that are not settled for a later batch: if they are by then, they are written once. Those called before
-   * `since` are written now, and those of which a try failed: the row of that try is made from theirs.
+   * `since` are written now, and those of which a try failed: the row of that try is made from theirs. Of more than `most` the first
+   * are kept: they end first.
    * @returns the number of the oldest batch of which something is held; `undefined` for none
    */
-  hold(since: number): number | undefined {
+  hold(since: number, most: number): number | undefined {
     // Of what was tried again the row must be there first.
     if (this.rounds.length > 1) return undefined;
     let oldest: number | undefined;
-    for (const [task, row] of (this.rounds[0] as Round).tasks) {
-      if (!row.isNew || row.returned !== null || (row.invoked as number) < since) continue;
-      if (row.state === taskStates.fail_retryable) continue;
-      row.isHeld = true;
-      this.held.set(task, row);
-      if (oldest === undefined || row.batch < oldest) oldest = row.batch;
+    const tasks = this.#tasks;
+    for (let row = 0; row < tasks.length && this.held.length < most; row++) {
+      // What has not returned is NaN.
+      if (!tasks.isNew(row) || (tasks.returned[row] as number) >= 0 || (tasks.invoked[row] as number) < since) continue;
+      if (tasks.isPassedOver(row) || tasks.state[row] === taskStates.fail_retryable) continue;
+      tasks.hold(row);
+      this.held.copy(tasks, row);
+      const batch = tasks.batch[row] as number;
+      if (oldest === undefined || batch < oldest) oldest = batch;
     }
     return oldest;
   }
@@ -213,17 +166,19 @@ export class Batch implements RecordSink {
     text: string | null,
   ): void {
     this.records++;
-    const row = blankRow(task);
-    row.isNew = true;
-    row.batch = this.#number;
-    row.app = app;
-    row.state = taskStates.pending;
-    row.try = 0;
-    row.invoked = at;
-    if (parent !== null) row.rare = { parent };
-    row.stage = stage;
-    row.arguments = text;
-    (this.rounds[0] as Round).tasks.set(task, row);
+    const tasks = this.#tasks;
+    const row = tasks.add(task);
+    tasks.markNew(row);
+    tasks.batch[row] = this.#number;
+    tasks.app[row] = app;
+    tasks.state[row] = taskStates.pending;
+    tasks.try[row] = 0;
+    tasks.invoked[row] = at;
+    if (parent !== null) tasks.rareOf(row).parent = parent;
+    if (stage !== null) tasks.stage[row] = stage;
+    tasks.arguments[row] = text;
+    this.#lastTask = task;
+    this.#lastRow = row;
     for (const one of needs) if (one !== task) this.#add('edges', { task, needs: one, kind: 'argument' });
     this.totals.tasks++;
     this.#count(at, app, undefined, taskStates.pending);
@@ -243,36 +198,36 @@ export class Batch implements RecordSink {
     this.#count(at, app, from, state);
     if (state === taskStates.pending) this.#nextRound(task);
     const row = this.#row(task);
-    row.app ??= app;
-    row.state = state;
-    row.try = number;
-    if (place !== null) row.place = place;
+    const tasks = this.#roundFor(task);
+    if (tasks.app[row] === -1) tasks.app[row] = app;
+    tasks.state[row] = state;
+    tasks.try[row] = number;
+    if (place !== null) tasks.place[row] = place;
     switch (state) {
       case taskStates.launched:
-        row.launched = at;
+        tasks.launched[row] = at;
         return;
       case taskStates.running:
-        row.running = at;
+        tasks.running[row] = at;
         return;
       case taskStates.running_ended:
-        row.running_ended = at;
+        tasks.running_ended[row] = at;
         return;
       case taskStates.joining:
-        row.rare ??= {};
-        row.rare.joining = at;
+        tasks.rareOf(row).joining = at;
         return;
       case taskStates.fail_retryable:
         this.rounds[this.#roundOf.get(task) ?? 0]?.retried.set(task, at);
         return;
       case taskStates.exec_done:
       case taskStates.memo_done:
-        row.returned = at;
-        row.result = text;
+        tasks.returned[row] = at;
+        tasks.result[row] = text;
         this.totals[state === taskStates.exec_done ? 'completed' : 'memoized']++;
         return;
       case taskStates.failed:
       case taskStates.dep_fail:
-        row.returned = at;
+        tasks.returned[row] = at;
         this.totals.failed++;
         return;
     }
@@ -282,19 +237,26 @@ export class Batch implements RecordSink {
   #nextRound(task: number): void {
     const next = (this.#roundOf.get(task) ?? 0) + 1;
     this.#roundOf.set(task, next);
-    this.rounds[next] ??= { tasks: new Map(), retried: new Map() };
-    const row = blankRow(task);
-    row.isReset = true;
-    this.rounds[next].tasks.set(task, row);
+    this.rounds[next] ??= { tasks: new TaskRows(), retried: new Map() };
+    const { tasks } = this.rounds[next];
+    tasks.markReset(tasks.add(task));
+    this.#lastTask = -1;
   }
 
-  #row(task: number): TaskRow {
-    const tasks = (this.rounds[this.#roundOf.size === 0 ? 0 : (this.#roundOf.get(task) ?? 0)] as Round).tasks;
-    let row = tasks.get(task);
-    if (row === undefined) {
-      row = blankRow(task);
-      tasks.set(task, row);
-    }
+  /** The rows of the round that a task is in. */
+  #roundFor(task: number): TaskRows {
+    const round = this.#roundOf.size === 0 ? undefined : this.#roundOf.get(task);
+    return round === undefined ? this.#tasks : (this.rounds[round] as Round).tasks;
+  }
+
+  /** The row of a task in its round. */
+  #row(task: number): number {
+    if (task === this.#lastTask) return this.#lastRow;
+    const tasks = this.#roundFor(task);
+    let row = tasks.find(task);
+    if (row < 0) row = tasks.add(task);
+    this.#lastTask = task;
+    this.#lastRow = row;
     return row;
   }
 
@@ -305,10 +267,9 @@ export class Batch implements RecordSink {
   }
 
   #count(at: number, app: number, from: number | undefined, to: number): void {
-    const second = at - (at % 1_000);
-    if (second > this.#second) {
+    if (at >= this.#second + 1_000) {
       this.#closeSecond();
-      this.#second = second;
+      this.#second = at - (at % 1_000);
     }
     if (at > this.newest) this.newest = at;
     if (from !== undefined) this.#shift(app, from, -1);
@@ -351,27 +312,4 @@ export class Batch implements RecordSink {
 
 function tail(text: string): string {
   return text.length <= tailLength ? text : text.slice(-tailLength);
-}
-
-function blankRow(task: number): TaskRow {
-  return {
-    task,
-    isNew: false,
-    isReset: false,
-    isHeld: false,
-    batch: -1,
-    rare: undefined,
-    app: null,
-    state: null,
-    try: null,
-    place: null,
-    invoked: null,
-    launched: null,
-    running: null,
-    running_ended: null,
-    returned: null,
-    stage: null,
-    arguments: null,
-    result: null,
-  };
 }

@@ -1,10 +1,10 @@
 // Many rows at once, in SQLite and PostgreSQL, from one description: SQLite takes them one by one with a statement that is
 // prepared once, PostgreSQL as one array for each column. rows.ts says what is written.
 import { CompiledQuery, type Kysely } from 'kysely';
-import type { Value } from './batch.ts';
 import type { MonitoringDatabase } from './database.ts';
 import { type Schema, tables } from './schema.ts';
 import type { SqliteStatement } from './sqlite.ts';
+import type { Value } from './task-rows.ts';
 
 type TableName = keyof typeof tables;
 export type Rows = readonly (readonly Value[])[];
@@ -57,35 +57,42 @@ export class Bulk {
     }
   }
 
-  /** Inserts rows that stand one behind the other in `values`; `fixed` has what is the same in all of them. */
-  async insertFlat(
+  /** Inserts `count` rows. `put` writes the values of one into a list, from `at` on; `fixed` has what is the same in all of them. */
+  async insertMany(
     table: TableName,
     fixed: Readonly<Record<string, number>>,
     columns: readonly string[],
-    values: readonly Value[],
+    count: number,
+    put: (index: number, to: Value[], at: number) => void,
   ): Promise<void> {
-    if (values.length === 0) return;
+    if (count === 0) return;
     const width = columns.length;
     const names = [...Object.keys(fixed), ...columns].map(quoted).join(', ');
     const literals = Object.values(fixed).map((value) => `${Math.round(value)}, `);
     if (this.#database.sqlite === undefined) {
-      const rows = Array.from({ length: values.length / width }, (_, row) =>
-        values.slice(row * width, (row + 1) * width),
-      );
+      const rows = Array.from({ length: count }, (_, index) => {
+        const row: Value[] = Array(width).fill(null);
+        put(index, row, 0);
+        return row;
+      });
       await this.run(
         `insert into ${quoted(table)} (${names}) select ${literals.join('')}* from unnest(${this.#arrays(table, columns)})`,
         transposed(width, rows),
       );
       return;
     }
-    const marks = `(${literals.join('')}${columns.map(() => '?').join(', ')})`;
-    for (let from = 0; from < values.length; ) {
-      const count = values.length - from >= rowsAtOnce * width ? rowsAtOnce : 1;
-      const text = `insert into ${quoted(table)} (${names}) values ${Array(count).fill(marks).join(', ')}`;
-      const statement = this.#prepare(text);
+    const mark = `(${literals.join('')}${columns.map(() => '?').join(', ')})`;
+    for (let index = 0; index < count; ) {
+      const atOnce = count - index >= rowsAtOnce ? rowsAtOnce : 1;
+      const statement = this.#prepare(
+        `insert into ${quoted(table)} (${names}) values ${Array(atOnce).fill(mark).join(', ')}`,
+      );
+      const values: Value[] = Array(atOnce * width).fill(null);
       // As many as go with this statement.
-      const end = values.length - ((values.length - from) % (count * width));
-      for (; from < end; from += count * width) statement.run(values.slice(from, from + count * width));
+      for (const end = count - ((count - index) % atOnce); index < end; index += atOnce) {
+        for (let row = 0; row < atOnce; row++) put(index + row, values, row * width);
+        statement.run(values);
+      }
     }
   }
 

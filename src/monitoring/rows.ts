@@ -1,19 +1,18 @@
 // Writes a batch into the tables, in one transaction together with how far it goes in the feed: so each record is written
 // once, whatever dies in between. Called by writer.ts.
-import {
-  type Batch,
-  columnOf,
-  plainColumns,
-  type Round,
-  type Row,
-  type TaskColumn,
-  type TaskRow,
-  taskColumns,
-  tryColumns,
-} from './batch.ts';
+import type { Batch, Round, Row } from './batch.ts';
 import type { Bulk } from './bulk.ts';
 import type { Dialect } from './schema.ts';
 import { tailLength } from './short.ts';
+import {
+  orNull,
+  plainColumns,
+  type TaskColumn,
+  type TaskRows,
+  taskColumns,
+  tryColumns,
+  type Value,
+} from './task-rows.ts';
 
 /** How far the writer has come in the feed. */
 export interface FeedPosition {
@@ -87,24 +86,27 @@ function isSame(a: FeedPosition | undefined, b: FeedPosition): boolean {
 const failureColumns = ['task', 'try', 'at', 'app', 'final', 'code', 'class', 'message', 'stack', 'root_task'] as const;
 
 async function writeRound(bulk: Bulk, run: number, { tasks, retried }: Round): Promise<void> {
-  const inserts: (string | number | null)[][] = [];
-  const plainInserts: (string | number | null)[] = [];
-  const updates: (string | number | null)[][] = [];
-  const moves: (string | number | null)[][] = [];
-  const resets: (string | number | null)[][] = [];
-  for (const row of tasks.values()) {
-    if (row.isHeld) continue;
-    if (row.isNew) {
-      if (row.rare !== undefined || row.try !== 0)
-        inserts.push([run, row.task, ...taskColumns.map((column) => columnOf(row, column))]);
-      else addPlainRow(plainInserts, row);
-    } else if (row.isReset) resets.push([...resetColumns.map((column) => columnOf(row, column)), run, row.task]);
-    else if (isPlain(row)) moves.push(movedRow(run, row));
-    else updates.push([...taskColumns.map((column) => columnOf(row, column)), run, row.task]);
+  const inserts: Value[][] = [];
+  const plainInserts: number[] = [];
+  const updates: Value[][] = [];
+  const moves: Value[][] = [];
+  const resets: Value[][] = [];
+  for (let row = 0; row < tasks.length; row++) {
+    if (tasks.isPassedOver(row)) continue;
+    const of = (column: TaskColumn): Value => tasks.value(row, column);
+    const task = tasks.task[row] as number;
+    if (tasks.isNew(row)) {
+      if (tasks.try[row] === 0 && !tasks.rare.has(row)) plainInserts.push(row);
+      else inserts.push([run, task, ...taskColumns.map(of)]);
+    } else if (tasks.isReset(row)) resets.push([...resetColumns.map(of), run, task]);
+    else if (isMoved(tasks, row)) moves.push([...moveColumns.map(of), run, task]);
+    else updates.push([...taskColumns.map(of), run, task]);
   }
   const key = ['run', 'task'];
   const keep = (old: string, given: string): string => `coalesce(${given}, ${old})`;
-  await bulk.insertFlat('tasks', { run, try: 0 }, insertColumns, plainInserts);
+  await bulk.insertMany('tasks', { run, try: 0 }, insertColumns, plainInserts.length, (index, to, at) =>
+    putPlainRow(tasks, plainInserts[index] as number, to, at),
+  );
   await bulk.insert('tasks', ['run', 'task', ...taskColumns], inserts);
   await bulk.update('tasks', moveColumns, key, moves, keep);
   await bulk.update('tasks', taskColumns, key, updates, keep);
@@ -128,18 +130,29 @@ const resetColumns: readonly TaskColumn[] = ['state', 'try', 'result', ...tryCol
 /** Columns of what is inserted, written out below, since it is done a million times. */
 const insertColumns = ['task', ...plainColumns.filter((column) => column !== 'try')] as const;
 
-function addPlainRow(to: (string | number | null)[], row: TaskRow): void {
-  const { task, app, state, place, invoked, launched, running, running_ended, returned, stage, result } = row;
-  to.push(task, app, state, place, invoked, launched, running, running_ended, returned, stage, row.arguments, result);
+function putPlainRow(tasks: TaskRows, row: number, to: Value[], at: number): void {
+  to[at] = tasks.task[row] as number;
+  to[at + 1] = orNull(tasks.app[row] as number);
+  to[at + 2] = orNull(tasks.state[row] as number);
+  to[at + 3] = orNull(tasks.place[row] as number);
+  to[at + 4] = orNull(tasks.invoked[row] as number);
+  to[at + 5] = orNull(tasks.launched[row] as number);
+  to[at + 6] = orNull(tasks.running[row] as number);
+  to[at + 7] = orNull(tasks.running_ended[row] as number);
+  to[at + 8] = orNull(tasks.returned[row] as number);
+  to[at + 9] = orNull(tasks.stage[row] as number);
+  to[at + 10] = tasks.arguments[row] as string | null;
+  to[at + 11] = tasks.result[row] as string | null;
 }
 
-function movedRow(run: number, row: TaskRow): (string | number | null)[] {
-  const { task, state, place, launched, running, running_ended, returned, result } = row;
-  return [state, row.try, place, launched, running, running_ended, returned, result, run, task];
-}
-
-function isPlain(row: TaskRow): boolean {
-  return row.rare === undefined && row.invoked === null && row.stage === null && row.arguments === null;
+/** Nothing was told of it but what {@link moveColumns} hold. */
+function isMoved(tasks: TaskRows, row: number): boolean {
+  return (
+    !tasks.rare.has(row) &&
+    !((tasks.invoked[row] as number) >= 0) &&
+    tasks.stage[row] === -1 &&
+    tasks.arguments[row] === null
+  );
 }
 
 /** How rows of a table that are there already are met. */

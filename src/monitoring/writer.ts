@@ -4,12 +4,13 @@
 //   feed files ──> batch (at most every half second) ──> one transaction ──> files deleted
 
 import { noCounts } from '../task/state.ts';
-import { Batch, type Level, type TaskRow, type Value } from './batch.ts';
+import { Batch, type Level } from './batch.ts';
 import { Bulk } from './bulk.ts';
 import { type MonitoringDatabase, openDatabase } from './database.ts';
 import { FeedReader } from './feed-reader.ts';
 import { type FeedPosition, writeBatch } from './rows.ts';
 import { stateNames } from './schema.ts';
+import type { TaskRows, Value } from './task-rows.ts';
 
 /** What the writer is told when it is started: one line of JSON. */
 export interface WriterStart {
@@ -113,7 +114,7 @@ class Writer {
       const before = reader.position;
       const batch = new Batch(this.#level, number, held);
       const isMore = reader.read(batchRecords, batch);
-      if (batch.records > 0 || held.size > 0) {
+      if (batch.records > 0 || held.length > 0) {
         batch.close();
         last = performance.now();
         begins.set(number, before);
@@ -123,8 +124,8 @@ class Writer {
         const isMany = batch.records > manyRecords && !isTight;
         // The more there is, the more of it begins and ends in one batch if one waits a little longer.
         gatherMs = isMany ? 4 * batchMs : batchMs;
-        const holds = isMany && !isLast && held.size < mostHeld;
-        const oldest = holds ? batch.hold(Date.now() - holdMs) : undefined;
+        const holds = isMany && !isLast;
+        const oldest = holds ? batch.hold(Date.now() - holdMs, mostHeld) : undefined;
         for (const known of begins.keys()) if (oldest === undefined || known < oldest) begins.delete(known);
         const heldFrom = oldest === undefined ? reader.position : (begins.get(oldest) as FeedPosition);
         const places = [written, reader.position, heldFrom] as const;
@@ -148,8 +149,8 @@ class Writer {
         }
       }
       if (isMore) continue;
-      if (isLast && held.size === 0) break;
-      await this.#ports.wait(held.size > 0 ? gatherMs : 1_000);
+      if (isLast && held.length === 0) break;
+      await this.#ports.wait(held.length > 0 ? gatherMs : 1_000);
       // Tasks that come and go within one batch are written once.
       const early = last + gatherMs - performance.now();
       if (early > 0 && !this.#ports.isSourceGone()) await pause(early, this.#ports);
@@ -160,9 +161,9 @@ class Writer {
   }
 
   /** Leaves those that are not in the database. */
-  async #forgetWritten(held: Map<number, TaskRow>): Promise<true> {
-    if (held.size === 0) return true;
-    const tasks = [...held.keys()].sort((a, b) => a - b);
+  async #forgetWritten(held: TaskRows): Promise<true> {
+    if (held.length === 0) return true;
+    const tasks = held.task.slice(0, held.length).sort();
     const there = await this.#database.db
       .selectFrom('tasks')
       .select('task')
@@ -170,7 +171,7 @@ class Writer {
       .where('task', '>=', tasks[0] as number)
       .where('task', '<=', tasks.at(-1) as number)
       .execute();
-    for (const { task } of there) held.delete(task);
+    for (const { task } of there) held.forget(task);
     return true;
   }
 
@@ -242,11 +243,11 @@ class Writer {
  * Rows that a writer before this one may have held back when it ended. What the feed says between the two places is in the database, but
  * for these. Afterwards the reader stands at `written`.
  */
-function readHeld(reader: FeedReader, written: FeedPosition): Map<number, TaskRow> {
+function readHeld(reader: FeedReader, written: FeedPosition): TaskRows {
   const batch = new Batch(noCounts());
   reader.read(Number.POSITIVE_INFINITY, batch, written);
   batch.close();
-  batch.hold(0);
+  batch.hold(0, Number.POSITIVE_INFINITY);
   return batch.held;
 }
 
