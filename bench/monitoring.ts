@@ -21,6 +21,8 @@ const { values } = parseArgs({
   },
 });
 const tasks = Number(values.tasks);
+/** From the last result until the costs are read, if everything is in the database by then. */
+const windowMs = 4_000;
 const programs = ['program', 'interchange', 'pool', 'worker', 'writer'] as const;
 
 interface Cost {
@@ -68,6 +70,8 @@ async function measureOnce(isMonitored: boolean): Promise<Cost> {
       const done = performance.now();
       await settled();
       const behindSeconds = (performance.now() - done) / 1_000;
+      // As long for both: what a process does on its own when it has nothing to do is not monitoring's.
+      await sleep(Math.max(0, done + windowMs - performance.now()));
       const parts: Record<string, number> = {};
       let sum = 0;
       for (const [name, micros] of costs(run.id)) {
