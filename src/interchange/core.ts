@@ -8,6 +8,7 @@
 // A task is on the books from the event `task` to its one answer: `received = queued + leased + answered`, always.
 import { assertNever } from '../base/assert.ts';
 import { entry, type ResultBatch, ResultGatherer } from '../wire/messages/batch.ts';
+import type { PoolStyle } from '../wire/messages/era.ts';
 import type { Item } from '../wire/messages/item.ts';
 import { fail, settle } from './answer.ts';
 import { onCommand, statusReport } from './commands.ts';
@@ -332,6 +333,14 @@ function onResultBatch(
     if (isKept[index]) kept.add(ids[index] as number, whats[index] as number, frame, starts[index], ends[index]);
   }
   if (kept.length > 0) frames.push(kept.take());
+}
+
+/** As the event `heartbeat` of a manager that is known and of this style, but for its answer. @returns whether it was that */
+export function hear(state: InterchangeState, peer: string, style: PoolStyle, now: number): boolean {
+  const manager = state.managers.get(peer);
+  if (manager?.style !== style) return false;
+  state.managers.hear(manager, now);
+  return true;
 }
 
 function onHeartbeat(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {

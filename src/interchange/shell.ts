@@ -15,7 +15,12 @@ import type { InterchangeConfig } from '../wire/messages/config.ts';
 import { type Envelope, envelopeOf, eraOfRelease, familyOf, type PoolStyle } from '../wire/messages/era.ts';
 import { type InterchangeFailure, writeFailure } from '../wire/messages/failure.ts';
 import { readItem, splitBatch } from '../wire/messages/item.ts';
-import { type Registration, readManagerMessage, writeInterchangeWord } from '../wire/messages/manager.ts';
+import {
+  type Registration,
+  readManagerMessage,
+  writeInterchangeWord,
+  writeManagerMessage,
+} from '../wire/messages/manager.ts';
 import { writeNodeInfo } from '../wire/messages/monitoring.ts';
 import {
   bodyOfBuffer,
@@ -38,11 +43,12 @@ import {
   type Mechanism,
   nullMechanism,
   type PeerFailure,
+  type Reflex,
   type ReplierSocket,
   type RouterSocket,
   readCertificates,
 } from '../wire/zmtp/socket.ts';
-import { createInterchange, step, wantsTurn } from './core.ts';
+import { createInterchange, hear, step, wantsTurn } from './core.ts';
 import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
 import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
@@ -140,10 +146,16 @@ export class Interchange implements AsyncDisposable {
     this.#results = createSocket({ type: 'dealer', ...link, leaves: 'turn' });
     this.#commands = createSocket({ type: 'rep', ...link, onMessage: ([frame]) => this.#onCommand(frame) });
     const style: PoolStyle = config.poolPorts === 'two' ? 'two-port' : 'one-port';
+    const reflex: Reflex = {
+      message: [writeManagerMessage({ type: 'heartbeat' })],
+      answer: writeInterchangeWord(words.heartbeat, 'one-port'),
+      isAnswered: ({ key }) => !this.#hasEnded && hear(this.#state, key, 'one-port', now()),
+    };
     const router = (port: 'single' | 'tasks' | 'results'): RouterSocket =>
       createSocket({
         type: 'router',
         ...common,
+        ...(port === 'results' ? {} : { reflex }),
         onMessage: (frames, peer) => this.#onPool(peer.key, frames, port, style),
         onRead: () => {
           if (!this.#hasResults) return;

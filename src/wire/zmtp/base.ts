@@ -12,7 +12,7 @@ import { Transport, type TransportOwner } from './transport.ts';
 export interface Counters {
   /** Messages given to the system. */
   sent: number;
-  /** Messages handed to `onMessage`. */
+  /** Messages handed to `onMessage`, or answered by reflex. */
   received: number;
   /** Messages that were refused by `send`: no such peer, or a full queue. */
   refused: number;
@@ -114,6 +114,12 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
 
   onFailed(address: string, failure: PeerFailure): void {
     this.#options.onPeerFailed?.(address, failure);
+  }
+
+  onReflex(connection: Connection): boolean {
+    if (this.#options.reflex?.isAnswered(connection.peer) !== true) return false;
+    this.counters.received++;
+    return true;
   }
 
   onRead(connection: Connection): void {

@@ -13,6 +13,7 @@ import { type Heartbeat, HeartbeatWatch } from './heartbeat.ts';
 import type { Channel } from './mechanism.ts';
 import { type Frames, Outbox } from './outbox.ts';
 import { identityKey, type Peer } from './peer.ts';
+import type { WireReflex } from './reflex.ts';
 
 export interface ConnectionOptions extends HandshakeOptions {
   readonly clock: Clock;
@@ -20,6 +21,7 @@ export interface ConnectionOptions extends HandshakeOptions {
   readonly heartbeat: Heartbeat | undefined;
   /** Whether messages wait for the end of the turn in any case, to leave together. */
   readonly gathers: boolean;
+  readonly reflex: WireReflex | undefined;
 }
 
 /** Who hears what happens on a connection. */
@@ -27,6 +29,8 @@ export interface ConnectionOwner {
   /** The handshake is over. A failure returned refuses the peer after all. */
   onReady(connection: Connection): PeerFailure | undefined;
   onMessage(connection: Connection, frames: Buffer[]): void;
+  /** The message of the reflex has come; false when it is to be handed over as any other. */
+  onReflex(connection: Connection): boolean;
   /** What the system gave at once was handed over, one message or more. */
   onRead(connection: Connection): void;
   /** The system has taken `messages` messages. */
@@ -157,6 +161,7 @@ export class Connection {
   readonly #onData = (chunk: Buffer): void => {
     this.#heartbeat?.onHeard();
     if (this.#state.phase !== 'handshake') {
+      if (this.#state.phase === 'open' && this.#isReflex(chunk, this.#state.outbox)) return;
       this.#decoder.push(chunk);
       this.#read();
       return;
@@ -168,6 +173,17 @@ export class Connection {
       this.#read();
     }
   };
+
+  /** Answers the message of the reflex if this is that alone, and nothing else is going on. */
+  #isReflex(chunk: Buffer, outbox: Outbox): boolean {
+    const { reflex } = this.#options;
+    if (reflex === undefined || chunk.length !== reflex.message.length || this.#channel !== undefined) return false;
+    if (this.#isPaused || this.#isReading || this.#failure !== undefined) return false;
+    if (this.#frames.length > 0 || !this.#decoder.isEmpty || !outbox.isIdle) return false;
+    if (!chunk.equals(reflex.message) || !this.#owner.onReflex(this)) return false;
+    outbox.writeAtOnce(reflex.answer);
+    return true;
+  }
 
   #shakeHands(state: ConnectionState & { readonly phase: 'handshake' }, chunk: Buffer): void {
     for (const effect of state.handshake.receive(chunk)) {

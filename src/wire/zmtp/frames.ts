@@ -96,6 +96,16 @@ export class FrameDecoder {
     }
   }
 
+  /** Nothing is kept: the next byte begins a frame. */
+  get isEmpty(): boolean {
+    return (
+      this.#at >= this.#chunk.length &&
+      this.#waiting.length === 0 &&
+      this.#partial === undefined &&
+      this.#headerHave === 0
+    );
+  }
+
   /** Bytes that were pushed and not yet used: what follows the last frame. Used to hand a stream over, and by tests. */
   get bufferedBytes(): number {
     let bytes = this.#chunk.length - this.#at + this.#partialHave + this.#headerHave;

@@ -7,6 +7,7 @@ import type { Heartbeat } from './heartbeat.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { type Mechanism, nullMechanism } from './mechanism.ts';
 import type { Peer } from './peer.ts';
+import { type Reflex, wireBytes } from './reflex.ts';
 import type { TransportOptions } from './transport.ts';
 
 /** What can be told to every socket. */
@@ -35,6 +36,8 @@ export interface CommonOptions {
    * loop ends. The latter is one system call in place of two where many callbacks send to one peer. @default 'soon'
    */
   readonly leaves?: 'soon' | 'turn';
+  /** A message that is answered without being handed over, when it comes alone and nothing waits for its peer. @default none */
+  readonly reflex?: Reflex;
   /** @default the machine's */
   readonly clock?: Clock;
   /** For the waits between attempts to connect. @default Math.random */
@@ -82,6 +85,9 @@ export function settle(type: WireType, options: CommonOptions): Settled {
   if (identity[0] === 0) wrong.push('identity must not begin with a zero byte');
   if (options.leaves !== undefined && options.leaves !== 'soon' && options.leaves !== 'turn')
     wrong.push(`leaves must be soon or turn, and is ${JSON.stringify(options.leaves)}`);
+  const { reflex } = options;
+  if (reflex !== undefined && (reflex.message.length === 0 || reflex.answer.length === 0))
+    wrong.push('reflex.message and reflex.answer must have at least one frame');
   const heartbeat = options.heartbeat && {
     ...options.heartbeat,
     intervalMs: number('heartbeat.intervalMs', options.heartbeat.intervalMs, 1, 1),
@@ -100,6 +106,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     ipv6: options.ipv6 ?? true,
     keepsAlive: options.keepsAlive ?? true,
     gathers: options.leaves === 'turn',
+    reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer) },
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
     reconnect: {

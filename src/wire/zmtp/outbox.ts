@@ -72,6 +72,22 @@ export class Outbox implements Flushable {
     this.#schedule();
   }
 
+  /** Nothing waits, and nothing is under way. */
+  get isIdle(): boolean {
+    return this.#state === 'idle' && !this.#isHeld;
+  }
+
+  /** Writes a message that is bytes already; only while it {@link isIdle}. */
+  writeAtOnce(message: Buffer): void {
+    if (this.#stream.destroyed) return;
+    this.#state = 'flushing';
+    this.#stream.write(message);
+    if (this.#stream.writableLength === 0) {
+      if (this.#state === 'flushing') this.#state = 'idle';
+      this.#onWritten(1);
+    } else this.#block(1);
+  }
+
   /** What comes from now on waits for {@link letGo}: its peer is being read, and may get several answers at once. */
   hold(): void {
     this.#isHeld = !this.#gathers;

@@ -26,6 +26,7 @@ export { type Mechanism, nullMechanism } from './mechanism.ts';
 export type { CommonOptions } from './options.ts';
 export type { Frames } from './outbox.ts';
 export { identityKey, type Peer } from './peer.ts';
+export type { Reflex } from './reflex.ts';
 export type {
   DealerOptions,
   DealerSocket,

@@ -14,6 +14,8 @@ export interface TransportOwner {
   /** A peer has finished its handshake; a failure returned refuses it. */
   onJoined(connection: Connection): PeerFailure | undefined;
   onMessage(connection: Connection, frames: Buffer[]): void;
+  /** See {@link ConnectionOwner.onReflex}. */
+  onReflex(connection: Connection): boolean;
   /** See {@link ConnectionOwner.onRead}. */
   onRead(connection: Connection): void;
   onWritten(connection: Connection, messages: number): void;
@@ -192,6 +194,10 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
 
   onMessage(connection: Connection, frames: Buffer[]): void {
     if (this.#closing === undefined) this.#owner.onMessage(connection, frames);
+  }
+
+  onReflex(connection: Connection): boolean {
+    return this.#closing === undefined && this.#owner.onReflex(connection);
   }
 
   onRead(connection: Connection): void {
