@@ -17,6 +17,9 @@ export interface Round {
 
 export type Level = Record<TaskState, number>;
 
+/** Tries of one task that are written together at most. */
+const mostRounds = 1_000;
+
 export class Batch implements RecordSink {
   readonly rounds: Round[];
   /** Those of the first round. */
@@ -126,6 +129,11 @@ export class Batch implements RecordSink {
       default:
         record satisfies never;
     }
+  }
+
+  /** Each round is a table of its own, and is written apart. */
+  get isFull(): boolean {
+    return this.rounds.length > mostRounds;
   }
 
   /** To be called after the last record. */

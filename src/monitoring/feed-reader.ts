@@ -32,13 +32,13 @@ export class FeedReader {
   }
 
   /**
-   * Hands out what is there, at most about `most` records, and nothing from `until` on.
+   * Hands out what is there, at most about `most` records, as many as `sink` takes, and nothing from `until` on.
    * @returns whether more is left
    */
   read(most: number, sink: RecordSink, until?: FeedPosition): boolean {
     let left = most;
     let atOnce = pieceBytes;
-    while (left > 0) {
+    while (left > 0 && sink.isFull !== true) {
       const { segment, offset } = this.#position;
       if (until !== undefined && !isBefore(this.#position, until)) return false;
       const bytes = this.#piece(

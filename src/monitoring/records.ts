@@ -37,6 +37,8 @@ export interface RecordSink {
     text: string | null,
   ): void;
   rare(record: RareRecord): void;
+  /** It has enough for now: what follows is for the next reading. @default false */
+  readonly isFull?: boolean;
 }
 
 type Json = string | number | boolean | null | { readonly [key: string]: Json } | readonly Json[];
@@ -292,7 +294,7 @@ export class RecordBuffer {
 }
 
 /**
- * Gives whole records to `sink`, `most` of them at most. @returns how many they were, and their bytes. What is left has not been
+ * Gives whole records to `sink`, `most` of them at most, and none once it is full. @returns how many they were, and their bytes. What is left has not been
  * written to its end yet; or it is no record at all, and damaged.
  */
 export function readRecords(
@@ -303,7 +305,7 @@ export function readRecords(
   let start = 0;
   let records = 0;
   let isDamaged = false;
-  for (; records < most && bytes.length - start >= 4; records++) {
+  for (; records < most && sink.isFull !== true && bytes.length - start >= 4; records++) {
     const length = u32(bytes, start);
     isDamaged = length < 5 || length > largestRecord;
     if (isDamaged || bytes.length - start < length) break;

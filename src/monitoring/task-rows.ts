@@ -47,7 +47,8 @@ const marks = { isNew: 1, isReset: 2, isHeld: 4, isForgotten: 8 } as const;
 
 /** Tasks of one page of the index. */
 const pageSize = 512;
-const smallest = 1_024;
+/** A task that is tried again and again has a table for each try: they must be small. */
+const smallest = 16;
 
 /**
  * One row for each task, in the order in which they were added. What is not told of a row is -1 in a column of small numbers, NaN

@@ -244,8 +244,9 @@ class Writer {
  * for these. Afterwards the reader stands at `written`.
  */
 function readHeld(reader: FeedReader, written: FeedPosition): TaskRows {
-  const batch = new Batch(noCounts());
-  reader.read(Number.POSITIVE_INFINITY, batch, written);
+  let batch = new Batch(noCounts());
+  // Beside many tries nothing was held back.
+  while (reader.read(Number.POSITIVE_INFINITY, batch, written)) batch = new Batch(noCounts());
   batch.close();
   batch.hold(0, Number.POSITIVE_INFINITY);
   return batch.held;

@@ -14,13 +14,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Batch } from '#src/monitoring/batch.js';
 import { type MonitoringDatabase, openDatabase } from '#src/monitoring/database.js';
 import { Feed, segmentName } from '#src/monitoring/feed.js';
+import { FeedReader } from '#src/monitoring/feed-reader.js';
 import { RecordBuffer, type RecordSink, readRecords } from '#src/monitoring/records.js';
 import { short } from '#src/monitoring/short.js';
 import { openSqlite } from '#src/monitoring/sqlite.js';
 import { runWriter, type WriterPorts, type WriterStart } from '#src/monitoring/writer.js';
-import { taskStates } from '#src/task/state.js';
+import { noCounts, taskStates } from '#src/task/state.js';
 import { runRow } from '../support/monitored-run.ts';
 import { postgresOrSkip } from '../support/postgres.ts';
 import { randomIntegers } from '../support/random.ts';
@@ -415,6 +417,33 @@ test('what stands before a damaged place is written once, and what is behind it 
   world.open(10, 19);
   await world.write();
   assert.deepEqual(await world.standing(), [20, 0, 20, 0]);
+});
+
+test('of a task that is tried again and again no more than a thousand tries are taken at once, and all are written', async (t) => {
+  const world = new World(t).open(0, 1);
+  const { records } = world.feed;
+  const at = Date.now();
+  for (let number = 0; number < 2_500; number++) {
+    if (number > 0) records.moved(1, 0, at, pending, launched, number, undefined, '');
+    records.moved(1, 0, at, launched, fail_retryable, number, undefined, '');
+    records.moved(1, 0, at, fail_retryable, pending, number + 1, undefined, '');
+  }
+  world.feed.flush();
+  const reader = new FeedReader(world.directory, { segment: 0, offset: 0 }, () => {});
+  const rounds: number[] = [];
+  for (let isMore = true; isMore; ) {
+    const batch = new Batch(noCounts());
+    isMore = reader.read(1_000_000, batch);
+    rounds.push(batch.rounds.length);
+  }
+  assert.deepEqual(rounds, [1_001, 1_001, 501]);
+  await world.write();
+  assert.deepEqual(await world.standing(), [2, 0, 2, 0]);
+  const tries = await world.look(({ db }) => db.selectFrom('tries').select('try').orderBy('try').execute());
+  assert.deepEqual(
+    tries.map((row) => row.try),
+    Array.from({ length: 2_500 }, (_, number) => number),
+  );
 });
 
 test('a record that is longer than what is read at once is read', async (t) => {
