@@ -92,6 +92,31 @@ test('answers wait behind what the peer has not taken yet, and none is lost', as
   assert.ok(rest.every((message) => texts(message).join() === '!'));
 });
 
+test('who sends something when asked whether it is answered has that sent, too, and first', async (t) => {
+  const router = watchedSocket(t, 'router', {
+    reflex: {
+      message: frames('?'),
+      answer: frames('!'),
+      isAnswered: (peer): boolean => router.send(peer, frames('before')),
+    },
+  });
+  const dealer = watchedSocket(t, 'dealer');
+  dealer.connect(await router.bind(local));
+  await router.seen.joined.next();
+  dealer.send(frames('?'));
+  assert.deepEqual((await dealer.seen.messages.take(2)).flatMap(texts), ['before', '!']);
+  assert.equal(router.queued(router.peers[0] as Peer), 0);
+});
+
+test('sockets that count or order what they send have no reflex', () => {
+  const reflex = { message: frames('?'), answer: frames('!'), isAnswered: () => true };
+  for (const type of ['dealer', 'req', 'rep'] as const)
+    assert.throws(
+      () => createSocket({ type, reflex } as Parameters<typeof createSocket>[0]),
+      (error: unknown) => error instanceof ZmtpError && error.code === 'OPTIONS' && /reflex/.test(error.message),
+    );
+});
+
 test('a reflex without frames is refused', () => {
   assert.throws(
     () => createSocket({ type: 'router', reflex: { message: [], answer: frames('!'), isAnswered: () => true } }),

@@ -181,7 +181,9 @@ export class Connection {
     if (this.#isPaused || this.#isReading || this.#failure !== undefined) return false;
     if (this.#frames.length > 0 || !this.#decoder.isEmpty || !outbox.isIdle) return false;
     if (!chunk.equals(reflex.message) || !this.#owner.onReflex(this)) return false;
-    outbox.writeAtOnce(reflex.answer);
+    // Who was asked may have sent something, which then goes first.
+    if (outbox.isIdle) outbox.writeAtOnce(reflex.answer);
+    else outbox.push(reflex.frames);
     return true;
   }
 

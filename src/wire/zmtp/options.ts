@@ -36,7 +36,7 @@ export interface CommonOptions {
    * loop ends. The latter is one system call in place of two where many callbacks send to one peer. @default 'soon'
    */
   readonly leaves?: 'soon' | 'turn';
-  /** A message that is answered without being handed over, when it comes alone and nothing waits for its peer. @default none */
+  /** A message that is answered without being handed over, when it comes alone and nothing waits for its peer. Only for a ROUTER. @default none */
   readonly reflex?: Reflex;
   /** @default the machine's */
   readonly clock?: Clock;
@@ -88,6 +88,8 @@ export function settle(type: WireType, options: CommonOptions): Settled {
   const { reflex } = options;
   if (reflex !== undefined && (reflex.message.length === 0 || reflex.answer.length === 0))
     wrong.push('reflex.message and reflex.answer must have at least one frame');
+  // The others count what they send, or take turns with their peer.
+  if (reflex !== undefined && type !== 'ROUTER') wrong.push(`reflex is for a ROUTER, and this is a ${type}`);
   const heartbeat = options.heartbeat && {
     ...options.heartbeat,
     intervalMs: number('heartbeat.intervalMs', options.heartbeat.intervalMs, 1, 1),
@@ -106,7 +108,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     ipv6: options.ipv6 ?? true,
     keepsAlive: options.keepsAlive ?? true,
     gathers: options.leaves === 'turn',
-    reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer) },
+    reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer), frames: reflex.answer },
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
     reconnect: {

@@ -16,6 +16,8 @@ export interface Reflex {
 export interface WireReflex {
   readonly message: Buffer;
   readonly answer: Buffer;
+  /** The answer as any other message. */
+  readonly frames: Frames;
 }
 
 /** The bytes of a message. */
