@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Clock, systemClock } from '#src/base/time.js';
 import { bindToRandomPort, createSocket, identityKey, ZmtpError } from '#src/wire/zmtp/socket.js';
+import { FakeClock } from '../support/clock.ts';
 import { within } from '../support/happenings.ts';
 import { frames, securities, texts, watchedSocket } from '../support/zmtp.ts';
 
@@ -526,4 +527,28 @@ test('a peer that does not say goodbye holds up the closing only as long as the 
   assert.ok(!asked.includes(100), `${asked}`);
   dealer.resume();
   assert.equal(String((await dealer.seen.messages.next()).frames[0]), 'the last word');
+});
+
+test('signs of life do not cut a goodbye short', async (t) => {
+  const clock = new FakeClock();
+  const router = watchedSocket(t, 'router', { clock, heartbeat: { intervalMs: 10, timeoutMs: 10 } });
+  const dealer = watchedSocket(t, 'dealer', { identity: 'dealer' });
+  dealer.connect(await router.bind(local));
+  await router.seen.joined.next();
+  await dealer.seen.joined.next();
+  dealer.pause();
+  router.send('dealer', frames('the last word'));
+  let isClosed = false;
+  const closed = router.close({ lingerMs: 5_000, goodbyeMs: 100 }).then(() => {
+    isClosed = true;
+  });
+  while (router.counters.sent === 0) await new Promise(setImmediate);
+  for (let passed = 0; passed < 99; passed++) {
+    await new Promise(setImmediate);
+    clock.advance(1);
+  }
+  await new Promise(setImmediate);
+  assert.ok(!isClosed);
+  clock.advance(1);
+  await closed;
 });

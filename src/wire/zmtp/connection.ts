@@ -151,6 +151,9 @@ export class Connection {
     const stop = this.#options.clock.after(patienceMs, () => this.#stream.destroy());
     this.#stream.once('close', stop);
     this.#isPaused = true;
+    // Whatever is written behind the end would break the connection at once.
+    this.#heartbeat?.stop();
+    this.takeUnsent();
     this.#decoder.release();
     this.#takeUsually();
     this.#stream.removeListener('data', this.#onData);
