@@ -325,6 +325,21 @@ test('what was held back when a writer was killed is written by the next, howeve
   assert.deepEqual(await world.standing(), [60_000, 10_010, 60_000, 10_010]);
 });
 
+test('of a flood that is too large the first are held back, and the next writer finds just those', async (t) => {
+  const world = new World(t).open(0, 29_999);
+  await world.write(0, { mostHeld: 10_000 });
+  assert.deepEqual(await world.standing(), [20_000, 0, 30_000, 0]);
+  const first = await world.look(({ db }) => db.selectFrom('tasks').select('task').orderBy('task').execute());
+  assert.equal(first[0]?.task, 10_000);
+  // Of both, and a flood behind them: what was held back is still first.
+  world.settle(9_000, 10_999).open(30_000, 59_999);
+  await world.write(0, { mostHeld: 10_000 });
+  assert.deepEqual(await world.standing(), [50_000, 2_000, 60_000, 2_000]);
+  world.settle(0, 8_999).settle(11_000, 59_999);
+  await world.write();
+  assert.deepEqual(await world.standing(), [60_000, 60_000, 60_000, 60_000]);
+});
+
 test('new tasks of a flood that wait for long are written while they wait', async (t) => {
   const world = new World(t).open(0, 9_999, Date.now() - 60_000).open(10_000, 29_999);
   await world.write(0);
