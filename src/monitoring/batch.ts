@@ -65,7 +65,10 @@ export class Batch implements RecordSink {
     this.records++;
     switch (record.kind) {
       case 'details': {
-        const rare = this.#roundFor(record.task).rareOf(this.#row(record.task));
+        // They are the task's, whatever try it is in: the rows of later rounds have columns of tries alone.
+        const tasks = this.#tasks;
+        const row = tasks.find(record.task);
+        const rare = tasks.rareOf(row < 0 ? tasks.add(record.task) : row);
         for (const column of rareColumns) if (column in record.columns) rare[column] = record.columns[column] ?? null;
         return;
       }

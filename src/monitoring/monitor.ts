@@ -353,9 +353,8 @@ export class Monitor {
     return number;
   }
 
-  #onLaunched({ id, tryNumber, memoKey, files }: TaskView): void {
-    // The same for every try.
-    if (tryNumber > 0) return;
+  /** For each try, as those before it may have failed before they were launched. */
+  #onLaunched({ id, memoKey, files }: TaskView): void {
     const columns: Record<string, string> = {};
     if (memoKey !== undefined) columns['memo_key'] = memoKey;
     if (files?.stdout !== undefined) columns['stdout'] = files.stdout.path;

@@ -461,6 +461,22 @@ test('of a task that is tried again and again no more than a thousand tries are 
   );
 });
 
+test('what is told of a task in a later try, since no try before it was launched, is in its row', async (t) => {
+  const world = new World(t).open(0, 1);
+  const { records } = world.feed;
+  const at = Date.now();
+  records.moved(1, 0, at, launched, fail_retryable, 0, undefined, '');
+  records.moved(1, 0, at, fail_retryable, pending, 1, undefined, '');
+  records.rare({ kind: 'details', task: 1, columns: { stdout: '/data/out', memo_key: 'k' } });
+  records.moved(1, 0, at, pending, launched, 1, 3, '');
+  world.feed.flush();
+  await world.write();
+  const row = await world.look(({ db }) =>
+    db.selectFrom('tasks').selectAll().where('task', '=', 1).executeTakeFirstOrThrow(),
+  );
+  assert.deepEqual([row.stdout, row.memo_key, row.try, row.state, row.place], ['/data/out', 'k', 1, launched, 3]);
+});
+
 test('a record that is longer than what is read at once is read', async (t) => {
   const world = new World(t).open(0, 9);
   const inputs = Array.from({ length: 300_000 }, (_, index) => `/data/${index}`.padEnd(20, 'x')).join('\n');
