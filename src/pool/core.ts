@@ -18,8 +18,8 @@ import type { PoolEffect, PoolEvent, TaskIn } from './events.ts';
 import { askAgain, hasCode, onCode } from './parking.ts';
 import { capacityFor } from './prefetch.ts';
 import { noteAt, noteRunning } from './running.ts';
-import { log, markNoted, type PoolState, type TaskHead, type WorkerRecord } from './state.ts';
-import { limitOf, onBegan, onCancel, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
+import { log, markNoted, type PoolState, type PoolTask, type TaskHead, type WorkerRecord } from './state.ts';
+import { limitOf, onBegan, onCancel, onCommand, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
 
 export { createPool, type PoolState } from './state.ts';
 
@@ -58,6 +58,9 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
     }
     case 'job began':
       onBegan(workerOf(state, event.rank), event.ticket, now);
+      return effects;
+    case 'command began':
+      onCommand(workerOf(state, event.rank), event.ticket);
       return effects;
     case 'job stopping':
       onStopping(workerOf(state, event.rank), event.ticket, now);
@@ -138,7 +141,17 @@ function onTask(state: PoolState, effects: PoolEffect[], given: TaskIn): void {
   const { buffer, head } = read.value;
   // An interchange that is not ours does not pass such things on.
   const isNoted = !head.isTold || !state.isWelcome;
-  const task = { taskId, buffer, head, worker: undefined, ticket: 0, beganAt: undefined, isNoted, stop: undefined };
+  const task: PoolTask = {
+    taskId,
+    buffer,
+    head,
+    worker: undefined,
+    ticket: 0,
+    beganAt: undefined,
+    isCommand: false,
+    isNoted,
+    stop: undefined,
+  };
   state.tasks.set(taskId, task);
   if (!isNoted) state.unnoted++;
   if (task.head.timeoutMs > 0) state.limited++;

@@ -58,6 +58,8 @@ export type PoolEvent =
       readonly bytes: Uint8Array;
     }
   | { readonly type: 'job began'; readonly rank: number; readonly ticket: number }
+  /** The function of a bash job gave its command. */
+  | { readonly type: 'command began'; readonly rank: number; readonly ticket: number }
   /** The job was asked to stop, and says that it can. */
   | { readonly type: 'job stopping'; readonly rank: number; readonly ticket: number }
   | { readonly type: 'note'; readonly rank: number; readonly ticket: number; readonly bytes: Uint8Array }

@@ -429,6 +429,9 @@ export class Pool {
       case fromWorker.began:
         this.feed({ type: 'job began', rank, ticket });
         return;
+      case fromWorker.command:
+        this.feed({ type: 'command began', rank, ticket });
+        return;
       case fromWorker.note:
         this.feed({ type: 'note', rank, ticket, bytes });
         return;

@@ -26,6 +26,8 @@ export interface PoolTask {
   ticket: number;
   /** When its body began; only known for those with a timeout. */
   beganAt: number | undefined;
+  /** What runs of it is its command; only known for those with a timeout. */
+  isCommand: boolean;
   /** Its submitter knows that it runs, or does not want to. */
   isNoted: boolean;
   /** Somebody wants it ended: why, and when patience ends. */
@@ -172,6 +174,7 @@ export function requeue(state: PoolState, tasks: readonly PoolTask[]): void {
     task.worker?.held.delete(task.ticket);
     task.worker = undefined;
     task.beganAt = undefined;
+    task.isCommand = false;
   }
   state.queue = [...tasks, ...state.queue.slice(state.head)];
   state.head = 0;

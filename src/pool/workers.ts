@@ -5,8 +5,9 @@ import type { Death, PoolEffect, PoolEvent } from './events.ts';
 import { noteBegun } from './running.ts';
 import { fail, log, type PoolState, type PoolTask, requeue, settle, type WorkerRecord } from './state.ts';
 
-/** How much longer than its timeout a body may run before its worker is killed: commands are ended by the worker, with a grace. */
-const slackMs = { function: 20, bash: 7_000 } as const;
+/** How much longer than its timeout a body may run before its worker is killed; commands are ended by the worker, with a grace. */
+const slackMs = 20;
+const commandSlackMs = 7_000;
 /** How long a body that does not answer a stop may go on: a busy machine needs a while to ask; and one that said that it can stop. */
 const graceMs = 300;
 const stoppingGraceMs = 7_000;
@@ -50,6 +51,11 @@ export function onBegan(worker: WorkerRecord, ticket: number, now: number): void
   if (task === undefined) return;
   task.beganAt = now;
   worker.movedAt = now;
+}
+
+export function onCommand(worker: WorkerRecord, ticket: number): void {
+  const task = worker.held.get(ticket);
+  if (task !== undefined) task.isCommand = true;
 }
 
 /** The submitter does not want a task any more. What runs is asked to stop, and killed with its worker when it does not. */
@@ -132,7 +138,7 @@ function first(worker: WorkerRecord): PoolTask | undefined {
 export function limitOf(task: PoolTask): number {
   if (task.stop !== undefined) return task.stop.at;
   if (task.beganAt === undefined || task.head.timeoutMs === 0) return Number.POSITIVE_INFINITY;
-  return task.beganAt + task.head.timeoutMs + slackMs[task.head.kind];
+  return task.beganAt + task.head.timeoutMs + (task.isCommand ? commandSlackMs : slackMs);
 }
 
 function kill(effects: PoolEffect[], worker: WorkerRecord): void {

@@ -31,6 +31,8 @@ export const fromWorker = {
   exiting: 9,
   /** Something for the interchange, as it is: what Parsl's monitoring sends. Of Python workers. */
   item: 10,
+  /** The function of a bash job with a timeout gave its command. */
+  command: 11,
 } as const;
 
 const headBytes = 5;

@@ -27,6 +27,8 @@ export interface CommandOptions {
   readonly files: CommandFiles;
   /** Milliseconds until the command and all that it started are ended; 0 is without limit. */
   readonly timeoutMs: number;
+  /** What is left of that, when the function that gave the command took some. @default all of it */
+  readonly leftMs?: number | undefined;
   /** Ends the command, too. Its reason becomes the answer if it is one of Chervil's errors, else a CancelledError's cause. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds between SIGTERM and SIGKILL, when it is ended. @default 500 */
@@ -125,7 +127,7 @@ function watch(
   options: CommandOptions,
   resolve: (answer: Answer) => void,
 ): void {
-  const { signal, timeoutMs, reaperFd } = options;
+  const { signal, timeoutMs, leftMs = timeoutMs, reaperFd } = options;
   const { pid: group } = child;
   if (group === undefined) {
     // It could not be started; why comes as an event.
@@ -164,7 +166,7 @@ function watch(
   child.on('error', () => {});
   if (reaperFd !== undefined) registerGroup(reaperFd, group);
   options.onStart?.(group);
-  if (timeoutMs > 0) endTimer = systemClock.after(timeoutMs, () => stop(new TimeoutError(timeoutMs)));
+  if (timeoutMs > 0) endTimer = systemClock.after(leftMs, () => stop(new TimeoutError(timeoutMs)));
   signal?.addEventListener('abort', onAbort, { once: true });
   // `onStart` may have aborted it.
   if (signal?.aborted) onAbort();

@@ -106,6 +106,10 @@ const lane = new OneAtATime(outlet, {
     reaper ??= startReaper(workerMark, 'CHERVIL_WORKER');
     return reaper.fd;
   },
+  onCommand() {
+    gatherer.add(fromWorker.command, lane.current?.ticket ?? 0, nothing);
+    outlet.flush();
+  },
   log: (_, text) => print('stderr', `${text}\n`),
 });
 

@@ -1,6 +1,7 @@
 // Runs the body of a task, here in this thread: loads its function, puts the wrappers around it, and, for a bash app, runs
 // the command that the function gives. Used by every executor, in whatever process or thread it has its workers.
 
+import { systemClock } from '../base/time.ts';
 import { Command } from '../task/command.ts';
 import {
   AppError,
@@ -35,6 +36,8 @@ export interface RunnerHost {
   readonly mark: string;
   /** Descriptor of the reaper; asked for only when there is a command. */
   readonly reaperFd: number | undefined;
+  /** The function of a job with a timeout gave its command. Until then the job is ended like a function; a command has a while to end. */
+  onCommand?(job: Job): void;
   /** The job's command runs as this process group; `undefined`: it ended. */
   onGroup?(job: Job, group: number | undefined): void;
   log(job: Job, message: string): void;
@@ -51,7 +54,9 @@ export class Run implements TaskFacts {
   #isOver = false;
   #isBodyRunning = false;
   #stopCommand: ((error: TaskError) => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #endTimer: (() => void) | undefined;
+  /** When its body began, on the clock of `performance.now()`; only known where there is a timeout. */
+  #bodyAt = 0;
   /** Answers; set from `start` on. */
   #finish: ((answer: Answer) => void) | undefined;
   #hasBegun = false;
@@ -111,13 +116,14 @@ export class Run implements TaskFacts {
     const finish = (answer: Answer): void => {
       if (this.#isOver) return;
       this.#isOver = true;
-      if (this.#timer !== undefined) clearTimeout(this.#timer);
+      this.#endTimer?.();
       done(answer);
     };
     this.#finish = finish;
     const failed = (thrown: unknown): void => finish({ ok: false, error: asTaskError(thrown) });
     const call = (body: AnyFunction, wrappers: readonly AnyFunction[]): void => {
       let value: unknown;
+      if (this.job.timeoutMs > 0) this.#bodyAt = performance.now();
       onBegin?.();
       try {
         value = this.#call(body, wrappers);
@@ -181,11 +187,11 @@ export class Run implements TaskFacts {
   #limit(finish: (answer: Answer) => void): void {
     const { timeoutMs } = this.job;
     if (timeoutMs === 0) return;
-    this.#timer = setTimeout(() => {
+    this.#endTimer = systemClock.after(timeoutMs, () => {
       const error = new TimeoutError(timeoutMs);
       this.#controller?.abort(error);
       finish({ ok: false, error });
-    }, timeoutMs);
+    });
   }
 
   #conclude(value: unknown, finish: (answer: Answer) => void): void {
@@ -202,14 +208,23 @@ export class Run implements TaskFacts {
       finish({ ok: false, error });
       return;
     }
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#endTimer?.();
+    const { timeoutMs } = this.job;
+    // Told before it is looked what is left: whoever ends the body from outside has not done so, or nothing is started.
+    if (timeoutMs > 0) this.#host.onCommand?.(this.job);
+    const leftMs = timeoutMs > 0 ? timeoutMs - (performance.now() - this.#bodyAt) : Number.POSITIVE_INFINITY;
+    if (leftMs <= 0) {
+      finish({ ok: false, error: new TimeoutError(timeoutMs) });
+      return;
+    }
     const abort = new AbortController();
     this.#stopCommand = (error) => abort.abort(error);
     const host = this.#host;
     runCommand({
       command: value,
       files: this.job.files ?? { stdout: undefined, stderr: undefined, outputs: [] },
-      timeoutMs: this.job.timeoutMs,
+      timeoutMs,
+      leftMs,
       signal: abort.signal,
       mark: host.mark,
       taskId: this.job.taskId,

@@ -129,17 +129,14 @@ function ranText(ran: Ran | undefined): string {
 interface CallOptions {
   readonly isTold?: boolean;
   readonly timeoutMs?: number;
+  readonly kind?: 'function' | 'bash';
   readonly key?: string;
   /** Files of code that it needs. */
   readonly code?: readonly string[];
 }
 
-function callBytes({ isTold = false, timeoutMs = 0, key = 'f', code }: CallOptions): Uint8Array {
+function callBytes({ isTold = false, timeoutMs = 0, kind = 'function', key = 'f', code }: CallOptions): Uint8Array {
   const source = { by: 'reference', module: 'file:///tasks.js', export: key } as const;
-  const template = callTemplate(
-    { app: key, kind: 'function', source },
-    () => codeReference(code ?? []),
-    code !== undefined,
-  );
+  const template = callTemplate({ app: key, kind, source }, () => codeReference(code ?? []), code !== undefined);
   return writeCall(template, { taskId: 1, tryNumber: 0, timeoutMs, isTold, wantsOutput: false }, [], undefined, key);
 }

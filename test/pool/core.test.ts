@@ -68,6 +68,21 @@ test('a body that runs over its timeout fails with TIMEOUT, and is killed with i
   pool.gone(0).wants('start worker 0');
 });
 
+test('the function of a bash app has no more time than any other; its command has a while to end', () => {
+  const pool = new PoolBench({ workerCount: 1 }).up();
+  const began = { type: 'job began', rank: 0 } as const;
+  pool.tasks([1], { timeoutMs: 100, kind: 'bash' }).take();
+  pool.begun[0] = 1;
+  pool.on({ ...began, ticket: 1 });
+  pool.after(125).wants('fail 1 TIMEOUT', 'kill worker 0');
+  pool.gone(0).on({ type: 'worker ready', rank: 0 }).take();
+  pool.tasks([2], { timeoutMs: 100, kind: 'bash' }).take();
+  pool.begun[0] = 1;
+  pool.on({ ...began, ticket: 1 }).on({ type: 'command began', rank: 0, ticket: 1 });
+  pool.after(1_000).wants();
+  pool.after(7_000).wants('fail 2 TIMEOUT', 'kill worker 0');
+});
+
 test('where and when a quick body ran is told with its result, and of a slow one it is told when its worker says so', () => {
   const pool = new PoolBench({ workerCount: 1, prefetch: 0 }).up().on({ type: 'welcome' });
   pool.tasks([1], { isTold: true }).ended(0, 1, 5, 1_000);

@@ -151,6 +151,7 @@ function begin(at: number): void {
     const here = new Run(job, {
       mark,
       reaperFd,
+      onCommand: () => slots.beginCommand(),
       onGroup: (_, group) => send({ group: [slot, group] }),
       log: (_, text) => print('stderr', `${text}\n`),
     });

@@ -2,14 +2,17 @@
 // without end reads no message and no timer. One timer for all jobs that the thread holds.
 import type { Attempt } from '../../task/ports.ts';
 
-/** How much longer than its timeout a body may run before it is ended from outside, in milliseconds. */
-const slackMs = { function: 5, bash: 7_000, join: 5, python: 5 } as const;
+/** How much longer than its timeout a body may run before it is ended from outside, in milliseconds; a command is ended in the thread, with a grace. */
+const slackMs = 5;
+const commandSlackMs = 7_000;
 
 /** What is known of a job that runs. */
 export interface RunningJob {
   readonly attempt: Attempt | undefined;
   /** How long its body has run; minus infinity while that has not begun. */
   readonly forMs: number;
+  /** It is a command. */
+  readonly isCommand: boolean;
 }
 
 export class Limits {
@@ -28,7 +31,7 @@ export class Limits {
 
   /** The thread now holds a job. It cannot overrun before its timeout is over, counted from now. */
   add(attempt: Attempt): void {
-    const limitMs = limitOf(attempt);
+    const limitMs = limitOf(attempt, false);
     if (limitMs === Number.POSITIVE_INFINITY) return;
     this.#count++;
     this.#shortestMs = Math.min(this.#shortestMs, limitMs);
@@ -60,14 +63,14 @@ export class Limits {
     this.#timer = undefined;
     this.#dueAt = Number.POSITIVE_INFINITY;
     if (this.#count === 0) return;
-    const { attempt, forMs } = this.#running();
-    const leftMs = attempt === undefined ? Number.POSITIVE_INFINITY : limitOf(attempt) - forMs;
+    const { attempt, forMs, isCommand } = this.#running();
+    const leftMs = attempt === undefined ? Number.POSITIVE_INFINITY : limitOf(attempt, isCommand) - forMs;
     if (attempt !== undefined && leftMs <= 0) this.#onOverrun(attempt);
     // Whatever begins next has its whole time before it.
     this.#lookIn(Math.max(1, Math.min(leftMs > 0 ? leftMs : Number.POSITIVE_INFINITY, this.#shortestMs)));
   }
 }
 
-function limitOf({ timeoutMs, body }: Attempt): number {
-  return timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs + slackMs[body.kind];
+function limitOf({ timeoutMs }: Attempt, isCommand: boolean): number {
+  return timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs + (isCommand ? commandSlackMs : slackMs);
 }

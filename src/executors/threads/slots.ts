@@ -26,7 +26,8 @@ const claim = {
 
 const runningCell = slotCount;
 const aliveCell = slotCount + 1;
-const int32Count = slotCount + 2;
+const commandCell = slotCount + 2;
+const int32Count = slotCount + 3;
 const float64Count = slotCount + 2;
 
 /** Milliseconds of a clock that all threads of this process share, and that never jumps. */
@@ -44,7 +45,7 @@ export class Slots {
   readonly memory: SharedArrayBuffer;
   /** Results that are numbers, lengths of texts; then when the job that runs began, and when its body did. */
   readonly #numbers: Float64Array;
-  /** Claims of the slots; then the slot that runs (plus 1), and whether the thread ever came to life. */
+  /** Claims of the slots; then the slot that runs (plus 1), whether the thread ever came to life, and whether a command runs. */
   readonly #cells: Int32Array;
   readonly #texts: Uint16Array;
 
@@ -67,6 +68,7 @@ export class Slots {
     if (Atomics.compareExchange(this.#cells, slot, claim.waiting, claim.running) !== claim.waiting) return false;
     this.#numbers[slotCount] = time;
     this.#numbers[slotCount + 1] = Number.POSITIVE_INFINITY;
+    Atomics.store(this.#cells, commandCell, 0);
     Atomics.store(this.#cells, runningCell, slot + 1);
     return true;
   }
@@ -74,6 +76,11 @@ export class Slots {
   /** All that the job needs is loaded, and its body begins. */
   beginBody(time: number): void {
     this.#numbers[slotCount + 1] = time;
+  }
+
+  /** The body is a command from now on. */
+  beginCommand(): void {
+    Atomics.store(this.#cells, commandCell, 1);
   }
 
   /** Whether `finish` keeps a value here. What it does not keep must be sent before another job begins. */
@@ -158,6 +165,11 @@ export class Slots {
   /** The same of its body; minus infinity while that has not begun, or nobody needs to know. */
   get bodyMs(): number {
     return this.runningSlot < 0 ? 0 : threadTime() - (this.#numbers[slotCount + 1] as number);
+  }
+
+  /** What runs is a command, and no longer the function that gives it. */
+  get isCommand(): boolean {
+    return Atomics.load(this.#cells, commandCell) === 1;
   }
 
   /** A result that is kept here. */

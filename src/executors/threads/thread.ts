@@ -78,7 +78,11 @@ export class Thread {
   /** Jobs that were asked to stop, and when they are ended if they do not. */
   readonly #stopping = new Map<Attempt, NodeJS.Timeout>();
   readonly #limits = new Limits(
-    () => ({ attempt: this.#held[this.#slots.runningSlot], forMs: this.#slots.bodyMs }),
+    () => ({
+      attempt: this.#held[this.#slots.runningSlot],
+      forMs: this.#slots.bodyMs,
+      isCommand: this.#slots.isCommand,
+    }),
     (attempt) => this.#onOverrun(attempt),
   );
   #state: 'works' | 'ends' | 'gone' = 'works';

@@ -98,6 +98,30 @@ export function testEnds({ test, make, supports }: Suite): void {
       }));
   }
 
+  if (supports.kill && supports.bash) {
+    test('a bash app whose function computes longer than its timeout is ended then, and not as late as a command may end', () =>
+      onBench(make, async ({ host, submit, stop }) => {
+        const computes = submit('spin', [], { kind: 'bash', timeoutMs: 100 });
+        const other = submit('wait', [], { timeoutMs: 5_000 });
+        assert.equal((await host.error(computes)).code, 'TIMEOUT');
+        assert.equal(host.answersTo(other).length, 0, 'a body beside it has run for five seconds meanwhile');
+        stop(other);
+        assert.equal(await host.value(submit('add', [1, 2])), 3);
+      }));
+
+    test('the timeout of a bash app holds for its function and its command together', () =>
+      onBench(make, async ({ host, submit, directory }) => {
+        const late = (path: string): Promise<string> =>
+          new Promise((resolve) =>
+            setTimeout(() => resolve(`echo began >> ${path}; sleep 0.7; echo done >> ${path}`), 700),
+          );
+        const attempt = submit(late, [join(directory, 'late')], { kind: 'bash', timeoutMs: 1_200 });
+        const error = await host.error(attempt);
+        assert.equal(error.code, 'TIMEOUT');
+        assert.match(error.message, /1200 ms/);
+      }));
+  }
+
   test('a task that is stopped before it begins never runs', () =>
     onBench(make, async ({ host, submit, stop, directory }) => {
       const path = join(directory, 'ran');
