@@ -2,6 +2,7 @@
 // What may cross, and how it arrives, is as with any other executor: values are copied, closures are refused.
 import { hostname } from 'node:os';
 import { CancelledError, ConfigError, type TaskError } from '../task/errors.ts';
+import { leastLoadingMs } from '../task/limits.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, FunctionSource, Place } from '../task/ports.ts';
 import { copyValue } from '../wire/copy.ts';
 import { CommandReaper } from '../worker/groups.ts';
@@ -42,9 +43,10 @@ interface InlineJob {
   isCounted: boolean;
 }
 
-class InlineExecutor<Label extends string> implements Executor {
+export class InlineExecutor<Label extends string> implements Executor {
   readonly label: Label;
   readonly #max: number;
+  readonly #leastLoadingMs: number;
   #host: ExecutorHost | undefined;
   #reaper: CommandReaper | undefined;
   #queue: (Attempt | undefined)[] = [];
@@ -56,9 +58,11 @@ class InlineExecutor<Label extends string> implements Executor {
   #whenQuiet: (() => void) | undefined;
   readonly #place: Place = { host: hostname(), worker: 'inline' };
 
-  constructor(label: Label, max: number) {
+  /** @param leastMs how long a task with a timeout may load what it needs at least */
+  constructor(label: Label, max: number, leastMs: number = leastLoadingMs) {
     this.label = label;
     this.#max = max;
+    this.#leastLoadingMs = leastMs;
   }
 
   get load(): number {
@@ -169,6 +173,7 @@ class InlineExecutor<Label extends string> implements Executor {
       { taskId, tryNumber, app: body.name, kind: isBash ? 'bash' : 'function', args, wrappers, files, timeoutMs },
       {
         mark: host.mark,
+        leastLoadingMs: this.#leastLoadingMs,
         reaperFd: isBash ? this.#reaperFd() : undefined,
         log: (_, message) => host.output(attempt, 'stderr', `${message}\n`),
       },

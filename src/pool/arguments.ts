@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import type { Result } from '../base/result.ts';
+import { leastLoadingMs } from '../task/limits.ts';
 
 /** What a pool is told. Times are in milliseconds. */
 export interface PoolArguments {
@@ -20,6 +21,8 @@ export interface PoolArguments {
   readonly heartbeatThresholdMs: number;
   readonly drainAfterMs: number | undefined;
   readonly probeTimeoutMs: number;
+  /** How long a task with a timeout may load what it needs at least. */
+  readonly leastLoadingMs: number;
   readonly affinity: string;
   readonly accelerators: readonly string[];
   /** Node workers at most; 0 for none. */
@@ -56,6 +59,7 @@ export const usage = `chervil worker-pool -a ADDRESS[,ADDRESS…] -P PORT --cert
       --hb_period, --hb_threshold SECONDS                                    (30, 120)
       --drain_period SECONDS     ask for no more tasks after this, or None   (None)
       --address_probe_timeout S  for finding an address that works           (30)
+      --loading_limit SECONDS    a task with a timeout may load its modules so long, or as long as its timeout  (60)
       --cpu-affinity MODE        none, block, block-reverse, alternating, list:0-3:4,5 (none)
       --available-accelerators N…                                            (none)
       --node_workers N           Node workers at most; 0 for none            (max_workers_per_node)
@@ -83,6 +87,7 @@ const options = {
   hb_threshold: { type: 'string', default: '120' },
   drain_period: { type: 'string', default: 'None' },
   address_probe_timeout: { type: 'string', default: '30' },
+  loading_limit: { type: 'string', default: String(leastLoadingMs / 1_000) },
   poll: { type: 'string', default: '10' },
   'cpu-affinity': { type: 'string', default: 'none' },
   'available-accelerators': { type: 'boolean' },
@@ -155,6 +160,7 @@ export function readPoolArguments(args: readonly string[]): Result<PoolArguments
     heartbeatThresholdMs: number('hb_threshold', 0.01) * 1_000,
     drainAfterMs: drain === undefined ? undefined : drain * 1_000,
     probeTimeoutMs: number('address_probe_timeout', 0.01) * 1_000,
+    leastLoadingMs: number('loading_limit', 0.01) * 1_000,
     affinity: values['cpu-affinity'],
     accelerators: positionals,
     sampleMs: number('sample', 0) * 1_000,

@@ -19,7 +19,18 @@ import { askAgain, hasCode, onCode } from './parking.ts';
 import { capacityFor } from './prefetch.ts';
 import { noteAt, noteRunning } from './running.ts';
 import { log, markNoted, type PoolState, type PoolTask, type TaskHead, type WorkerRecord } from './state.ts';
-import { limitOf, onBegan, onCancel, onCommand, onGone, onJobEnded, onLimits, onReady, onStopping } from './workers.ts';
+import {
+  nextLimit,
+  onBegan,
+  onCancel,
+  onCommand,
+  onGone,
+  onJobEnded,
+  onLimits,
+  onLoading,
+  onReady,
+  onStopping,
+} from './workers.ts';
 
 export { createPool, type PoolState } from './state.ts';
 
@@ -58,6 +69,9 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
     }
     case 'job began':
       onBegan(workerOf(state, event.rank), event.ticket, now);
+      return effects;
+    case 'loading':
+      onLoading(workerOf(state, event.rank), event.ticket, event.modules);
       return effects;
     case 'command began':
       onCommand(workerOf(state, event.rank), event.ticket);
@@ -148,6 +162,7 @@ function onTask(state: PoolState, effects: PoolEffect[], given: TaskIn): void {
     worker: undefined,
     ticket: 0,
     beganAt: undefined,
+    loading: undefined,
     isCommand: false,
     isNoted,
     stop: undefined,
@@ -277,7 +292,7 @@ function nextTimer(state: PoolState): number {
   for (const worker of state.workers) {
     if (worker.state === 'resting') at = Math.min(at, worker.startAt);
     else {
-      if (state.limited > 0) for (const task of worker.held.values()) at = Math.min(at, limitOf(task));
+      if (state.limited > 0) at = Math.min(at, nextLimit(state, worker));
       if (state.unnoted > 0) at = Math.min(at, noteAt(worker));
     }
   }

@@ -52,7 +52,10 @@ function roomiest(state: PoolState, ahead: number): WorkerRecord | undefined {
 function fill(state: PoolState, effects: PoolEffect[], worker: WorkerRecord, ahead: number, now: number): void {
   const waiting = state.queue.length - state.head;
   const share = Math.min(ahead, Math.max(1, Math.ceil(waiting / state.settings.workerCount))) - worker.held.size;
-  if (worker.held.size === 0) worker.movedAt = now;
+  if (worker.held.size === 0) {
+    worker.movedAt = now;
+    worker.frontAt = now;
+  }
   for (let given = 0; given < Math.max(1, share); given++) {
     const task = peek(state);
     if (task === undefined || (given > 0 && aheadOf(state.durations.slowestOf(task.head.functionKey)) < ahead)) return;

@@ -58,6 +58,8 @@ export type PoolEvent =
       readonly bytes: Uint8Array;
     }
   | { readonly type: 'job began'; readonly rank: number; readonly ticket: number }
+  /** Before the body of a job these modules are loaded. */
+  | { readonly type: 'loading'; readonly rank: number; readonly ticket: number; readonly modules: readonly string[] }
   /** The function of a bash job gave its command. */
   | { readonly type: 'command began'; readonly rank: number; readonly ticket: number }
   /** The job was asked to stop, and says that it can. */
@@ -119,6 +121,8 @@ export interface PoolSettings {
   readonly heartbeatThresholdMs: number;
   /** From the start to the drain request; `undefined`: none. */
   readonly drainAfterMs: number | undefined;
+  /** How long a task with a timeout may load what it needs at least. */
+  readonly leastLoadingMs: number;
   readonly isDebug: boolean;
   /** Takes back what this worker has not begun up to `to`. @returns the last ticket it had begun. In tests: a model of it. */
   readonly takeBack: (rank: number, from: number, to: number) => number;

@@ -107,6 +107,7 @@ export class Pool {
         heartbeatPeriodMs: given.heartbeatPeriodMs,
         heartbeatThresholdMs: given.heartbeatThresholdMs,
         drainAfterMs: given.drainAfterMs,
+        leastLoadingMs: given.leastLoadingMs,
         isDebug: given.isDebug,
         begun: (rank) => this.#children[rank]?.begun ?? 0,
         takeBack: (rank, from, to) => this.#children[rank]?.takeBack(from, to) ?? Number.POSITIVE_INFINITY,
@@ -432,6 +433,9 @@ export class Pool {
       case fromWorker.command:
         this.feed({ type: 'command began', rank, ticket });
         return;
+      case fromWorker.loading:
+        this.feed({ type: 'loading', rank, ticket, modules: modulesIn(bytes) });
+        return;
       case fromWorker.note:
         this.feed({ type: 'note', rank, ticket, bytes });
         return;
@@ -549,6 +553,10 @@ const jobEnds: Readonly<Record<number, JobEnd | undefined>> = {
   [fromWorker.abandoned]: 'abandoned',
   [fromWorker.passedOver]: 'passed over',
 };
+
+function modulesIn(bytes: Buffer): readonly string[] {
+  return bytes.length === 0 ? [] : bytes.toString('utf8').split('\n');
+}
 
 /** As Parsl's submit side reads it. */
 function pythonFailureBytes(error: TaskError): Uint8Array {

@@ -26,6 +26,8 @@ export interface PoolTask {
   ticket: number;
   /** When its body began; only known for those with a timeout. */
   beganAt: number | undefined;
+  /** Modules that are loaded before its body; only known for those with a timeout. */
+  loading: readonly string[] | undefined;
   /** What runs of it is its command; only known for those with a timeout. */
   isCommand: boolean;
   /** Its submitter knows that it runs, or does not want to. */
@@ -47,6 +49,8 @@ export interface WorkerRecord {
   passesUntil: number;
   /** When it last began to hold something or answered, in milliseconds. */
   movedAt: number;
+  /** Since when the first of what it holds is the first, in milliseconds: it has not been at that for longer. */
+  frontAt: number;
   /** When it was last looked whether it runs something that nobody knows of, in milliseconds. */
   lookedAt: number;
   /** Deaths in a row before it was ready. */
@@ -100,6 +104,7 @@ export function createPool(settings: PoolSettings, now: number): PoolState {
       nextTicket: 1,
       passesUntil: 0,
       movedAt: now,
+      frontAt: now,
       lookedAt: now,
       failedStarts: 0,
       startAt: now,
@@ -174,6 +179,7 @@ export function requeue(state: PoolState, tasks: readonly PoolTask[]): void {
     task.worker?.held.delete(task.ticket);
     task.worker = undefined;
     task.beganAt = undefined;
+    task.loading = undefined;
     task.isCommand = false;
   }
   state.queue = [...tasks, ...state.queue.slice(state.head)];

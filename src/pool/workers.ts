@@ -1,6 +1,7 @@
 // What workers report and how they end: results, timeouts, cancelled jobs, deaths. The core calls these; they answer for tasks, and say
 // which workers are killed and started.
 import { CancelledError, type TaskError, TimeoutError, WorkerLostError } from '../task/errors.ts';
+import { loadingLimit } from '../task/limits.ts';
 import type { Death, PoolEffect, PoolEvent } from './events.ts';
 import { noteBegun } from './running.ts';
 import { fail, log, type PoolState, type PoolTask, requeue, settle, type WorkerRecord } from './state.ts';
@@ -18,6 +19,7 @@ export function onReady(worker: WorkerRecord, now: number): void {
   worker.state = 'ready';
   worker.failedStarts = 0;
   worker.movedAt = now;
+  worker.frontAt = now;
 }
 
 export function onJobEnded(
@@ -29,6 +31,7 @@ export function onJobEnded(
 ): void {
   const { ticket, how, bytes, tookMs, beganAt } = event;
   worker.movedAt = now;
+  worker.frontAt = now;
   if (worker.state === 'passing' && ticket >= worker.passesUntil) worker.state = 'ready';
   const task = worker.held.get(ticket);
   if (how === 'passed over') {
@@ -51,6 +54,11 @@ export function onBegan(worker: WorkerRecord, ticket: number, now: number): void
   if (task === undefined) return;
   task.beganAt = now;
   worker.movedAt = now;
+}
+
+export function onLoading(worker: WorkerRecord, ticket: number, modules: readonly string[]): void {
+  const task = worker.held.get(ticket);
+  if (task !== undefined) task.loading = modules;
 }
 
 export function onCommand(worker: WorkerRecord, ticket: number): void {
@@ -89,16 +97,16 @@ function dropIfNotBegun(state: PoolState, effects: PoolEffect[], task: PoolTask,
   return true;
 }
 
-/** Kills the workers of bodies that ran over their time, or did not stop when asked. */
+/** Kills the workers of bodies that ran over their time, or never began, or did not stop when asked. */
 export function onLimits(state: PoolState, effects: PoolEffect[], now: number): void {
   for (const worker of state.workers) {
     if (worker.state === 'resting' && worker.startAt <= now && state.phase !== 'leaving') {
       worker.state = 'starting';
       effects.push({ do: 'start worker', rank: worker.rank });
     }
-    if (state.limited === 0 || (worker.state !== 'ready' && worker.state !== 'passing')) continue;
+    if (state.limited === 0 || !canBeLimited(worker)) continue;
     for (const task of worker.held.values()) {
-      if (limitOf(task) > now) continue;
+      if (limitOf(state, worker, task) > now) continue;
       if (task.stop !== undefined) {
         if (dropIfNotBegun(state, effects, task, worker)) continue;
         if (worker.state === 'passing' && task.beganAt === undefined && task !== first(worker)) {
@@ -114,6 +122,13 @@ export function onLimits(state: PoolState, effects: PoolEffect[], now: number): 
           `Worker ${worker.rank} is killed: task ${task.taskId} did not stop when it was cancelled`,
         );
         fail(state, effects, task, error);
+      } else if (task.beganAt === undefined) {
+        if (state.settings.begun(worker.rank) < task.ticket) {
+          // It has not come to it: the worker is held up by something else.
+          worker.frontAt = now;
+          break;
+        }
+        failLoading(state, effects, worker, task);
       } else {
         log(
           state,
@@ -129,16 +144,42 @@ export function onLimits(state: PoolState, effects: PoolEffect[], now: number): 
   }
 }
 
+function failLoading(state: PoolState, effects: PoolEffect[], worker: WorkerRecord, task: PoolTask): void {
+  const { timeoutMs } = task.head;
+  const error = new TimeoutError(timeoutMs, {
+    modules: task.loading ?? [],
+    limitMs: loadingLimit(timeoutMs, state.settings.leastLoadingMs),
+  });
+  log(state, effects, 'info', `Worker ${worker.rank} is killed for task ${task.taskId}: ${error.message}`);
+  fail(state, effects, task, error);
+}
+
 function first(worker: WorkerRecord): PoolTask | undefined {
   for (const task of worker.held.values()) return task;
   return undefined;
 }
 
+/** When it must be looked whether the worker is to be killed for something that it holds; infinite for never. */
+export function nextLimit(state: PoolState, worker: WorkerRecord): number {
+  let at = Number.POSITIVE_INFINITY;
+  if (canBeLimited(worker)) for (const task of worker.held.values()) at = Math.min(at, limitOf(state, worker, task));
+  return at;
+}
+
+/** Whether it runs anything, and will not be killed anyway. */
+function canBeLimited({ state }: WorkerRecord): boolean {
+  return state === 'ready' || state === 'passing';
+}
+
 /** When the task's worker is to be killed for it; infinite for never. */
-export function limitOf(task: PoolTask): number {
+function limitOf(state: PoolState, worker: WorkerRecord, task: PoolTask): number {
+  const { timeoutMs } = task.head;
   if (task.stop !== undefined) return task.stop.at;
-  if (task.beganAt === undefined || task.head.timeoutMs === 0) return Number.POSITIVE_INFINITY;
-  return task.beganAt + task.head.timeoutMs + (task.isCommand ? commandSlackMs : slackMs);
+  if (timeoutMs === 0) return Number.POSITIVE_INFINITY;
+  if (task.beganAt !== undefined) return task.beganAt + timeoutMs + (task.isCommand ? commandSlackMs : slackMs);
+  // Of what is held only the first can be loading.
+  if (task !== first(worker)) return Number.POSITIVE_INFINITY;
+  return worker.frontAt + loadingLimit(timeoutMs, state.settings.leastLoadingMs) + slackMs;
 }
 
 function kill(effects: PoolEffect[], worker: WorkerRecord): void {

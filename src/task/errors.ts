@@ -118,15 +118,37 @@ export class BadStreamError extends ChervilError {
   }
 }
 
-/** One try took longer than its `timeout`, counted from the start of the body; what ran was killed. */
+/**
+ * One try took longer than its `timeout`, counted from the start of the body; or what the body needs was not loaded within that, or a
+ * minute if that is longer. What ran was killed.
+ */
 export class TimeoutError extends ChervilError {
   override readonly name = 'TimeoutError';
   readonly code = 'TIMEOUT';
   readonly timeoutMs: number;
-  constructor(timeoutMs: number) {
-    super(`The try took longer than its timeout of ${timeoutMs} ms and was stopped.`);
+  /** The modules that did not finish loading, none if that is not known; `undefined` when the body had begun. */
+  readonly loading: readonly string[] | undefined;
+  /** @param loading modules that did not finish loading, and how long that could take */
+  constructor(timeoutMs: number, loading?: { readonly modules: readonly string[]; readonly limitMs: number }) {
+    super(
+      loading === undefined
+        ? `The try took longer than its timeout of ${timeoutMs} ms and was stopped.`
+        : loadingMessage(loading.modules, loading.limitMs),
+    );
     this.timeoutMs = timeoutMs;
+    this.loading = loading?.modules;
   }
+}
+
+function loadingMessage(modules: readonly string[], limitMs: number): string {
+  const what = modules.length === 0 ? 'What the body needs' : modules.join(' and ');
+  const who =
+    modules.length === 0
+      ? 'a module, the class of an argument, or the text of a Python function,'
+      : modules.length === 1
+        ? 'it, or a module that it imports,'
+        : 'one of them, or a module that they import,';
+  return `${what} did not finish loading within ${limitMs} ms, so the try was stopped before its body began. Does ${who} wait or compute without end at its top level? If it only needs longer, give the app a timeout of more than ${limitMs} ms.`;
 }
 
 /** The task was not done within its `deadline`, counted from the call. */

@@ -15,6 +15,7 @@ import type {
   ImportedName,
 } from '../task/ports.ts';
 import { moduleUrl } from './code-names.ts';
+import { noteLoading, whileLoading } from './loading.ts';
 import { importing, isNative, registerTypeScript } from './typescript.ts';
 import { decodeValue } from './values.ts';
 
@@ -44,6 +45,12 @@ export function loadFunction(source: FunctionSource): CallableFunction | Promise
     );
   }
   return made;
+}
+
+/** The modules that must be loaded for a function, by the names that loading.ts has for them. */
+export function modulesOf(source: FunctionSource): string[] {
+  if (source.by === 'reference') return [moduleUrl(source.module)];
+  return Object.values(source.imports).map(({ module }) => moduleUrl(module));
 }
 
 /**
@@ -199,7 +206,7 @@ async function importName(imported: ImportedName): Promise<unknown> {
     case 'require':
       return createRequire(module);
     case 'module.exports':
-      return createRequire(from)(module.startsWith('file:') ? fileURLToPath(module) : module) as unknown;
+      return requireModule(module, from);
     default:
   }
   const found = await importModule(imported);
@@ -213,6 +220,15 @@ async function importName(imported: ImportedName): Promise<unknown> {
   return found[name];
 }
 
+function requireModule(module: string, from: string): unknown {
+  const done = noteLoading(module);
+  try {
+    return createRequire(from)(module.startsWith('file:') ? fileURLToPath(module) : module);
+  } finally {
+    done();
+  }
+}
+
 /** Imports as the module `from` would, whatever the working directory is. */
 async function importModule({ module: name, from, type }: ImportedName): Promise<Record<string, unknown>> {
   const module = moduleUrl(name);
@@ -222,7 +238,9 @@ async function importModule({ module: name, from, type }: ImportedName): Promise
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })() as (module: string, options?: object) => Promise<Record<string, unknown>>;
   try {
-    return await importing(module, () => load(module, type === undefined ? undefined : { with: { type } }));
+    return await whileLoading(module, () =>
+      importing(module, () => load(module, type === undefined ? undefined : { with: { type } })),
+    );
   } catch (error) {
     if (error instanceof ChervilError) throw error;
     throw new FunctionNotFoundError(module, explainImport(module, from, error), error);

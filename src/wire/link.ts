@@ -33,6 +33,8 @@ export const fromWorker = {
   item: 10,
   /** The function of a bash job with a timeout gave its command. */
   command: 11,
+  /** What is loaded for a job with a timeout before its body begins: names of modules, between line feeds. */
+  loading: 12,
 } as const;
 
 const headBytes = 5;

@@ -14,6 +14,7 @@ import type { Answer, Place } from '../task/ports.ts';
 import { WorkerClaims } from '../wire/claims.ts';
 import { failureFromData, failureToData } from '../wire/failures.ts';
 import { FrameCutter, FrameGatherer, fromWorker, toWorker } from '../wire/link.ts';
+import { onLoading } from '../wire/loading.ts';
 import { writeNote } from '../wire/notes.ts';
 import { bytesVariable, directoryVariable, resultName } from '../wire/value-files.ts';
 import { fromBytes, toBytes } from '../wire/values.ts';
@@ -198,5 +199,11 @@ function writeAtOnce(bytes: Buffer, limitMs = Number.POSITIVE_INFINITY): void {
   }
 }
 
+onLoading((modules) => {
+  const job = lane.current;
+  if (job?.isTimed !== true) return;
+  gatherer.add(fromWorker.loading, job.ticket, Buffer.from(modules.join('\n')));
+  outlet.flush();
+});
 gatherer.add(fromWorker.ready, 0, nothing);
 outlet.flush();

@@ -11,9 +11,11 @@ import {
   type TaskError,
   TimeoutError,
 } from '../task/errors.ts';
+import { loadingLimit } from '../task/limits.ts';
 import type { Answer, CommandFiles, FunctionSource } from '../task/ports.ts';
 import { errorFromRemote, failureFromThrown } from '../wire/failures.ts';
-import { loadFunction } from '../wire/functions.ts';
+import { loadFunction, modulesOf } from '../wire/functions.ts';
+import { modulesLoading } from '../wire/loading.ts';
 import { runCommand } from './bash.ts';
 import { meeting, type TaskFacts } from './facts.ts';
 
@@ -36,6 +38,8 @@ export interface RunnerHost {
   readonly mark: string;
   /** Descriptor of the reaper; asked for only when there is a command. */
   readonly reaperFd: number | undefined;
+  /** How long a job with a timeout may load what it needs at least, in milliseconds; only where nobody ends that from outside. */
+  readonly leastLoadingMs?: number;
   /** The function of a job with a timeout gave its command. Until then the job is ended like a function; a command has a while to end. */
   onCommand?(job: Job): void;
   /** The job's command runs as this process group; `undefined`: it ended. */
@@ -156,6 +160,7 @@ export class Run implements TaskFacts {
       return;
     }
     if (loaded instanceof Promise || this.job.wrappers.length > 0) {
+      this.#limitLoading(finish, given === undefined ? source : undefined);
       Promise.all([loaded, ...this.job.wrappers.map(loadFunction)]).then(([body, ...wrappers]) => {
         if (!this.#isOver) call(body as AnyFunction, wrappers);
       }, failed);
@@ -166,6 +171,7 @@ export class Run implements TaskFacts {
 
   #call(body: AnyFunction, wrappers: readonly AnyFunction[]): unknown {
     this.#hasBegun = true;
+    this.#endTimer?.();
     const { args } = this.job;
     const here = meeting();
     const before = here.current;
@@ -181,6 +187,20 @@ export class Run implements TaskFacts {
     } finally {
       here.current = before;
     }
+  }
+
+  /** What waits while it is loaded can be overtaken here, too. */
+  #limitLoading(finish: (answer: Answer) => void, source: FunctionSource | undefined): void {
+    const { timeoutMs } = this.job;
+    const { leastLoadingMs } = this.#host;
+    if (timeoutMs === 0 || leastLoadingMs === undefined) return;
+    const limitMs = loadingLimit(timeoutMs, leastLoadingMs);
+    this.#endTimer = systemClock.after(limitMs, () => {
+      // Others may be loading something, too.
+      const own = new Set([...(source === undefined ? [] : [source]), ...this.job.wrappers].flatMap(modulesOf));
+      const modules = modulesLoading().filter((module) => own.has(module));
+      finish({ ok: false, error: new TimeoutError(timeoutMs, { modules, limitMs }) });
+    });
   }
 
   /** A body that waits can be overtaken by its timeout here; one that computes is ended from outside. */

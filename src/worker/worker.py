@@ -18,7 +18,7 @@ LINK, WATCH, CLAIMS = 3, 4, 5
 
 # Kinds of frames, as in link.ts.
 JOB = 1
-READY, VALUE, FAILURE, PASSED_OVER, BEGAN, NOTE, EXITING, ITEM = 1, 2, 3, 5, 6, 7, 9, 10
+READY, VALUE, FAILURE, PASSED_OVER, BEGAN, NOTE, EXITING, ITEM, LOADING = 1, 2, 3, 5, 6, 7, 9, 10, 12
 # Bits of a job, as in job.ts.
 TOLD, OUTPUT, TIMED, CHERVIL, FILES = 1, 2, 4, 8, 16
 
@@ -298,7 +298,7 @@ class Worker:
         known = self.functions.get(parts[0])
         if known is None:
             try:
-                known = [load_value(parts[0]), 0, 0.0]
+                known = [load_value(parts[0], self.loader(ticket, flags)), 0, 0.0]
             except Exception as thrown:
                 raise LoadError() from thrown
             if len(self.functions) >= KEPT_FUNCTIONS:
@@ -322,6 +322,17 @@ class Worker:
             return b"02\n" + pickle.dumps(result, 4)
         except Exception as thrown:
             raise ResultError(thrown) from thrown
+
+    def loader(self, ticket, flags):
+        """Who is told of modules before they are loaded for a job, which may take for ever."""
+        if not flags & TIMED:
+            return None
+
+        def tell(module):
+            self.link.add(LOADING, ticket, ("python:" + module).encode() if module else b"")
+            self.link.flush()
+
+        return tell
 
     def arguments(self, parts):
         if len(parts) == 3:
@@ -470,10 +481,18 @@ class LargeOutput:
 class Unpickler(pickle.Unpickler):
     """Reads what dill writes of functions of a program: it calls the program's namespace by a name of its own."""
 
+    # Called with the name of a module before that is loaded, and with None after it.
+    tell = None
+
     def find_class(self, module, name):
         if (module, name) == ("__builtin__", "__main__"):
             return sys.modules["__main__"].__dict__
-        return super().find_class(module, name)
+        if self.tell is None or module in sys.modules:
+            return super().find_class(module, name)
+        self.tell(module)
+        found = super().find_class(module, name)
+        self.tell(None)
+        return found
 
 
 def load_plain(part):
@@ -481,14 +500,16 @@ def load_plain(part):
     return pickle.loads(memoryview(part)[3:])
 
 
-def load_value(part):
+def load_value(part, tell=None):
     import io
 
     kind, body = part.split(b"\n", 1)
     if kind not in (b"01", b"02", b"C2"):
         module, name = kind.decode().split(" ", 1)
         return getattr(__import__("importlib").import_module(module), name)().deserialize(body)
-    return Unpickler(io.BytesIO(body)).load()
+    unpickler = Unpickler(io.BytesIO(body))
+    unpickler.tell = tell
+    return unpickler.load()
 
 
 def enter_context(data):

@@ -14,6 +14,7 @@ import {
   type OutputEvent,
   pythonApp,
   pythonWrapper,
+  type TimeoutError,
   type WorkerLostError,
   wrapper,
 } from '#src/index.js';
@@ -305,6 +306,28 @@ describe('workers of our own', () => {
           assert.match(error.message, /python: \{ path/);
           return true;
         });
+    });
+  });
+
+  it('end a task with a timeout whose function never finishes loading, and name its module', async () => {
+    const directory = freshDirectory();
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'endless.py'), 'while True:\n    pass\n');
+    const launchCommand = '{command} --loading_limit 1';
+    await inRun({ executors: [only({ python: { path: [directory] }, launchCommand })] }, async () => {
+      await assert.rejects(pythonApp('endless:run', { timeout: '50ms' })(), (error: TimeoutError) => {
+        assert.equal(error.code, 'TIMEOUT');
+        assert.deepEqual(error.loading, ['python:endless']);
+        assert.match(error.message, /python:endless did not finish loading within 1000 ms/);
+        return true;
+      });
+      const text = pythonApp.source('while True:\n    pass\n\ndef run():\n    pass\n', { timeout: '50ms' });
+      await assert.rejects(text(), {
+        code: 'TIMEOUT',
+        message: /What the body needs did not finish loading/,
+        loading: [],
+      });
+      assert.equal(await hypot(3, 4), 5);
     });
   });
 

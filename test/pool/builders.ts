@@ -23,6 +23,7 @@ export class PoolBench {
       heartbeatPeriodMs: 30_000,
       heartbeatThresholdMs: 120_000,
       drainAfterMs: undefined,
+      leastLoadingMs: 60_000,
       isDebug: false,
       takeBack: (rank) => this.begun[rank] ?? 0,
       begun: (rank) => this.begun[rank] ?? 0,

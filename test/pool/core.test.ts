@@ -68,6 +68,35 @@ test('a body that runs over its timeout fails with TIMEOUT, and is killed with i
   pool.gone(0).wants('start worker 0');
 });
 
+test('what never finishes loading is ended a minute after its turn came, or after its timeout if that is longer', () => {
+  const pool = new PoolBench({ workerCount: 1, heartbeatPeriodMs: 1e9, heartbeatThresholdMs: 1e9 }).up();
+  pool.tasks([1], { timeoutMs: 100 }).take();
+  pool.begun[0] = 1;
+  pool.on({ type: 'loading', rank: 0, ticket: 1, modules: ['file:///tasks.js'] });
+  pool.after(59_000).wants();
+  pool.after(1_025).wants('fail 1 TIMEOUT', 'kill worker 0');
+  // While it is being killed nothing is due.
+  assert.ok(pool.state.timerAt > pool.now);
+  pool.gone(0).on({ type: 'worker ready', rank: 0 }).take();
+  pool.tasks([2], { timeoutMs: 100_000 }).take();
+  pool.begun[0] = 1;
+  pool.after(99_000).wants();
+  pool.after(1_025).wants('fail 2 TIMEOUT', 'kill worker 0');
+});
+
+test('the time that other tasks take before it is no time of loading, nor is that in which a worker does not come to it', () => {
+  const pool = new PoolBench({ workerCount: 1, heartbeatPeriodMs: 1e9, heartbeatThresholdMs: 1e9 }).up();
+  pool.tasks([1]).ended(0, 1).take();
+  pool.tasks([2, 3], { timeoutMs: 100 }).wants('job 0.2', 'job 0.3');
+  pool.begun[0] = 2;
+  pool.on({ type: 'job began', rank: 0, ticket: 2 });
+  pool.after(90).ended(0, 2).take();
+  pool.after(60_050).wants();
+  pool.begun[0] = 3;
+  pool.after(59_000).wants();
+  pool.after(1_050).wants('fail 3 TIMEOUT', 'kill worker 0');
+});
+
 test('the function of a bash app has no more time than any other; its command has a while to end', () => {
   const pool = new PoolBench({ workerCount: 1 }).up();
   const began = { type: 'job began', rank: 0 } as const;

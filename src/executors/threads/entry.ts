@@ -4,6 +4,7 @@ import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Answer } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
 import { loadFunction } from '../../wire/functions.ts';
+import { onLoading } from '../../wire/loading.ts';
 import { checkValue, cloneFailure, decodeValue, encodeValue } from '../../wire/values.ts';
 import { asTaskError, type Job, Run } from '../../worker/runner.ts';
 import {
@@ -48,6 +49,7 @@ let head = 0;
 /** What runs: its slot, and its run once that has begun. */
 let currentSlot = -1;
 let current: Run | undefined;
+let isTimed = false;
 let isQuick = false;
 let lastSlot = 0;
 let isPumping = false;
@@ -132,6 +134,7 @@ function begin(at: number): void {
   }
   currentSlot = slot;
   lastSlot = slot;
+  isTimed = extra.timeoutMs > 0;
   isQuick = known.runs >= trustedRuns && known.slowestMs < quickMs;
   if (!isQuick || results.length >= mostGathered) flush();
 
@@ -252,6 +255,9 @@ function print(stream: 'stdout' | 'stderr', text: string): void {
   if (currentSlot < 0 || !isQuick || output.length > 300) flush();
 }
 
+onLoading((modules) => {
+  if (currentSlot >= 0 && isTimed) send({ loading: [currentSlot, modules] });
+});
 capturePrinting(print);
 // process.exit() in a body: what is gathered still leaves.
 process.on('exit', flush);

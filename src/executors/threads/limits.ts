@@ -1,5 +1,6 @@
 // The timeouts of one thread's bodies, seen from outside: bodies that wait end themselves in the thread, but one that computes
-// without end reads no message and no timer. One timer for all jobs that the thread holds.
+// without end reads no message and no timer, nor does a module that never finishes loading. One timer for all jobs that the thread holds.
+import { loadingLimit } from '../../task/limits.ts';
 import type { Attempt } from '../../task/ports.ts';
 
 /** How much longer than its timeout a body may run before it is ended from outside, in milliseconds; a command is ended in the thread, with a grace. */
@@ -9,29 +10,35 @@ const commandSlackMs = 7_000;
 /** What is known of a job that runs. */
 export interface RunningJob {
   readonly attempt: Attempt | undefined;
-  /** How long its body has run; minus infinity while that has not begun. */
+  /** What it is at; a command after the function that gives it. */
+  readonly at: 'loading' | 'body' | 'command';
+  /** For how long: loading by itself, body and command together. */
   readonly forMs: number;
-  /** It is a command. */
-  readonly isCommand: boolean;
 }
 
 export class Limits {
   readonly #running: () => RunningJob;
-  readonly #onOverrun: (attempt: Attempt) => void;
+  readonly #onOverrun: (attempt: Attempt, at: RunningJob['at']) => void;
+  readonly #leastLoadingMs: number;
   #timer: NodeJS.Timeout | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
   /** The shortest limit among the jobs held; it is not raised when they end, so a look may be one too many. */
   #shortestMs = Number.POSITIVE_INFINITY;
   #count = 0;
 
-  constructor(running: () => RunningJob, onOverrun: (attempt: Attempt) => void) {
+  constructor(
+    leastLoadingMs: number,
+    running: () => RunningJob,
+    onOverrun: (attempt: Attempt, at: RunningJob['at']) => void,
+  ) {
+    this.#leastLoadingMs = leastLoadingMs;
     this.#running = running;
     this.#onOverrun = onOverrun;
   }
 
-  /** The thread now holds a job. It cannot overrun before its timeout is over, counted from now. */
+  /** The thread now holds a job. It cannot overrun before its timeout is over, counted from now, whatever it is at. */
   add(attempt: Attempt): void {
-    const limitMs = limitOf(attempt, false);
+    const limitMs = this.#limitOf(attempt, 'body');
     if (limitMs === Number.POSITIVE_INFINITY) return;
     this.#count++;
     this.#shortestMs = Math.min(this.#shortestMs, limitMs);
@@ -63,14 +70,16 @@ export class Limits {
     this.#timer = undefined;
     this.#dueAt = Number.POSITIVE_INFINITY;
     if (this.#count === 0) return;
-    const { attempt, forMs, isCommand } = this.#running();
-    const leftMs = attempt === undefined ? Number.POSITIVE_INFINITY : limitOf(attempt, isCommand) - forMs;
-    if (attempt !== undefined && leftMs <= 0) this.#onOverrun(attempt);
+    const { attempt, at, forMs } = this.#running();
+    const leftMs = attempt === undefined ? Number.POSITIVE_INFINITY : this.#limitOf(attempt, at) - forMs;
+    if (attempt !== undefined && leftMs <= 0) this.#onOverrun(attempt, at);
     // Whatever begins next has its whole time before it.
     this.#lookIn(Math.max(1, Math.min(leftMs > 0 ? leftMs : Number.POSITIVE_INFINITY, this.#shortestMs)));
   }
-}
 
-function limitOf({ timeoutMs }: Attempt, isCommand: boolean): number {
-  return timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs + (isCommand ? commandSlackMs : slackMs);
+  #limitOf({ timeoutMs }: Attempt, at: RunningJob['at']): number {
+    if (timeoutMs === 0) return Number.POSITIVE_INFINITY;
+    if (at === 'loading') return loadingLimit(timeoutMs, this.#leastLoadingMs) + slackMs;
+    return timeoutMs + (at === 'command' ? commandSlackMs : slackMs);
+  }
 }

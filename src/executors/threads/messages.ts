@@ -70,6 +70,8 @@ export interface FromThread {
   readonly group?: readonly [slot: number, group: number | undefined];
   /** The job in this slot was asked to stop, and can. */
   readonly stopping?: number;
+  /** These modules are loaded for the job in this slot, which has a timeout. */
+  readonly loading?: readonly [slot: number, modules: readonly string[]];
 }
 
 /** Fields of a piece of output. */

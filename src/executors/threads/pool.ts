@@ -6,6 +6,7 @@
 // longer than was thought is taken back, so jobs ahead never wait for long.
 import { availableParallelism, hostname } from 'node:os';
 import { CancelledError, ExecutorFailedError, type TaskError } from '../../task/errors.ts';
+import { leastLoadingMs } from '../../task/limits.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, Place } from '../../task/ports.ts';
 import { CommandReaper } from '../../worker/groups.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
@@ -16,6 +17,8 @@ export interface ThreadPoolOptions<Label extends string> {
   readonly label: Label;
   readonly max: number | undefined;
   readonly memoryMegabytes: number | undefined;
+  /** How long a task with a timeout may load what it needs at least, in milliseconds. */
+  readonly leastLoadingMs?: number;
 }
 
 /** The note of an attempt that was stopped: nobody waits for its answer. */
@@ -33,6 +36,7 @@ const mostStillborn = 3;
 export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
   readonly label: Label;
   readonly memoryMegabytes: number | undefined;
+  readonly leastLoadingMs: number;
   readonly #max: number;
   readonly #hostName = hostname();
   #host: ExecutorHost | undefined;
@@ -57,6 +61,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.label = options.label;
     this.#max = options.max ?? availableParallelism();
     this.memoryMegabytes = options.memoryMegabytes;
+    this.leastLoadingMs = options.leastLoadingMs ?? leastLoadingMs;
   }
 
   get load(): number {

@@ -157,19 +157,21 @@ export class Slots {
     return Atomics.load(this.#cells, runningCell) - 1;
   }
 
-  /** How long the job that runs has run, in milliseconds; 0 when none runs. */
+  /** How long the job that runs has been here, with what was loaded for it, in milliseconds; 0 when none runs. */
   get runningMs(): number {
     return this.runningSlot < 0 ? 0 : threadTime() - (this.#numbers[slotCount] as number);
+  }
+
+  /** What the job that runs is at, and for how long, in milliseconds. */
+  get phase(): { readonly at: 'loading' | 'body' | 'command'; readonly forMs: number } {
+    const { bodyMs } = this;
+    if (bodyMs === Number.NEGATIVE_INFINITY) return { at: 'loading', forMs: this.runningMs };
+    return { at: Atomics.load(this.#cells, commandCell) === 1 ? 'command' : 'body', forMs: bodyMs };
   }
 
   /** The same of its body; minus infinity while that has not begun, or nobody needs to know. */
   get bodyMs(): number {
     return this.runningSlot < 0 ? 0 : threadTime() - (this.#numbers[slotCount + 1] as number);
-  }
-
-  /** What runs is a command, and no longer the function that gives it. */
-  get isCommand(): boolean {
-    return Atomics.load(this.#cells, commandCell) === 1;
   }
 
   /** A result that is kept here. */

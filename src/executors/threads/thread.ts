@@ -6,13 +6,14 @@
 // A thread is never ended while it could begin another body: what it has not begun is taken back first.
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type TaskError, TimeoutError } from '../../task/errors.ts';
+import { loadingLimit } from '../../task/limits.ts';
 import type { Answer, Attempt } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
 import { decodeValue } from '../../wire/values.ts';
 import type { CommandReaper } from '../../worker/groups.ts';
 import { asTaskError } from '../../worker/runner.ts';
 import type { KnownFunction } from './known.ts';
-import { Limits } from './limits.ts';
+import { Limits, type RunningJob } from './limits.ts';
 import { endedOnPurpose, lossOf } from './loss.ts';
 import { type FromThread, outputStride, resultKind, resultStride, type ThreadData, type ToThread } from './messages.ts';
 import { Outbox } from './outbox.ts';
@@ -25,6 +26,8 @@ export interface ThreadOwner {
   /** Descriptor of the reaper; `undefined` where none can be started, as then no command can either. */
   reaperFd(): number | undefined;
   readonly memoryMegabytes: number | undefined;
+  /** How long a job with a timeout may load what it needs at least, in milliseconds. */
+  readonly leastLoadingMs: number;
   /** @param tookMs of the body; `undefined` when that is not known */
   onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void;
   /** @param at milliseconds since the epoch */
@@ -77,14 +80,9 @@ export class Thread {
   readonly #groups = new Map<number, { readonly group: number; readonly attempt: Attempt }>();
   /** Jobs that were asked to stop, and when they are ended if they do not. */
   readonly #stopping = new Map<Attempt, NodeJS.Timeout>();
-  readonly #limits = new Limits(
-    () => ({
-      attempt: this.#held[this.#slots.runningSlot],
-      forMs: this.#slots.bodyMs,
-      isCommand: this.#slots.isCommand,
-    }),
-    (attempt) => this.#onOverrun(attempt),
-  );
+  readonly #limits: Limits;
+  /** Modules that the thread loads for the job in this slot. */
+  #loading: { readonly slot: number; readonly modules: readonly string[] } | undefined;
   #state: 'works' | 'ends' | 'gone' = 'works';
   #isRefed = true;
   #uncaught: Error | undefined;
@@ -95,6 +93,11 @@ export class Thread {
   constructor(owner: ThreadOwner, name: string) {
     this.#owner = owner;
     this.name = name;
+    this.#limits = new Limits(
+      owner.leastLoadingMs,
+      () => ({ attempt: this.#held[this.#slots.runningSlot], ...this.#slots.phase }),
+      (attempt, at) => this.#onOverrun(attempt, at),
+    );
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const data: ThreadData = { port: port2, memory: this.#slots.memory, mark: owner.mark };
@@ -136,6 +139,7 @@ export class Thread {
     this.#outbox.add(attempt, known, slot);
     this.#free.pop();
     this.#held[slot] = attempt;
+    if (this.#loading?.slot === slot) this.#loading = undefined;
     attempt.note = new Holding(this, slot);
     this.#slots.offer(slot);
     if (attempt.timeoutMs > 0) this.#limits.add(attempt);
@@ -162,7 +166,7 @@ export class Thread {
     this.#port.postMessage(message);
   }
 
-  #onMessage({ results, output, group, stopping }: FromThread): void {
+  #onMessage({ results, output, group, stopping, loading }: FromThread): void {
     if (output !== undefined) {
       for (let at = 0; at < output.length; at += outputStride) {
         const attempt = this.#held[output[at] as number];
@@ -172,6 +176,7 @@ export class Thread {
     }
     if (group !== undefined) this.#onGroup(group[0], group[1]);
     if (stopping !== undefined) this.#extendGrace(stopping);
+    if (loading !== undefined) this.#loading = { slot: loading[0], modules: loading[1] };
     if (results !== undefined) {
       for (let at = 0; at < results.length; at += resultStride) {
         this.#onResult(results[at] as number, results[at + 1] as number, results[at + 2], results[at + 3] as number);
@@ -318,11 +323,23 @@ export class Thread {
     return isRunning;
   }
 
-  #onOverrun(attempt: Attempt): void {
+  #onOverrun(attempt: Attempt, at: RunningJob['at']): void {
     const { slot } = attempt.note instanceof Holding ? attempt.note : { slot: this.#held.indexOf(attempt) };
     if (!this.#killIfRuns(slot, attempt)) return;
     this.#release(slot);
-    this.#owner.onAnswer(attempt, { ok: false, error: new TimeoutError(attempt.timeoutMs) }, attempt.timeoutMs, this);
+    const { timeoutMs } = attempt;
+    if (at !== 'loading') {
+      this.#owner.onAnswer(attempt, { ok: false, error: new TimeoutError(timeoutMs) }, timeoutMs, this);
+      return;
+    }
+    const modules = this.#loading?.slot === slot ? this.#loading.modules : [];
+    const limitMs = loadingLimit(timeoutMs, this.#owner.leastLoadingMs);
+    this.#owner.onAnswer(
+      attempt,
+      { ok: false, error: new TimeoutError(timeoutMs, { modules, limitMs }) },
+      undefined,
+      this,
+    );
   }
 
   /** Reads what the thread has sent, without waiting for the loop's turn. */

@@ -40,6 +40,12 @@ export function testEnds({ test, make, supports }: Suite): void {
       for (const attempt of all) assert.equal(await host.value(attempt), 20);
     }));
 
+  test('a timeout of a month ends no body that waits for a moment', () =>
+    onBench(make, async ({ host, submit }) => {
+      const moment = (): Promise<number> => new Promise((resolve) => setTimeout(resolve, 50, 1));
+      assert.equal(await host.value(submit(moment, [], { timeoutMs: 30 * 86_400_000 })), 1);
+    }));
+
   if (supports.kill)
     test('a body of which quickness was expected, and which goes on, is told to run while it does', () =>
       onBench(make, async ({ host, submit, stop }) => {

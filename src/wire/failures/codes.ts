@@ -67,8 +67,12 @@ const rows = {
     make: (details) => new BadStreamError('a stream', details.text('path'), undefined),
   },
   TIMEOUT: {
-    details: ({ timeoutMs }) => ({ timeoutMs }),
-    make: (details) => new TimeoutError(details.number('timeoutMs')),
+    details: ({ timeoutMs, loading }) => ({ timeoutMs, isLoading: loading !== undefined, modules: loading ?? [] }),
+    make: (details) =>
+      new TimeoutError(
+        details.number('timeoutMs'),
+        details.isTrue('isLoading') ? { modules: details.texts('modules'), limitMs: 0 } : undefined,
+      ),
   },
   DEADLINE: {
     details: ({ deadlineMs }) => ({ deadlineMs }),

@@ -35,6 +35,10 @@ export class Details {
     return typeof value === 'number' ? value : null;
   }
 
+  isTrue(key: string): boolean {
+    return this.#read(key) === true;
+  }
+
   texts(key: string): string[] {
     const value = this.#read(key);
     return isList(value) ? value.filter((text) => typeof text === 'string') : [];

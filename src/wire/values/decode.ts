@@ -1,6 +1,7 @@
 // Makes a value again of the data that encode made. Called where a value has arrived; the data is not to be trusted.
 import { DeserializationError } from '../../task/errors.ts';
 import { File, Output } from '../../task/file.ts';
+import { whileLoading } from '../loading.ts';
 import { type Encoded, mark, type RecordKind } from './mark.ts';
 import { type AnySerializer, ownSerializer } from './serializer.ts';
 import { fillError, makeError, set } from './thrown.ts';
@@ -63,7 +64,7 @@ async function load(place: ClassPlace): Promise<void> {
     'A class with a serializer must be exported by a module that can be imported where its instances arrive.';
   let exports: Record<string, unknown>;
   try {
-    exports = await import(place.module);
+    exports = await whileLoading(place.module, () => import(place.module));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DeserializationError(`Cannot import ${place.module} for its class ${place.export}: ${why}. ${hint}`, {
