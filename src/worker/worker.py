@@ -297,10 +297,11 @@ class Worker:
     def chervil_value(self, ticket, flags, parts, name):
         known = self.functions.get(parts[0])
         if known is None:
+            loading = Loading(self.link, ticket, flags & TIMED)
             try:
-                known = [load_value(parts[0], self.loader(ticket, flags)), 0, 0.0]
+                known = [load_value(parts[0], loading), 0, 0.0]
             except Exception as thrown:
-                raise LoadError() from thrown
+                raise LoadError(loading.failed) from thrown
             if len(self.functions) >= KEPT_FUNCTIONS:
                 self.functions.clear()
             self.functions[parts[0]] = known
@@ -322,17 +323,6 @@ class Worker:
             return b"02\n" + pickle.dumps(result, 4)
         except Exception as thrown:
             raise ResultError(thrown) from thrown
-
-    def loader(self, ticket, flags):
-        """Who is told of modules before they are loaded for a job, which may take for ever."""
-        if not flags & TIMED:
-            return None
-
-        def tell(module):
-            self.link.add(LOADING, ticket, ("python:" + module).encode() if module else b"")
-            self.link.flush()
-
-        return tell
 
     def arguments(self, parts):
         if len(parts) == 3:
@@ -362,7 +352,34 @@ class Worker:
 
 
 class LoadError(Exception):
-    """The function of a task cannot be had."""
+    """The function of a task, or one of its wrappers, cannot be had. Its argument is what cannot: a module and a name in it, or None."""
+
+
+class Loading:
+    """What is loaded for a job: the pool is told of a module before, as it may take for ever, if the job has a timeout."""
+
+    def __init__(self, link, ticket, is_timed):
+        self.link = link
+        self.ticket = ticket
+        self.is_timed = is_timed
+        self.failed = None
+
+    def find(self, find_class, module, name):
+        is_told = self.is_timed and module not in sys.modules
+        if is_told:
+            self.tell(b"python:" + module.encode())
+        try:
+            found = find_class(module, name)
+        except BaseException:
+            self.failed = (module, name)
+            raise
+        if is_told:
+            self.tell(b"")
+        return found
+
+    def tell(self, module):
+        self.link.add(LOADING, self.ticket, module)
+        self.link.flush()
 
 
 class ResultError(Exception):
@@ -481,18 +498,13 @@ class LargeOutput:
 class Unpickler(pickle.Unpickler):
     """Reads what dill writes of functions of a program: it calls the program's namespace by a name of its own."""
 
-    # Called with the name of a module before that is loaded, and with None after it.
-    tell = None
+    loading = None
 
     def find_class(self, module, name):
         if (module, name) == ("__builtin__", "__main__"):
             return sys.modules["__main__"].__dict__
-        if self.tell is None or module in sys.modules:
-            return super().find_class(module, name)
-        self.tell(module)
-        found = super().find_class(module, name)
-        self.tell(None)
-        return found
+        find_class = super().find_class
+        return find_class(module, name) if self.loading is None else self.loading.find(find_class, module, name)
 
 
 def load_plain(part):
@@ -500,7 +512,7 @@ def load_plain(part):
     return pickle.loads(memoryview(part)[3:])
 
 
-def load_value(part, tell=None):
+def load_value(part, loading=None):
     import io
 
     kind, body = part.split(b"\n", 1)
@@ -508,7 +520,7 @@ def load_value(part, tell=None):
         module, name = kind.decode().split(" ", 1)
         return getattr(__import__("importlib").import_module(module), name)().deserialize(body)
     unpickler = Unpickler(io.BytesIO(body))
-    unpickler.tell = tell
+    unpickler.loading = loading
     return unpickler.load()
 
 
@@ -543,9 +555,12 @@ def chervil_failure():
     if isinstance(value, ResultError):
         told = {"unsendable": str(value)}
     elif isinstance(value, LoadError):
+        (failed,) = value.args
         value = value.__cause__
         told = describe(value, traceback, own_frames(value.__traceback__), 20)
         told["loading"] = {"python": sys.executable, "host": os.uname().nodename, "path": [one or os.getcwd() for one in sys.path]}
+        if failed is not None:
+            told["loading"].update(module=failed[0], name=failed[1])
     else:
         told = describe(value, traceback, own_frames(trace), 20)
     return b"02\n" + pickle.dumps({"chervil_failure": told}, 4)

@@ -87,6 +87,10 @@ test('what cannot be bundled fails its task, with the place and the reason', lim
     const error = await host.error(byReference(executor, pathToFileURL(join(project, 'broken.ts')), 'f'));
     assert.equal(error.code, 'SERIALIZATION');
     assert.match(error.message, /f\(\): it cannot be bundled: .*broken\.ts:1: Could not resolve "\.\/missing\.ts"/);
+    const wrappers = [referenceTo(pathToFileURL(join(project, 'nowhere.ts')), 'around')];
+    const wrapped = attemptOf(() => 1, [], { name: 'one', wrappers });
+    executor.submit(wrapped);
+    assert.match((await host.error(wrapped)).message, /a wrapper of one\(\): it cannot be bundled: .*nowhere\.ts/);
   });
 });
 

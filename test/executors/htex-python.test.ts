@@ -94,8 +94,29 @@ describe('functions in Python around Python functions', () => {
       assert.deepEqual(await later(1), ['outer', 2]);
       await assert.rejects(halves(-1), { code: 'APP_ERROR', message: /-1 is negative/ });
     });
-    await inRun({ executors: [own()], wrap: [pythonWrapper('nowhere:outer')] }, () =>
-      assert.rejects(hypot(3, 4), { code: 'FUNCTION_NOT_FOUND', message: /No module named 'nowhere'/ }),
+  });
+
+  it('whose module is missing are named themselves, and not the body', async () => {
+    const missing = (what: RegExp) => (error: FunctionNotFoundError) => {
+      assert.equal(error.code, 'FUNCTION_NOT_FOUND');
+      assert.equal(error.module, 'python:nowhere.around');
+      assert.match(error.message, what);
+      assert.match(
+        error.message,
+        /cannot load the function outer of the module nowhere\.around, which `wrap` puts around \w+\(\): /,
+      );
+      return true;
+    };
+    const wrap = [pythonWrapper('outermost:outer'), pythonWrapper('nowhere.around:outer')];
+    await inRun({ executors: [own()], wrap }, async () => {
+      await assert.rejects(hypot(3, 4), missing(/No module named 'nowhere'/));
+      await assert.rejects(halves(3), missing(/No module named 'nowhere'/));
+    });
+    await inRun({ executors: [own()], wrap: [pythonWrapper('outermost:nothing')] }, () =>
+      assert.rejects(hypot(3, 4), { code: 'FUNCTION_NOT_FOUND', module: 'python:outermost', message: /nothing/ }),
+    );
+    await inRun({ executors: [own()], wrap: [pythonWrapper('outermost:outer')] }, () =>
+      assert.rejects(pythonApp('nosuch:run')(), { code: 'FUNCTION_NOT_FOUND', module: 'python:nosuch' }),
     );
   });
 
@@ -114,6 +135,17 @@ describe('functions in Python around Python functions', () => {
     await inRun({ executors: [executor], wrap: [around] }, async (run) => {
       await using pool = new HandStartedPool(await poolCommandOf(run.directory, "Parsl's", '7'), python);
       assert.deepEqual(await halves(3), ['around', 'halves', 0, 1.5], pool.stderr);
+    });
+    const other = htex({ blocks: { init: 0, max: 0 }, python: true, nodeWorkers: 0, maxWorkersPerNode: 1 });
+    await inRun({ executors: [other], wrap: [pythonWrapper('nowhere:outer')] }, async (run) => {
+      await using pool = new HandStartedPool(await poolCommandOf(run.directory, "Parsl's", '7'), python);
+      const missing = {
+        code: 'FUNCTION_NOT_FOUND',
+        module: 'python:nowhere',
+        message: /the function outer of .*`wrap`/,
+      };
+      await assert.rejects(hypot(3, 4), missing, pool.stderr);
+      await assert.rejects(halves(3), missing, pool.stderr);
     });
   });
 

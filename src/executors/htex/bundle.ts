@@ -42,29 +42,30 @@ export class Bundler {
   /**
    * The function as it is sent. Bundling takes some hundredths of a second, once for each module.
    *
+   * @param what it is, for errors
    * @throws SerializationError with esbuild's words
    */
-  bundled(source: FunctionSource, app: string): Bundled {
-    if (source.by === 'reference') return this.#byReference(source, app);
-    const known = this.#functions.get(source.key) ?? this.#byValue(source, app);
+  bundled(source: FunctionSource, what: string): Bundled {
+    if (source.by === 'reference') return this.#byReference(source, what);
+    const known = this.#functions.get(source.key) ?? this.#byValue(source, what);
     this.#functions.set(source.key, known);
     return known;
   }
 
-  #byReference(source: FunctionByReference, app: string): Bundled {
+  #byReference(source: FunctionByReference, what: string): Bundled {
     const own = packageModule(source.module);
     if (own !== undefined) return { source: { ...source, module: own }, files: [] };
     if (!source.module.startsWith('file:')) return { source, files: [] };
     let file = this.#modules.get(source.module);
     if (file === undefined) {
       const path = fileURLToPath(source.module);
-      file = this.#build({ entryPoints: [path], absWorkingDir: dirname(path) }, app);
+      file = this.#build({ entryPoints: [path], absWorkingDir: dirname(path) }, what);
       this.#modules.set(source.module, file);
     }
     return { source: { ...source, module: codeModule(file.name) }, files: [file] };
   }
 
-  #byValue(source: FunctionByValue, app: string): Bundled<FunctionByValue> {
+  #byValue(source: FunctionByValue, what: string): Bundled<FunctionByValue> {
     const entries = new Entries();
     const functions = Object.fromEntries(
       Object.entries(source.functions).map(([key, text]) => [key, this.#withoutImports(text, entries)]),
@@ -74,7 +75,7 @@ export class Bundler {
     const imports: Record<string, ImportedName> = { ...source.imports };
     for (const [from, lines] of entries.byOrigin) {
       const contents = lines.map(({ line }) => line).join('\n');
-      const file = this.#build({ stdin: { contents, resolveDir: dirname(fileURLToPath(from)), loader: 'js' } }, app);
+      const file = this.#build({ stdin: { contents, resolveDir: dirname(fileURLToPath(from)), loader: 'js' } }, what);
       files.push(file);
       for (const { key, name } of lines) imports[key] = { module: codeModule(file.name), from, export: name };
     }
@@ -101,11 +102,11 @@ export class Bundler {
     return { ...text, code, uses };
   }
 
-  #build(what: BuildOptions, app: string): CodeFile {
+  #build(options: BuildOptions, what: string): CodeFile {
     const { external = [] } = this.#settings;
     try {
       const { outputFiles } = esbuild()({
-        ...what,
+        ...options,
         bundle: true,
         platform: 'node',
         format: 'esm',
@@ -123,7 +124,7 @@ export class Bundler {
       const hash = createHash('sha256').update(bytes).digest('base64url').slice(0, 27);
       return { name: `${hash}.mjs`, bytes };
     } catch (thrown) {
-      throw new SerializationError(`the function of ${app}()`, `it cannot be bundled: ${wordsOf(thrown)}`, thrown);
+      throw new SerializationError(what, `it cannot be bundled: ${wordsOf(thrown)}`, thrown);
     }
   }
 }

@@ -54,8 +54,8 @@ export class CodeFunctions {
   }
 
   #make(body: Body, wrappers: readonly FunctionSource[]): CodeTemplate {
-    const main = this.#bundler.bundled(body.source as FunctionSource, body.name);
-    const around = wrappers.map((wrapper) => this.#bundler.bundled(wrapper, body.name));
+    const main = this.#bundler.bundled(body.source as FunctionSource, `the function of ${body.name}()`);
+    const around = wrappers.map((wrapper) => this.#bundler.bundled(wrapper, `a wrapper of ${body.name}()`));
     const files = [main, ...around].flatMap((one) => one.files);
     const fn = { app: body.name, kind: body.kind === 'bash' ? 'bash' : 'function', source: main.source } as const;
     let own = '';

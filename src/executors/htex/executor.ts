@@ -495,10 +495,10 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   }
 
   #read(outcome: Outcome, attempt: Attempt): Answer | Promise<Answer> {
-    if (!isReference(outcome.bytes) || this.#values === undefined) return answerOf(outcome, this.label, attempt.body);
+    if (!isReference(outcome.bytes) || this.#values === undefined) return answerOf(outcome, this.label, attempt);
     try {
       if (attempt.body.kind === 'python')
-        return answerOf({ ...outcome, bytes: this.#values.takeBytes(outcome.bytes) }, this.label, attempt.body);
+        return answerOf({ ...outcome, bytes: this.#values.takeBytes(outcome.bytes) }, this.label, attempt);
       const value = this.#values.take(outcome.bytes);
       if (!(value instanceof Promise)) return { ok: true, value };
       return value.then(

@@ -12,11 +12,14 @@ import {
   type TaskError,
   WorkerLostError,
 } from '../../task/errors.ts';
-import type { Answer, Body, PythonFunction } from '../../task/ports.ts';
+import type { Answer, Attempt, PythonFunction } from '../../task/ports.ts';
 import { errorFromRemote } from '../../wire/failures.ts';
 import { decodePrefix, field, type PickleValue } from '../../wire/pickle.ts';
 import { fromPython } from '../../wire/python/from-python.ts';
 import { isRemoteException, type PythonFailure, readPythonFailure } from '../../wire/python-failures.ts';
+
+/** What of a try must be known to read what came of it. */
+export type Asked = Pick<Attempt, 'body' | 'pythonWrappers'>;
 
 /** A payload of Parsl's: serializer id, line feed, pickle. */
 export function isPythonPayload(bytes: Uint8Array): boolean {
@@ -24,7 +27,8 @@ export function isPythonPayload(bytes: Uint8Array): boolean {
 }
 
 /** The value of a Python function; or its failure, which Parsl's apps give as if it were their value. */
-export function pythonAnswer(bytes: Uint8Array, label: string, body: Body): Answer {
+export function pythonAnswer(bytes: Uint8Array, label: string, asked: Asked): Answer {
+  const { body } = asked;
   const decoded = decodePayload(bytes);
   if (!decoded.ok)
     return {
@@ -32,7 +36,7 @@ export function pythonAnswer(bytes: Uint8Array, label: string, body: Body): Answ
       error: new DeserializationError(`The result of ${body.name}() cannot be read: ${decoded.error.message}`),
     };
   const { value } = decoded.value;
-  if (isRemoteException(value)) return { ok: false, error: pythonError(bytes, label, body) };
+  if (isRemoteException(value)) return { ok: false, error: pythonError(bytes, label, asked) };
   try {
     return { ok: true, value: fromPython(value, `the result of ${body.name}()`) };
   } catch (thrown) {
@@ -42,12 +46,12 @@ export function pythonAnswer(bytes: Uint8Array, label: string, body: Body): Answ
 }
 
 /** The error of a failure in Python, or of what Parsl's machinery reports. */
-export function pythonError(bytes: Uint8Array, label: string, body: Body | undefined): TaskError {
+export function pythonError(bytes: Uint8Array, label: string, asked: Asked | undefined): TaskError {
   const decoded = decodePayload(bytes);
   if (!decoded.ok) return new DeserializationError(`The task failed, and how cannot be read: ${decoded.error.message}`);
   const { value } = decoded.value;
   const own = field(value, 'chervil_failure');
-  if (own !== undefined) return ownError(own, body);
+  if (own !== undefined) return ownError(own, asked);
   const read = readPythonFailure(value);
   if (!read.ok) return new DeserializationError(`The task failed, and how cannot be read: ${read.error}`);
   const { about, type, message } = read.value;
@@ -63,9 +67,11 @@ export function pythonError(bytes: Uint8Array, label: string, body: Body | undef
       return new WorkerLostError({ worker: String(about.worker), host: about.hostname });
     case 'raised': {
       if (message.startsWith('This task was cancelled')) return new CancelledError();
-      const module = (body?.source as PythonFunction | undefined)?.module;
-      const isOwnModule = type === 'ModuleNotFoundError' && module !== undefined && namesPart(message, module);
-      if (isOwnModule) return missing(module, `${type}: ${message}`, 'that worker', []);
+      const lost =
+        type === 'ModuleNotFoundError'
+          ? functionsOf(asked).find(({ module }) => namesPart(message, module))
+          : undefined;
+      if (lost !== undefined) return missing(lost, `${type}: ${message}`, 'that worker', []);
       return appError(remoteOf(read.value));
     }
     default:
@@ -75,6 +81,22 @@ export function pythonError(bytes: Uint8Array, label: string, body: Body | undef
 
 function decodePayload(bytes: Uint8Array): ReturnType<typeof decodePrefix> {
   return decodePrefix(bytes.subarray(bytes.indexOf(0x0a) + 1));
+}
+
+/** A function that a worker loads by its name; `around` what, if it is a wrapper. */
+interface NamedFunction {
+  readonly module: string;
+  readonly name: string;
+  readonly around?: string;
+}
+
+/** What a worker loads for a try, but for what came as text. */
+function functionsOf(asked: Asked | undefined): NamedFunction[] {
+  if (asked === undefined) return [];
+  const { body, pythonWrappers = [] } = asked;
+  const { module, name } = body.source as PythonFunction;
+  const wrappers = pythonWrappers.map((wrapper) => ({ ...wrapper, around: body.name }));
+  return [{ module, name }, ...wrappers].filter((one): one is NamedFunction => one.module !== undefined);
 }
 
 /** Whether Python says that it does not find the module, or a package that it is in: not one that the module imports. */
@@ -104,39 +126,40 @@ function plainOf(value: PickleValue): unknown {
 }
 
 /** As worker.py writes it. */
-function ownError(told: PickleValue, body: Body | undefined): TaskError {
+function ownError(told: PickleValue, asked: Asked | undefined): TaskError {
   const unsendable = field(told, 'unsendable');
   if (unsendable !== undefined)
     return new SerializationError(
-      `the result of ${body?.name ?? 'a Python function'}()`,
+      `the result of ${asked?.body.name ?? 'a Python function'}()`,
       `${String(unsendable)}. Return plain data.`,
     );
   const remote = ownRemote(told);
   const place = field(told, 'loading');
-  const module = (body?.source as PythonFunction | undefined)?.module;
-  if (place === undefined || module === undefined) return appError(remote);
+  // What cannot be loaded is not said of a function that came as text, and failed by itself.
+  const lost = functionsOf(asked).find(
+    ({ module, name }) => module === field(place, 'module') && name === field(place, 'name'),
+  );
+  if (place === undefined || lost === undefined) return appError(remote);
   const path = field(place, 'path');
   const where = `${String(field(place, 'python'))} on ${String(field(place, 'host'))}`;
-  return missing(
-    module,
-    `${remote.name}: ${remote.message}`,
-    where,
-    Array.isArray(path) ? path.map(String) : [],
-    remote,
-  );
+  return missing(lost, `${remote.name}: ${remote.message}`, where, Array.isArray(path) ? path.map(String) : [], remote);
 }
 
 function missing(
-  module: string,
+  { module, name, around }: NamedFunction,
   said: string,
   where: string,
   path: readonly string[],
   remote?: RemoteError,
 ): FunctionNotFoundError {
   const looked = path.length === 0 ? '' : ` It looked in ${path.join(', ')}.`;
+  const which =
+    around === undefined
+      ? `the function of the module ${module}`
+      : `the function ${name} of the module ${module}, which \`wrap\` puts around ${around}()`;
   return new FunctionNotFoundError(
     `python:${module}`,
-    `${where} cannot load the function of the module ${module}: ${said}.${looked} Name the directory that has it: htex({ python: { path: ['…'] } }), or install it there.`,
+    `${where} cannot load ${which}: ${said}.${looked} Name the directory that has it: htex({ python: { path: ['…'] } }), or install it there.`,
     remote === undefined ? undefined : errorFromRemote(remote),
   );
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { AppError } from '../../task/errors.ts';
+import type { AppError, FunctionNotFoundError } from '../../task/errors.ts';
 import { referenceTo } from '../attempt.ts';
 import type { Suite } from '../conformance.ts';
 import { onBench, reference } from './bench.ts';
@@ -73,6 +73,15 @@ export function testFailures({ test, make }: Suite): void {
       assert.equal(other.code, 'FUNCTION_NOT_FOUND');
       assert.match(other.message, /no function/);
       assert.equal(await host.value(submit('add', [1, 2])), 3);
+    }));
+
+  test('a wrapper whose module is not there is named, and not the body', () =>
+    onBench(make, async ({ host, submit }) => {
+      const wrappers = [referenceTo('file:///nowhere/around.js', 'around')];
+      const missing = (await host.error(submit('add', [1, 2], { wrappers }))) as FunctionNotFoundError;
+      assert.equal(missing.code, 'FUNCTION_NOT_FOUND');
+      assert.equal(missing.module, 'file:///nowhere/around.js');
+      assert.match(missing.message, /^file:\/\/\/nowhere\/around\.js does not exist/);
     }));
 
   test('a function that cannot be sent fails its own task, and no other', () =>
