@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LogFile } from '../base/log-file.ts';
 import type { Result } from '../base/result.ts';
 import type { Runtime } from '../task/ports.ts';
-import { removeIfOrphaned } from '../wire/value-directory.ts';
+import { removeIfOrphaned, removeOrphans } from '../wire/value-directory.ts';
 import {
   curveClient,
   type DealerSocket,
@@ -53,6 +53,7 @@ async function run(given: PoolArguments): Promise<number> {
     throw new Error(
       `This node has no room for a worker: ${JSON.stringify(nodeResources())}, and each needs ${given.coresPerWorker} cores and ${given.memoryPerWorker ?? 'any'} GB.`,
     );
+  removeOrphans();
   const mechanism = await mechanismOf(given.certDir);
   const named = given.python === undefined ? undefined : findPython(given.python.interpreter);
   const devices = given.accelerators.length > 1 ? await nvidiaDevices() : { count: 0 };

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LargeValues } from '#src/executors/htex/values.js';
 import { app, htex, load } from '#src/index.js';
-import { removeIfOrphaned, seesValues } from '#src/wire/value-directory.js';
+import { removeIfOrphaned, removeOrphans, seesValues } from '#src/wire/value-directory.js';
 import { isReference, ValueFiles } from '#src/wire/value-files.js';
 import { cutUp, putTogether } from '#src/wire/values/pieces.js';
+import { until } from './htex-bench.ts';
 
 const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const place = mkdtempSync(join(tmpdir(), 'chervil-large-'));
@@ -170,13 +173,90 @@ describe('the directory of large values', () => {
     }
   });
 
-  it('is removed by anybody else when its process is gone', () => {
-    const make = `import { makeValueDirectory } from ${ofValues}; console.log(makeValueDirectory('gone'));`;
-    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', make], { encoding: 'utf8' });
-    const directory = stdout.trim();
-    assert.ok(existsSync(directory));
+  const make = `import { makeValueDirectory } from ${ofValues}; console.log(makeValueDirectory('gone').path); setInterval(() => {}, 1_000);`;
+  const maker = ['--input-type=module', '-e', make];
+
+  /** The directory of a process, which goes on; or nothing, if the program is not to be had here. */
+  const madeBy = async (program: string, args: readonly string[]) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.on('error', () => {});
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    const lines = createInterface(child.stdout);
+    const [directory] = (await Promise.race([once(lines, 'line'), once(lines, 'close')])) as [string?];
+    const kill = async (): Promise<void> => {
+      child.kill('SIGKILL');
+      await ended;
+    };
+    return { directory, kill, said: () => said };
+  };
+  const age = (directory: string): void => {
+    const then = Date.now() / 1_000 - 10 * 86_400;
+    utimesSync(directory, then, then);
+  };
+
+  it('is removed by anybody else when its process is gone', async () => {
+    const { directory = '', kill } = await madeBy(process.execPath, maker);
+    age(directory);
+    removeIfOrphaned(directory);
+    assert.ok(existsSync(directory), 'it was removed under its process');
+    await kill();
     removeIfOrphaned(directory);
     assert.ok(!existsSync(directory));
+  });
+
+  it('is removed by the next run and by the next pool of this machine, when all of its run was killed', async () => {
+    const first = await madeBy(process.execPath, maker);
+    await first.kill();
+    const kept = new LargeValues('next', 1_000);
+    assert.ok(!existsSync(first.directory ?? '/'), 'it is left after the start of a run');
+    kept.close();
+    assert.ok(!existsSync(kept.directory));
+
+    const second = await madeBy(process.execPath, maker);
+    await second.kill();
+    const pool = fileURLToPath(new URL('../../dist/pool/start.js', import.meta.url));
+    const flags = ['-a', '127.0.0.1', '-P', '1', '--cert_dir', 'None', '--address_probe_timeout', '0.05', '-l', place];
+    const { stderr } = spawnSync(process.execPath, [pool, ...flags], { encoding: 'utf8' });
+    assert.ok(!existsSync(second.directory ?? '/'), `it is left after the start of a pool: ${stderr}`);
+  });
+
+  it('is removed from outside of a container when that is gone, and days have passed', async (t) => {
+    const alone = ['--pid', '--fork', '--mount-proc', '--kill-child', process.execPath, ...maker];
+    const { directory, kill, said } = await madeBy('unshare', alone);
+    if (directory === undefined || root !== '/dev/shm') {
+      t.skip(`for want of a namespace of processes: ${said()}`);
+      await kill();
+      return;
+    }
+    removeOrphans();
+    age(directory);
+    removeOrphans();
+    assert.ok(existsSync(directory), 'it was removed, and its process is there');
+    await kill();
+    utimesSync(directory, Date.now() / 1_000, Date.now() / 1_000);
+    removeOrphans();
+    assert.ok(existsSync(directory), 'no days have passed');
+    await until(() => {
+      age(directory);
+      removeOrphans();
+      return !existsSync(directory);
+    });
+  });
+
+  it('of an unknown process is left alone when nothing tells whether that is there', () => {
+    const directory = join(root, 'chervil-values-1-1-1-unknown-test');
+    mkdirSync(directory);
+    try {
+      age(directory);
+      removeOrphans();
+      assert.ok(existsSync(directory));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('is none that can be seen for another user of the machine', (t) => {

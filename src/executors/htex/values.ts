@@ -1,7 +1,7 @@
 // Large arguments and results of an executor, kept in files of this machine's memory for as long as their tasks are not answered. The
 // executor owns one; the files' other ends are in the workers (worker/main.ts, worker/incoming.ts).
-import { readdirSync, rmSync, statfsSync } from 'node:fs';
-import { makeValueDirectory } from '../../wire/value-directory.ts';
+import { readdirSync, statfsSync } from 'node:fs';
+import { makeValueDirectory, type ValueDirectory } from '../../wire/value-directory.ts';
 import { bytesInFile, isReference, resultPrefix, ValueFiles } from '../../wire/value-files.ts';
 
 /** Of the memory for files that is free at the start, so much may be taken by arguments that wait. */
@@ -17,6 +17,7 @@ interface KeptFile {
 
 export class LargeValues {
   readonly directory: string;
+  readonly #own: ValueDirectory;
   readonly #files: ValueFiles;
   /** From so many bytes on a value is kept in a file. */
   readonly from: number;
@@ -36,7 +37,8 @@ export class LargeValues {
    * @throws Error when no directory can be made
    */
   constructor(label: string, from: number) {
-    this.directory = makeValueDirectory(label);
+    this.#own = makeValueDirectory(label);
+    this.directory = this.#own.path;
     this.#files = new ValueFiles(this.directory);
     this.from = from;
     const { bsize, bavail } = statfsSync(this.directory);
@@ -157,6 +159,6 @@ export class LargeValues {
   }
 
   close(): void {
-    rmSync(this.directory, { recursive: true, force: true });
+    this.#own.remove();
   }
 }
