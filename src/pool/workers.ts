@@ -105,8 +105,9 @@ export function onLimits(state: PoolState, effects: PoolEffect[], now: number): 
       effects.push({ do: 'start worker', rank: worker.rank });
     }
     if (state.limited === 0 || !canBeLimited(worker)) continue;
+    const front = first(worker);
     for (const task of worker.held.values()) {
-      if (limitOf(state, worker, task) > now) continue;
+      if (limitOf(state, worker, task, task === front) > now) continue;
       if (task.stop !== undefined) {
         if (dropIfNotBegun(state, effects, task, worker)) continue;
         if (worker.state === 'passing' && task.beganAt === undefined && task !== first(worker)) {
@@ -162,7 +163,9 @@ function first(worker: WorkerRecord): PoolTask | undefined {
 /** When it must be looked whether the worker is to be killed for something that it holds; infinite for never. */
 export function nextLimit(state: PoolState, worker: WorkerRecord): number {
   let at = Number.POSITIVE_INFINITY;
-  if (canBeLimited(worker)) for (const task of worker.held.values()) at = Math.min(at, limitOf(state, worker, task));
+  if (!canBeLimited(worker)) return at;
+  const front = first(worker);
+  for (const task of worker.held.values()) at = Math.min(at, limitOf(state, worker, task, task === front));
   return at;
 }
 
@@ -172,13 +175,13 @@ function canBeLimited({ state }: WorkerRecord): boolean {
 }
 
 /** When the task's worker is to be killed for it; infinite for never. */
-function limitOf(state: PoolState, worker: WorkerRecord, task: PoolTask): number {
+function limitOf(state: PoolState, worker: WorkerRecord, task: PoolTask, isFront: boolean): number {
   const { timeoutMs } = task.head;
   if (task.stop !== undefined) return task.stop.at;
   if (timeoutMs === 0) return Number.POSITIVE_INFINITY;
   if (task.beganAt !== undefined) return task.beganAt + timeoutMs + (task.isCommand ? commandSlackMs : slackMs);
   // Of what is held only the first can be loading.
-  if (task !== first(worker)) return Number.POSITIVE_INFINITY;
+  if (!isFront) return Number.POSITIVE_INFINITY;
   return worker.frontAt + loadingLimit(timeoutMs, state.settings.leastLoadingMs) + slackMs;
 }
 
