@@ -49,6 +49,7 @@ import {
   readCertificates,
 } from '../wire/zmtp/socket.ts';
 import { createInterchange, hear, step, wantsTurn } from './core.ts';
+import { Descriptors } from './descriptors.ts';
 import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings, VersionPolicy } from './events.ts';
 import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
@@ -90,6 +91,7 @@ export class Interchange implements AsyncDisposable {
   readonly #monitoring: MonitoringLink | undefined;
   readonly #submitLinks = new Set<unknown>();
   readonly #strangers = new Strangers();
+  readonly #descriptors: Descriptors;
   readonly #looks: Looks | undefined;
   #hasMetSubmitter = false;
   #envelope: Envelope | undefined;
@@ -128,6 +130,7 @@ export class Interchange implements AsyncDisposable {
     this.#config = config;
     this.#options = options;
     this.#log = openLog(config.log, config.logdir);
+    this.#descriptors = new Descriptors((line) => this.#note('warning', line));
     const settings: InterchangeSettings = {
       heartbeatThresholdMs: config.heartbeatThresholdMs,
       disconnectGraceMs: Math.min(options.disconnectGraceMs ?? 10_000, config.heartbeatThresholdMs),
@@ -168,9 +171,15 @@ export class Interchange implements AsyncDisposable {
         },
         onPeerLeft: (peer) => {
           this.#looks?.onOver(peer.key);
+          this.#descriptors.onLeft();
           this.#feed({ type: 'disconnected', peer: peer.key });
         },
         onPeerFailed: (address, failure) => {
+          if (failure.code === 'no-descriptor') {
+            this.#descriptors.onShort(failure.limit);
+            return;
+          }
+          this.#descriptors.onLeft();
           const line = this.#strangers.tell(address, failure);
           if (line !== undefined) this.#note('warning', line);
         },
@@ -510,6 +519,7 @@ export class Interchange implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hasEnded = true;
     clearTimeout(this.#timer);
+    this.#descriptors.close();
     this.#looks?.close();
     for (const manager of this.#state.managers.values()) {
       this.#pools.send(manager.peer, writeInterchangeWord({ type: 'drained' }, manager.style));

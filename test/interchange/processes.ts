@@ -87,6 +87,7 @@ export class Submitter implements AsyncDisposable {
     mechanism: Mechanism = nullMechanism,
     options: readonly string[] = [],
     host = '127.0.0.1',
+    mostFiles?: number,
   ): Promise<Submitter> {
     const submitter = new Submitter(mechanism, mkdtempSync(join(directory, 'run-')));
     const ports: number[] = [];
@@ -115,7 +116,10 @@ export class Submitter implements AsyncDisposable {
     };
     const bytes = encode(new Map(Object.entries(config)));
     sure(readConfig(bytes).ok);
-    const child = spawn(process.execPath, [program, ...options], { stdio: ['pipe', 'inherit', 'inherit'] });
+    const command = [process.execPath, program, ...options];
+    const limited = mostFiles === undefined ? [] : ['/bin/bash', '-c', `ulimit -n ${mostFiles} && exec "$@"`, 'bash'];
+    const [file = '', ...args] = [...limited, ...command];
+    const child = spawn(file, args, { stdio: ['pipe', 'inherit', 'inherit'] });
     children.push(child);
     submitter.child = child;
     submitter.exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));

@@ -1,4 +1,5 @@
 // Why a peer was refused or lost, as data, and the errors this folder throws. Used by every file of the folder.
+import type { DescriptorLimit } from '../../base/descriptors.ts';
 
 /** What can be wrong with a peer or with the way to it. */
 export type PeerFailureCode =
@@ -15,6 +16,7 @@ export type PeerFailureCode =
   | 'protocol' // bytes against the protocol
   | 'too-large' // beyond a limit of the socket
   | 'too-many' // more connections in handshake than allowed
+  | 'no-descriptor' // none is left for the next connection: EMFILE of this process, or ENFILE of the machine
   | 'silent' // no sign of life within the heartbeat's time
   | 'peer-closed'
   | 'network' // reset, broken pipe, time-out of TCP
@@ -26,6 +28,8 @@ export type PeerFailureCode =
 export interface PeerFailure {
   readonly code: PeerFailureCode;
   readonly detail: string;
+  /** Of `no-descriptor`: whose limit it is. */
+  readonly limit?: DescriptorLimit;
 }
 
 /** Why `send` returned `false`. */

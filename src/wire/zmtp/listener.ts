@@ -1,6 +1,10 @@
 // One bound endpoint: owns one server of node:net and hands out the streams it accepts. The transport makes it.
+//
+// Without a file descriptor for a connection libuv closes it, and Node.js tells nobody. Each connection that is accepted
+// therefore looks whether a descriptor is left for the next one.
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, isIPv6, type ListenOptions, type Server, type Socket as Stream } from 'node:net';
+import { type DescriptorLimit, descriptorShortage, limitOf } from '../../base/descriptors.ts';
 import { type Endpoint, parseEndpoint, showEndpoint } from './endpoint.ts';
 import { ZmtpError } from './failures.ts';
 
@@ -8,6 +12,8 @@ import { ZmtpError } from './failures.ts';
 export interface ListenerOwner {
   onAccepted(stream: Stream, address: string): void;
   onAcceptFailed(endpoint: string, error: Error): void;
+  /** No file descriptor is left for the next connection: whoever comes is turned away until one is free. */
+  onNoDescriptor(endpoint: string, limit: DescriptorLimit): void;
 }
 
 /** An endpoint that is listened on. */
@@ -70,11 +76,20 @@ export function bindFailureCode(error: unknown): string | undefined {
 function listen(text: string, endpoint: Endpoint, allowIpv6: boolean, owner: ListenerOwner): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createServer({ noDelay: true });
-    server.on('connection', (stream) => owner.onAccepted(stream, peerAddress(stream, endpoint)));
+    server.on('connection', (stream) => {
+      owner.onAccepted(stream, peerAddress(stream, endpoint));
+      const limit = descriptorShortage();
+      if (limit !== undefined) owner.onNoDescriptor(text, limit);
+    });
     server.once('error', reject);
     server.listen(listenOptions(endpoint, allowIpv6), () => {
       server.removeListener('error', reject);
-      server.on('error', (error) => owner.onAcceptFailed(text, error));
+      server.on('error', (error) => {
+        // That there is none is said here only when libuv lost the one that it keeps for such moments.
+        const limit = limitOf(error);
+        if (limit === undefined) owner.onAcceptFailed(text, error);
+        else owner.onNoDescriptor(text, limit);
+      });
       const bound = server.address();
       const actual: Endpoint =
         bound === null || typeof bound === 'string' ? endpoint : { kind: 'tcp', host: bound.address, port: bound.port };

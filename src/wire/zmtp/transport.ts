@@ -1,6 +1,7 @@
 // All connections of one socket: binds, connects, keeps the set, and closes it. Every socket type owns one; what messages
 // mean is not known here.
 import type { Socket as Stream } from 'node:net';
+import type { DescriptorLimit } from '../../base/descriptors.ts';
 import { Connection, type ConnectionOptions, type ConnectionOwner } from './connection.ts';
 import { Connector, type ConnectorOptions, type ConnectorOwner } from './connector.ts';
 import { type PeerFailure, ZmtpError } from './failures.ts';
@@ -173,6 +174,16 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
 
   onAcceptFailed(endpoint: string, error: Error): void {
     this.#owner.onFailed(endpoint, { code: 'network', detail: `cannot accept a connection: ${error.message}` });
+  }
+
+  onNoDescriptor(endpoint: string, limit: DescriptorLimit): void {
+    if (this.#closing !== undefined) return;
+    const whose = limit === 'EMFILE' ? 'this process has' : 'this machine has';
+    this.#owner.onFailed(endpoint, {
+      code: 'no-descriptor',
+      limit,
+      detail: `${whose} no file descriptor left (${limit})`,
+    });
   }
 
   onConnected(connector: Connector, stream: Stream): void {
