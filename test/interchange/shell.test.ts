@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -274,6 +276,35 @@ describe('the interchange process', () => {
       writeOutcome({ taskId: 3, isException: false, bytes: Buffer.from('01\nN.') }),
     ]);
     assert.equal((await submitter.answer()).taskId, 3);
+  });
+
+  it('listens on the one port of a pair that is fixed, and on any free one, which it tells, where the pair has 0', async () => {
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const fixed = (free.address() as AddressInfo).port;
+    free.close();
+    await once(free, 'close');
+    // Of the range there is none to be had: it does not count for a pair.
+    const worker_port_range = new PyTuple([1, 2]);
+    for (const pair of [
+      [0, fixed],
+      [fixed, 0],
+      [0, 0],
+    ]) {
+      await using submitter = await Submitter.start({ worker_ports: new PyTuple(pair), worker_port_range });
+      const ports = await submitter.ask(writeCommand({ name: 'worker ports' }));
+      sure(ports instanceof PyTuple);
+      for (const [at, wanted] of pair.entries()) {
+        const actual: number = Number(ports.items[at]);
+        if (wanted === 0) assert.ok(actual > 2 && actual !== fixed, String(actual));
+        else assert.equal(actual, wanted);
+      }
+      await using tasks = new Pool(Number(ports.items[0]), 'old');
+      const old = registration({ parslVersion: '2024.09.02', packages: undefined });
+      tasks.socket.send([writeManagerMessage({ type: 'registration', registration: old }, 'two-port')]);
+      tasks.socket.send([Buffer.from('{"type": "heartbeat"}')]);
+      assert.equal((await tasks.inbox.next('a heartbeat reply')).length, 2);
+    }
   });
 
   it('refuses pools of another era by name, and in words that they understand', async () => {

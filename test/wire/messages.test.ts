@@ -490,6 +490,10 @@ describe('the configuration', () => {
     };
     assert.deepEqual(era({ worker_ports: null }), ['AB', 'two']);
     assert.deepEqual(era({ worker_ports: new PyTuple([1, 2]) }), ['AB', 'two', 1, 2]);
+    // Of a pair 0 is any free port, to Parsl too, in its place; as the only port it is none, and the range counts.
+    assert.deepEqual(era({ worker_ports: new PyTuple([0, 2]) }), ['AB', 'two', 0, 2]);
+    assert.deepEqual(era({ worker_ports: new PyTuple([1, 0]) }), ['AB', 'two', 1, 0]);
+    assert.deepEqual(era({ worker_ports: new PyTuple([0, 0]) }), ['AB', 'two', 0, 0]);
     assert.deepEqual(era({ worker_port: 50_000 }), ['CD', 'one', 50_000]);
     assert.deepEqual(era({ worker_port: null, _check_python_mismatch: true }), ['DEFG', 'one']);
     assert.deepEqual(era({ worker_port: 0, _check_python_mismatch: true, log_config: null }), ['GHI', 'one']);

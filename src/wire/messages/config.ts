@@ -27,7 +27,7 @@ export interface InterchangeConfig {
   readonly interchangeAddress: string | undefined;
   /** Whether the submitter's pools use one port, or a task and a result port (before 2025.06.30). */
   readonly poolPorts: 'one' | 'two';
-  /** Fixed port or ports for pools; empty: free ones out of the range. */
+  /** Fixed port or ports for pools, of a pair also 0 for any free port; empty: free ones out of the range. */
   readonly workerPorts: readonly number[];
   /** The upper bound is exclusive. */
   readonly workerPortRange: readonly [from: number, to: number];
@@ -146,7 +146,7 @@ function checkConfig(config: PickleValue, isByHand: boolean): Result<Interchange
       clientPorts: [tasks, results, command],
       interchangeAddress,
       poolPorts,
-      workerPorts: (workerPorts ?? []).filter((port) => port !== 0),
+      workerPorts: poolPorts === 'one' && workerPorts?.[0] === 0 ? [] : (workerPorts ?? []),
       workerPortRange: range ?? [54_000, 55_000],
       hub:
         hubAddress !== undefined && hubPort?.[0] !== undefined ? { address: hubAddress, port: hubPort[0] } : undefined,
