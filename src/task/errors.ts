@@ -183,6 +183,18 @@ export interface NamedFailure {
   readonly description: string;
 }
 
+/** How a failure came to a task that did nothing wrong. */
+interface Way {
+  readonly chain: readonly string[];
+  /** Of the whole chain, also those that are only told by number. */
+  readonly links: number;
+  readonly root: unknown;
+  /** What a message about it says. */
+  readonly text: string;
+  /** The part of `text` that does not change when the chain grows: one string for a hundred thousand errors. */
+  readonly end: string;
+}
+
 /** What DependencyError and JoinError share: other tasks failed, and this one because of them. */
 abstract class PropagatedError extends ChervilError {
   /** Every direct failure. */
@@ -191,28 +203,45 @@ abstract class PropagatedError extends ChervilError {
   readonly rootCause: unknown;
   /** From the nearest failure to the root: `['task 11', 'task 9']`. */
   readonly chain: readonly string[];
-  /** Links of the whole chain, also those that are only told by number. */
   readonly #links: number;
+  readonly #end: string;
   constructor(what: string, failures: readonly NamedFailure[]) {
-    const first = failures[0] as NamedFailure;
-    const nearest = failures.length > 1 ? `${first.description} (+ others)` : first.description;
-    let root = first.error;
-    let chain = [nearest];
-    let links = 1;
-    if (root instanceof PropagatedError) {
-      links += root.#links;
-      chain = [nearest, ...root.chain];
-      // A long chain would repeat itself in every message: its middle is told by number.
-      if (links > 20) chain = [...chain.slice(0, 4), `… ${links - 7} more …`, ...chain.slice(-3)];
-      root = root.rootCause;
-    }
-    const cause = root instanceof Error ? `${root.name}: ${root.message}` : String(root);
-    super(`${what}, by way of ${chain.join(' <- ')}: ${cause}`, { cause: root });
+    const { error, description } = failures[0] as NamedFailure;
+    const nearest = failures.length > 1 ? `${description} (+ others)` : description;
+    const way = error instanceof PropagatedError ? error.#longer(nearest) : begun(nearest, error);
+    super(`${what}, by way of ${way.text}`, { cause: way.root });
     this.failures = failures;
-    this.rootCause = root;
-    this.chain = chain;
-    this.#links = links;
+    this.rootCause = way.root;
+    this.chain = way.chain;
+    this.#links = way.links;
+    this.#end = way.end;
   }
+
+  /** The way from here on to somebody for whom this error's task is the nearest that failed. */
+  #longer(nearest: string): Way {
+    const { chain: known, rootCause: root } = this;
+    const links = this.#links + 1;
+    if (links <= longest) {
+      const chain = [nearest, ...known];
+      return { chain, links, root, text: chain.join(' <- ') + this.#end, end: this.#end };
+    }
+    // It would repeat itself in every message: its middle is told by number. Written out, as spread arrays are slower and
+    // larger, and each of a hundred thousand errors keeps one.
+    const [a, b, c] = known as [string, string, string];
+    const [x, y, z] = known.slice(-3) as [string, string, string];
+    const between = `… ${links - 7} more …`;
+    const end = links === longest + 1 ? ` <- ${x} <- ${y} <- ${z}${this.#end}` : this.#end;
+    const text = `${[nearest, a, b, c].join(' <- ')} <- ${between}${end}`;
+    return { chain: [nearest, a, b, c, between, x, y, z], links, root, text, end };
+  }
+}
+
+/** Links of a chain that is told as a whole. */
+const longest = 20;
+
+function begun(nearest: string, root: unknown): Way {
+  const end = `: ${root instanceof Error ? `${root.name}: ${root.message}` : String(root)}`;
+  return { chain: [nearest], links: 1, root, text: nearest + end, end };
 }
 
 /** The task never ran, because something that it depends on failed. */

@@ -187,7 +187,29 @@ test('the chain of a long line of failures is told short, with the right number 
   let told = 0;
   for (const link of error.chain) told += Number(/^… (\d+) more …$/.exec(link)?.[1] ?? 1);
   assert.equal(told, 499);
+  assert.equal(
+    error.message,
+    'Task 499 (simulate): A dependency failed, by way of task 498 <- task 497 <- task 496 <- task 495 <- … 492 more … <- ' +
+      'task 2 <- task 1 <- task 0: AppError: Task 0 (simulate): Error: boom',
+  );
   assert.equal((error.rootCause as { code: string }).code, 'APP_ERROR');
+});
+
+test('a chain of 20 is told as a whole, and a longer one by the same ends wherever it is looked at', async () => {
+  const world = await testKernel({ watched: false });
+  const tasks = [world.call()];
+  for (let n = 1; n < 30; n++) tasks.push(world.call(appRecord(), [futureOf(tasks[n - 1] as Task)]));
+  world.executor.fail();
+  for (const [n, task] of tasks.entries()) {
+    if (n === 0) continue;
+    const error = errorOf(task);
+    assert(error.code === 'DEPENDENCY');
+    const whole = Array.from({ length: n }, (_, back) => `task ${n - 1 - back}`);
+    const chain = n <= 20 ? whole : [...whole.slice(0, 4), `… ${n - 7} more …`, ...whole.slice(-3)];
+    assert.deepEqual(error.chain, chain);
+    const root = 'AppError: Task 0 (simulate): Error: boom';
+    assert.equal(error.message, `Task ${n} (simulate): A dependency failed, by way of ${chain.join(' <- ')}: ${root}`);
+  }
 });
 
 test('one who turns away from many futures is forgotten by them', async () => {

@@ -16,6 +16,39 @@ test('a failure says which task it is about: id, app, tries and executor, and it
   assert.equal(error.shortMessage, 'Task 0 (simulate): RangeError: out of range');
 });
 
+test('of a chain of failures only the stack of the first is looked at, however long it is, and every one has its own', async () => {
+  for (const length of [2, 1_000]) {
+    let mapped = 0;
+    const mapStack = (stack: string): string => {
+      mapped++;
+      return stack;
+    };
+    const world = await testKernel({ mapStack, watched: false });
+    const first = world.call();
+    let last = first;
+    for (let n = 1; n < length; n++) last = world.call(appRecord(), [futureOf(last)]);
+    world.executor.fail();
+    const ofFirst = mapped;
+    const error = errorOf(last);
+    assert.equal(error.stack, `DependencyError: ${error.message}`);
+    assert.match(error.message, new RegExp(`^Task ${length - 1} \\(simulate\\): A dependency failed, by way of `));
+    const alone = await testKernel({ mapStack, watched: false });
+    alone.call();
+    mapped = 0;
+    alone.executor.fail();
+    assert.equal(ofFirst, mapped, `of ${length} tasks`);
+  }
+});
+
+test('the stack of a promise that failed is looked at with the first task that it fails', async () => {
+  const reason = new Error('no');
+  const mapStack = (stack: string): string => stack.replace('observe.test', 'mapped.test');
+  const world = await testKernel({ mapStack, watched: false });
+  const task = world.call(appRecord(), [Promise.reject(reason)]);
+  await assert.rejects(futureOf(task), { code: 'DEPENDENCY', cause: reason });
+  assert.match(String(reason.stack), /mapped\.test/);
+});
+
 test('failed tasks that nobody looked at are remembered; a look afterwards counts', async () => {
   const world = await testKernel();
   const tasks = [1, 2, 3].map(() => world.call());

@@ -6,7 +6,7 @@ import { cancel } from '#src/kernel/elaborators/cancel.js';
 import { deadline } from '#src/kernel/elaborators/deadline.js';
 import { dependencies } from '#src/kernel/elaborators/dependencies.js';
 import { join } from '#src/kernel/elaborators/join.js';
-import { FailureLedger, observe } from '#src/kernel/elaborators/observe.js';
+import { FailureLedger, type MapStack, observe } from '#src/kernel/elaborators/observe.js';
 import { retry } from '#src/kernel/elaborators/retry.js';
 import { route } from '#src/kernel/elaborators/route.js';
 import { timeout } from '#src/kernel/elaborators/timeout.js';
@@ -47,6 +47,7 @@ export function joinRecord(over: Partial<AppRecord> = {}): AppRecord {
 }
 
 export interface TestKernelOptions {
+  readonly mapStack?: MapStack;
   /** @default one, 'fake' */
   readonly executors?: readonly FakeExecutor[];
   /** @default all but files and memo */
@@ -74,7 +75,7 @@ export class TestKernel {
     this.executors = options.executors ?? [new FakeExecutor()];
     this.executor = this.executors[0] as FakeExecutor;
     const standard: [string, ElaboratorMaker][] = [
-      ['observe', observe(this.ledger)],
+      ['observe', observe(this.ledger, options.mapStack)],
       ['cancel', cancel(options.signal)],
       ['deadline', deadline],
       ['dependencies', dependencies(options.failFast ?? false)],

@@ -1,6 +1,13 @@
 // observe: outermost. Tells a failure which task it is about, gives its stacks the lines of the user's own files, and remembers
 // failed tasks that nobody has looked at.
-import { CancelledError, DependencyError, type RemoteError, type TaskError } from '../../task/errors.ts';
+import {
+  CancelledError,
+  ChervilError,
+  DependencyError,
+  JoinError,
+  type RemoteError,
+  type TaskError,
+} from '../../task/errors.ts';
 import { type Elaborator, go } from '../path.ts';
 import type { Task } from '../task.ts';
 
@@ -51,7 +58,8 @@ function isWanted(error: unknown): boolean {
 /** A failure that several tasks share tells of the first. */
 function tellWhere(error: TaskError, task: Task, mapStack: MapStack): void {
   if (error.task !== undefined || !Object.isExtensible(error)) return;
-  mapStacks(error, mapStack);
+  const isToldAlready = tellsOfTask(error);
+  if (!isToldAlready) mapStacks(error, mapStack);
   const executor = task.executor?.label;
   error.task = {
     taskId: task.id,
@@ -59,9 +67,22 @@ function tellWhere(error: TaskError, task: Task, mapStack: MapStack): void {
     tries: task.tryNumber + 1,
     ...(executor === undefined ? {} : { executor }),
   };
-  const { message, stack } = error;
+  const { message } = error;
   error.message = `Task ${task.id} (${task.app}): ${message}`;
+  if (isToldAlready) return;
+  const { stack } = error;
   if (stack?.includes(message)) error.stack = stack.replace(message, () => error.message);
+}
+
+/**
+ * Whether an error does nothing but tell of another task's failure. It has no frames of its own, what it tells of was mapped
+ * when that failed, and its stack is put together when somebody looks, with the message of then: looking at that of each
+ * task of a long chain costs more than the chain.
+ */
+function tellsOfTask(error: TaskError): boolean {
+  if (!(error instanceof DependencyError || error instanceof JoinError)) return false;
+  const first = error.failures[0]?.error;
+  return first instanceof ChervilError && first.task !== undefined;
 }
 
 /** The stacks of an error, of what it tells of an error afar, and of their causes. */
