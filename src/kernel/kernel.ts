@@ -26,6 +26,7 @@ import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place } fr
 import { canRun, runtimeOf } from '../task/runtime.ts';
 import { isFinal, noCounts, type StateCounts, type TaskState } from '../task/state.ts';
 import type { AppRecord } from './app-record.ts';
+import { LiveTasks } from './live-tasks.ts';
 import type { Elaborator, ElaboratorMaker, Step } from './path.ts';
 import { Publisher, type TaskListener } from './publisher.ts';
 import { type Call, type Plan, Task, TaskAttempt } from './task.ts';
@@ -68,13 +69,11 @@ export class Kernel {
   readonly #plans = new WeakMap<AppRecord, Plan>();
   readonly #broken = new Map<Executor, TaskError>();
   readonly #publisher: Publisher;
+  readonly #live = new LiveTasks();
   #nextId = 0;
-  #live = 0;
-  #first: Task | undefined;
   #ready: Task[] = [];
   #isDraining = false;
   #isClosed = false;
-  #idleWaiters: (() => void)[] = [];
 
   constructor(options: KernelOptions) {
     this.#options = options;
@@ -104,7 +103,7 @@ export class Kernel {
 
   /** Tasks that are not settled. */
   get live(): number {
-    return this.#live;
+    return this.#live.count;
   }
 
   /** Tasks submitted so far. */
@@ -125,7 +124,7 @@ export class Kernel {
     const task = new Task(plan, this.#nextId, call);
     for (const elaborator of plan.accepting) elaborator.accept?.(task);
     this.#nextId++;
-    this.#link(task);
+    this.#live.add(task);
     this.counts.pending++;
     if (parent !== undefined) this.#adopt(task, parent);
     if (this.isWatched) this.#publisher.publish(task, undefined, 'pending', this.clock.now());
@@ -444,16 +443,14 @@ export class Kernel {
       this.transition(task, error instanceof DependencyError ? 'dep_fail' : 'failed', error);
     }
     task.parent?.notes?.children?.delete(task);
-    this.#unlink(task);
+    this.#live.delete(task);
     task.args = none;
     const { files } = task;
     task.notes = files === undefined ? undefined : { files };
     task.result = undefined;
     task.dependencies = undefined;
     task.settle(outcome);
-    if (this.#live === 0) {
-      for (const resolve of this.#idleWaiters.splice(0)) resolve();
-    }
+    this.#live.tellIfNone();
   }
 
   /** Moves a task to a state, counts it, and tells whoever listens: that it happened at this time, if not now. */
@@ -486,19 +483,13 @@ export class Kernel {
   }
 
   /** Every task that is not settled, oldest last. */
-  *liveTasks(): Generator<Task> {
-    let task = this.#first;
-    while (task !== undefined) {
-      const { next } = task;
-      yield task;
-      task = next;
-    }
+  liveTasks(): Iterable<Task> {
+    return this.#live;
   }
 
   /** Resolves when no task is left unsettled. */
   whenIdle(): Promise<void> {
-    if (this.#live === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+    return this.#live.whenNone();
   }
 
   /** From now on calls are refused with a ClosedError. */
@@ -517,7 +508,7 @@ export class Kernel {
       if (one.status === 'rejected') this.log('error', `closing an executor failed: ${String(one.reason)}`);
     // Own elaborators may have something to finish.
     await this.whenIdle();
-    assert(this.#live === 0, `${this.#live} tasks were left unsettled when the kernel closed`);
+    assert(this.live === 0, `${this.live} tasks were left unsettled when the kernel closed`);
   }
 
   #hostFor(executor: Executor): ExecutorHost {
@@ -556,22 +547,6 @@ export class Kernel {
 
   #logThrown(where: string, error: unknown): void {
     this.log('error', `${where} threw: ${error instanceof Error ? error.stack : String(error)}`);
-  }
-
-  #link(task: Task): void {
-    task.next = this.#first;
-    if (this.#first !== undefined) this.#first.previous = task;
-    this.#first = task;
-    this.#live++;
-  }
-
-  #unlink(task: Task): void {
-    if (task.previous !== undefined) task.previous.next = task.next;
-    else this.#first = task.next;
-    if (task.next !== undefined) task.next.previous = task.previous;
-    task.next = undefined;
-    task.previous = undefined;
-    this.#live--;
   }
 }
 
