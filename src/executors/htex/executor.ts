@@ -1,5 +1,5 @@
-// The executor htex, submit side: encodes tries, sends them to the interchange, and answers them with what comes back. It owns the
-// sockets, the interchange's process and, through a port, the blocks.
+// The executor htex, submit side: has tries sent to the interchange, and answers them with what comes back. It owns the sockets,
+// the interchange's process and, through a port, the blocks.
 //
 //   this process ──tasks──> interchange (child) ──> pools (in blocks) ──> workers, one process each
 //                <─answers─
@@ -14,12 +14,10 @@ import type { JobStatus } from '../../blocks/provider.ts';
 import { CancelledError, ExecutorFailedError, ManagerLostError, type TaskError } from '../../task/errors.ts';
 import type { Answer, Attempt, Executor, ExecutorHost, ExecutorWatch, Place, Runtime } from '../../task/ports.ts';
 import { runtimeOf } from '../../task/runtime.ts';
-import { type CallExtra, writeCall } from '../../wire/calls.ts';
 import type { RanHead } from '../../wire/messages/batch.ts';
 import type { ManagerLine } from '../../wire/messages/command.ts';
 import type { Outcome } from '../../wire/messages/item.ts';
 import { readNote, readPlaceNote } from '../../wire/notes.ts';
-import { writePythonCall } from '../../wire/python/call.ts';
 import { directoryVariable, isReference } from '../../wire/value-files.ts';
 import {
   createCertificates,
@@ -31,10 +29,10 @@ import {
 } from '../../wire/zmtp/socket.ts';
 import { asTaskError, stoppedError } from '../../worker/runner.ts';
 import { answerOf } from './answers.ts';
+import { Calls } from './calls.ts';
 import { Cancels } from './cancels.ts';
 import { CodeFunctions } from './code.ts';
 import { launchCommand, type PoolCommandParts } from './command.ts';
-import { Contexts } from './contexts.ts';
 import { Functions } from './functions.ts';
 import { InterchangeProcess } from './interchange.ts';
 import { Links } from './links.ts';
@@ -112,12 +110,9 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   readonly #makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort;
   readonly #attempts = new Map<number, Attempt>();
   readonly #places = new Map<number, Place>();
-  readonly #contexts = new Contexts();
   readonly #unserved = new Unserved(this);
   #host: ExecutorHost | undefined;
-  #functions: Functions | undefined;
-  /** Instead of `#functions` for TypeScript, where workers share no files with this program. */
-  #code: CodeFunctions | undefined;
+  #calls: Calls | undefined;
   #links: Links | undefined;
   #interchange: InterchangeProcess | undefined;
   #blocks: BlockPort | undefined;
@@ -148,8 +143,6 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   #sweptManager = '';
   /** Tries that are not answered, and that nobody wants any more: why. */
   readonly #unwanted = new Map<number, unknown>();
-  /** The task whose call is being written. */
-  #sending = 0;
 
   constructor(options: HtexOptions, makeBlocks: (side: BlockSide, facts: BlockFacts) => BlockPort) {
     this.label = options.label;
@@ -188,11 +181,10 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
 
   async start(host: ExecutorHost): Promise<void> {
     this.#host = host;
-    this.#functions = new Functions(host.directory);
-    const { bundle } = this.#options;
-    if (bundle !== undefined) this.#code = new CodeFunctions(bundle, (frame) => this.#links?.sendCode(frame));
     this.#openValues();
-    const { interchangeCommand, launchCommand } = this.#options;
+    const { interchangeCommand, launchCommand, bundle } = this.#options;
+    const code = bundle && new CodeFunctions(bundle, (frame) => this.#links?.sendCode(frame));
+    this.#calls = new Calls(new Functions(host.directory), code, this.#values);
     try {
       // Parsl's interchange does not see that its submitter is gone, and its pools only after their heartbeat threshold.
       if (interchangeCommand !== undefined || !launchCommand.includes('{command}'))
@@ -428,44 +420,7 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
   }
 
   #send(id: number, attempt: Attempt): void {
-    const values = this.#links?.takesFiles === true ? this.#values : undefined;
-    this.#sending = id;
-    const call = this.#bufferOf(attempt, values !== undefined);
-    const files = values?.has(id) === true ? values.directory : undefined;
-    this.#links?.send(id, this.#contexts.of(attempt, files, values !== undefined), call);
-  }
-
-  readonly #writeLarge = (args: readonly unknown[], path: string): Uint8Array =>
-    (this.#values as LargeValues).write(this.#sending, args, path);
-
-  readonly #keepLarge = (pieces: readonly Uint8Array[]): Uint8Array | undefined =>
-    (this.#values as LargeValues).keep(this.#sending, pieces);
-
-  #bufferOf(attempt: Attempt, takesFiles: boolean): Buffer {
-    const { body, files, resources, taskId, tryNumber } = attempt;
-    const functions = this.#functions as Functions;
-    if (body.kind === 'python') {
-      const template = functions.pythonTemplateOf(body, attempt.pythonWrappers);
-      const task = { id: taskId, try: tryNumber, app: body.name };
-      return writePythonCall(template, attempt.args, task, takesFiles ? this.#keepLarge : undefined);
-    }
-    const { template, wrappers } = this.#code?.templateOf(body, attempt.wrappers) ?? {
-      template: functions.templateOf(body),
-      wrappers: attempt.wrappers,
-    };
-    const extra: CallExtra | undefined =
-      files === undefined && wrappers.length === 0 && resources === undefined
-        ? undefined
-        : { files, wrappers, resources };
-    const { timeoutMs, watched } = attempt;
-    return writeCall(
-      template,
-      { taskId, tryNumber, timeoutMs, isTold: watched, wantsOutput: true, takesFiles },
-      attempt.args,
-      extra,
-      body.name,
-      takesFiles ? this.#writeLarge : undefined,
-    );
+    if (this.#links !== undefined) this.#calls?.send(id, attempt, this.#links);
   }
 
   /** A body ran of which nothing was told while it did. */
@@ -697,7 +652,7 @@ export class HtexExecutor implements Executor, BlockSide, AnswerSink {
     // If that has ended meanwhile, the next life sends the tasks.
     if (this.#isClosed || this.#interchange?.hasEnded) return;
     this.#isRestarting = false;
-    this.#code?.sendAgain();
+    this.#calls?.sendCodeAgain();
     for (const [id, attempt] of [...this.#attempts]) this.#sendAgain(id, attempt);
   }
 
