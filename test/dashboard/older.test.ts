@@ -25,7 +25,12 @@ const questions = [
   '/graph?by=app',
   '/graph?by=task',
   '/timeline',
+  '/apps?sort=failed&limit=5&offset=3',
+  '/apps?name=A',
   '/executors',
+  '/managers?limit=2&offset=1',
+  '/managers?text=NID0012',
+  '/blocks?limit=3',
   '/attention',
 ];
 

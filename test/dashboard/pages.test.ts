@@ -12,7 +12,7 @@ import { type Dashboard, serveDashboard } from '#src/dashboard/server.js';
 import { threads } from '#src/executors/threads.js';
 import { load } from '#src/load/load.js';
 import { type View, viewOrSkip } from '../support/browser.ts';
-import { makeSynthetic } from '../support/synthetic.ts';
+import { addCrowd, makeSynthetic } from '../support/synthetic.ts';
 
 // A census of a folder: which files there are, what is in each, and all of it together.
 const find = bashApp((folder: string) => sh`find ${folder} -type f | sort; echo looked through ${folder} >&2`);
@@ -323,6 +323,53 @@ test('200,000 tasks are shown, searched and scrolled', async (t) => {
   await page.getByText('Each bar is a try').waitFor();
   await view.check();
   await view.picture('large-timeline-zoomed');
+});
+
+test('a hundred thousand apps, managers and blocks are shown a page at a time, searched and sorted, by keyboard too', async (t) => {
+  const database = join(folder(t), 'monitoring.db');
+  const { run, runId } = await makeSynthetic(database, { tasks: 600, began: Date.now() - 60_000, isLive: true });
+  await addCrowd(database, run, { apps: 99_988, managers: 99_996, blocks: 99_996 });
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  await view.open(`/run/${runId}`);
+  const apps = page.getByRole('region', { name: 'Apps' });
+  await apps.getByText('1–15 of 100,000 apps').waitFor();
+  await apps.scrollIntoViewIfNeeded();
+  await view.check();
+  await view.picture('crowd-apps');
+  await apps.getByRole('button', { name: 'Next page of the apps' }).focus();
+  await page.keyboard.press('Enter');
+  await apps.getByRole('status').getByText('16–30 of 100,000 apps').waitFor();
+  await page.keyboard.press('Enter');
+  await apps.getByRole('status').getByText('31–45 of 100,000 apps').waitFor();
+  await apps.getByRole('button', { name: 'Failed' }).click();
+  await apps.getByRole('status').getByText('1–15 of 100,000 apps').waitFor();
+  await apps.getByRole('columnheader', { name: 'Failed' }).and(page.locator('[aria-sort=descending]')).waitFor();
+  await apps.getByRole('searchbox').fill('app777');
+  await apps.getByText('1–15 of 111 apps that fit').waitFor();
+  await apps.getByRole('link', { name: 'app777', exact: true }).waitFor();
+  await apps.getByRole('searchbox').fill('nothing like it');
+  await apps.getByText('None of the apps fits.').waitFor();
+  await view.check();
+
+  await view.open(`/run/${runId}/executors`);
+  const managers = page.getByRole('region', { name: 'Managers' });
+  await managers.getByText('90,001 of 100,000 active').waitFor();
+  await managers.getByText('1–100 of 100,000 managers').waitFor();
+  await view.check();
+  await view.picture('crowd-managers');
+  assert.equal(await managers.getByRole('row').count(), 101);
+  await managers.getByRole('searchbox').fill('node7770');
+  await managers.getByText('9 of 11 active').waitFor();
+  const blocks = page.getByRole('region', { name: 'Blocks' });
+  await blocks.getByText('1–50 of 100,000 blocks').waitFor();
+  await blocks.getByRole('searchbox').fill('job4242');
+  await blocks.getByText('1–11 of 11 blocks that fit').waitFor();
+  await blocks.scrollIntoViewIfNeeded();
+  await view.check();
+  await view.picture('crowd-searched');
 });
 
 test('every page is usable by keyboard alone', async (t) => {

@@ -34,7 +34,12 @@ const questions = [
   '/graph?around=100',
   '/timeline?from=1767323045000&to=1767323095000&buckets=50',
   '/timeline?buckets=50',
+  '/apps?sort=failed&limit=5&offset=3',
+  '/apps?name=A',
   '/executors',
+  '/managers?limit=2&offset=1',
+  '/managers?text=NID0012',
+  '/blocks?limit=3',
   '/attention',
 ];
 
