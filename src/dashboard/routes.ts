@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Context, Hono } from 'hono';
 import type { Kysely } from 'kysely';
+import { isLocked } from '../monitoring/database.ts';
 import type { Schema } from '../monitoring/schema.ts';
 import { type About, appSorts, type Problem, type State, states, taskSorts } from './api.ts';
 import { listApps } from './app-list.ts';
@@ -133,13 +134,16 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
         { error: error.message, advice: 'What is there now is shown as soon as there is something.' },
         503,
       );
-    const { message } = error;
-    const isLocked = /locked|busy/i.test(message);
+    if (isLocked(error))
+      return context.json(
+        { error: 'The database is locked by another program.', advice: 'It is asked again in a moment.' },
+        503,
+      );
     const problem: Problem = {
-      error: isLocked ? 'The database is locked by another program.' : `The database could not answer: ${message}`,
-      advice: isLocked ? 'It is asked again in a moment.' : 'Is it still there, and not being moved or copied over?',
+      error: `The database could not answer: ${error.message}`,
+      advice: 'Is it still there, and not being moved or copied over?',
     };
-    return context.json(problem, isLocked ? 503 : 500);
+    return context.json(problem, 500);
   });
   return api;
 }

@@ -29,8 +29,8 @@ import type {
 import { LiveFeeds } from '#src/dashboard/live.js';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
-import { openSqlite } from '#src/monitoring/sqlite.js';
 import { taskStates } from '#src/task/state.js';
+import { copyWithoutWal, lockElsewhere } from '../support/lock.ts';
 import { addCrowd, makeSynthetic, type Synthetic } from '../support/synthetic.ts';
 
 function folder(t: TestContext): string {
@@ -607,26 +607,63 @@ test('a host is named for the tries that failed there, also when the next one we
   assert.deepEqual(await titles(), []);
 });
 
-test('while another program locks the database that is told, and then it is answered again', async (t) => {
+/** A dashboard of a database that has no WAL, as on network file systems: one who writes there keeps readers out. */
+async function servedWithoutWal(t: TestContext): Promise<{ dashboard: Dashboard; database: string; run: string }> {
   const directory = folder(t);
   const { runId: run } = await makeSynthetic(join(directory, 'first.db'), { tasks: 20 });
   const database = join(directory, 'monitoring.db');
-  {
-    // Where there is no WAL, as on network file systems, one who writes keeps readers out. A copy has none.
-    const first = openSqlite(join(directory, 'first.db'), 'write');
-    first.exec(`vacuum into '${database}'`);
-    first.close();
+  copyWithoutWal(join(directory, 'first.db'), database);
+  const dashboard = await serveDashboard(database);
+  t.after(() => dashboard.close());
+  return { dashboard, database, run };
+}
+
+test('while another program locks the database everything else is answered, and questions about it say so in the end', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  const lock = await lockElsewhere(t, database);
+  const order: string[] = [];
+  const answer = async (path: string): Promise<Raw> => {
+    const found = await ask(dashboard, path);
+    order.push(path);
+    return found;
+  };
+  const paths = [`/api/runs/${run}`, '/api/runs', `/api/runs/${run}/tasks`, `/api/runs/${run}/apps`];
+  const locked = Promise.all(paths.map(answer));
+  const news = await fetch(new URL(`api/live?run=${run}`, dashboard.url));
+  assert.equal(news.status, 200);
+  const reader = (news.body as ReadableStream<Uint8Array>).getReader();
+  assert.match(new TextDecoder().decode((await reader.read()).value), /^retry: /);
+  for (const path of ['/', '/app.js', '/api/about']) assert.equal((await answer(path)).status, 200);
+  assert.deepEqual(order, ['/', '/app.js', '/api/about'], 'before any of those that wait');
+  for (const { status, text } of await locked) {
+    assert.equal(status, 503);
+    assert.deepEqual(JSON.parse(text), {
+      error: 'The database is locked by another program.',
+      advice: 'It is asked again in a moment.',
+    });
   }
-  const other = openSqlite(database, 'write');
-  t.after(() => other.close());
-  const again = await serveDashboard(database);
-  t.after(() => again.close());
-  other.exec('begin exclusive');
-  const locked = await ask(again, `/api/runs/${run}`);
-  assert.equal(locked.status, 503);
-  assert.match(locked.text, /locked by another program/);
-  other.exec('commit');
-  assert.equal((await ask(again, `/api/runs/${run}`)).status, 200);
+  await lock.release();
+  for (const path of paths) assert.equal((await ask(dashboard, path)).status, 200, path);
+  await reader.cancel();
+});
+
+test('questions that find the database locked for a moment are answered when it is free', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  const lock = await lockElsewhere(t, database);
+  const waiting = ask(dashboard, `/api/runs/${run}`);
+  // It is on its way behind the question, so that one has been asked.
+  assert.equal((await ask(dashboard, '/api/about')).status, 200);
+  await lock.release();
+  assert.equal((await waiting).status, 200);
+});
+
+test('a dashboard that is closed while a question waits for a lock ends', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  await lockElsewhere(t, database);
+  const waiting = assert.rejects(ask(dashboard, `/api/runs/${run}`));
+  assert.equal((await ask(dashboard, '/api/about')).status, 200);
+  await dashboard.close();
+  await waiting;
 });
 
 test('attention counts every failure, also of a hundred thousand', async (t) => {

@@ -12,6 +12,7 @@ import { type Dashboard, serveDashboard } from '#src/dashboard/server.js';
 import { threads } from '#src/executors/threads.js';
 import { load } from '#src/load/load.js';
 import { type View, viewOrSkip } from '../support/browser.ts';
+import { copyWithoutWal, lockElsewhere } from '../support/lock.ts';
 import { addCrowd, makeSynthetic } from '../support/synthetic.ts';
 
 // A census of a folder: which files there are, what is in each, and all of it together.
@@ -436,6 +437,38 @@ test('pages say that the database was deleted, and show the one that takes its p
   await page.getByRole('link', { name: 'synthetic.ts' }).waitFor();
   await view.open(`/run/${other.runId}`);
   await page.getByText('of 12').first().waitFor();
+});
+
+test('pages say once that the database is locked, keep what they show, and go on when it is free', async (t) => {
+  const directory = folder(t);
+  const { runId } = await makeSynthetic(join(directory, 'first.db'), { tasks: 40, isLive: true });
+  const database = join(directory, 'monitoring.db');
+  copyWithoutWal(join(directory, 'first.db'), database);
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  const alert = page.getByRole('alert');
+  await view.open(`/run/${runId}`);
+  await page.getByRole('link', { name: 'fetch' }).waitFor();
+  const lock = await lockElsewhere(t, database);
+  // Sorting asks anew; what stands there stays.
+  await page.getByRole('button', { name: 'App', exact: true }).click();
+  await alert.getByText('The database is locked by another program.').waitFor();
+  await alert.getByText('It is asked again in a moment.').waitFor();
+  await page.getByRole('link', { name: 'fetch' }).waitFor();
+  await page.getByRole('region', { name: 'Apps' }).scrollIntoViewIfNeeded();
+  await view.picture('database-locked-apps');
+  // A page that has nothing to show yet.
+  await view.open(`/run/${runId}/executors`);
+  await alert.getByText('The database is locked by another program.').first().waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await view.picture('database-locked');
+  assert.equal(await alert.count(), 1);
+  await lock.release();
+  await alert.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('region', { name: 'Managers' }).getByText('nid0011').first().waitFor();
+  await alert.waitFor({ state: 'detached' });
 });
 
 test('pages say what is wrong when there is nothing, or no answer', async (t) => {

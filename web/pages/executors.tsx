@@ -28,8 +28,8 @@ export function ExecutorsPage({ run }: { run: string }): JSX.Element {
                   <ExecutorTile key={executor.executor} run={run} executor={executor} isOver={found.isOver} />
                 ))}
               </div>
-              <Nodes path={path} />
-              <Blocks path={path} />
+              <Nodes path={path} problem={asked.error?.message} />
+              <Blocks path={path} problem={asked.error?.message} />
             </>
           )
         }
@@ -94,9 +94,15 @@ function ExecutorTile({ run, executor, isOver }: { run: string; executor: Execut
   );
 }
 
+interface ListProps {
+  readonly path: string;
+  /** What is told above already. */
+  readonly problem: string | undefined;
+}
+
 const managersShown = 100;
 
-function Nodes({ path }: { path: string }): JSX.Element | null {
+function Nodes({ path, problem }: ListProps): JSX.Element | null {
   const parted = useParts<Managers>(`${path}/managers`, managersShown, 'text');
   const { part, text } = parted;
   if (part === undefined ? parted.asked.error === undefined : part.total === 0 && text === '') return null;
@@ -112,7 +118,7 @@ function Nodes({ path }: { path: string }): JSX.Element | null {
       }
       kind="flush"
     >
-      <Parts parted={parted} what="managers" hint="host, name, block, or why it went">
+      <Parts parted={parted} what="managers" hint="host, name, block, or why it went" problem={problem}>
         {(found) => <NodeTable nodes={found.rows} isOver={found.isOver} now={found.now} />}
       </Parts>
     </Card>
@@ -197,7 +203,7 @@ function runtimeOf({ runtime, version }: NodeRow): string {
 
 const blocksShown = 50;
 
-function Blocks({ path }: { path: string }): JSX.Element | null {
+function Blocks({ path, problem }: ListProps): JSX.Element | null {
   const parted = useParts<Part<BlockRow>>(`${path}/blocks`, blocksShown, 'text');
   const { part, text } = parted;
   if (part === undefined ? parted.asked.error === undefined : part.total === 0 && text === '') return null;
@@ -206,7 +212,7 @@ function Blocks({ path }: { path: string }): JSX.Element | null {
       title="Blocks"
       aside={part !== undefined && <span class="muted">{counted(part.total, 'block')}, the last changed first</span>}
     >
-      <Parts parted={parted} what="blocks" hint="block, job, state, or reason">
+      <Parts parted={parted} what="blocks" hint="block, job, state, or reason" problem={problem}>
         {({ rows }) => <BlockList blocks={rows} />}
       </Parts>
     </Card>

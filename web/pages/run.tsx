@@ -78,7 +78,7 @@ function Overview({ run, path, detail, problem }: OverviewProps): JSX.Element {
           </Answered>
         </div>
       )}
-      {total(counts) > 0 && <Apps run={run} path={path} />}
+      {total(counts) > 0 && <Apps run={run} path={path} problem={problem} />}
       <Blocks run={run} path={path} />
     </>
   );
@@ -248,7 +248,7 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
 
 const appsShown = 15;
 
-function Apps({ run, path }: { run: string; path: string }): JSX.Element {
+function Apps({ run, path, problem }: { run: string; path: string; problem: string | undefined }): JSX.Element {
   const [sort, setSort] = useState<AppSort>('tasks');
   const parted = useParts<Part<AppRow>>(`${path}/apps`, appsShown, 'name', { sort });
   const all = parted.part?.total;
@@ -258,7 +258,7 @@ function Apps({ run, path }: { run: string; path: string }): JSX.Element {
       aside={all !== undefined && parted.text === '' && <span class="muted">{counted(all, 'app')}</span>}
       kind="flush"
     >
-      <Parts parted={parted} what="apps" hint="part of the name">
+      <Parts parted={parted} what="apps" hint="part of the name" problem={problem}>
         {({ rows }) => <AppTable run={run} apps={rows} sort={sort} onSort={setSort} />}
       </Parts>
     </Card>

@@ -53,13 +53,22 @@ interface Props<Answer> {
   readonly what: string;
   /** What can be looked for. */
   readonly hint: string;
+  /** What the page tells already of what is wrong. */
+  readonly problem: string | undefined;
   readonly children: (part: Answer) => ComponentChildren;
 }
 
 /** The field to search by, the rows, and the way on; of a short list only the rows. */
-export function Parts<Answer extends Part<unknown>>({ parted, what, hint, children }: Props<Answer>): JSX.Element {
+export function Parts<Answer extends Part<unknown>>({
+  parted,
+  what,
+  hint,
+  problem,
+  children,
+}: Props<Answer>): JSX.Element {
   const { asked, part, text, size } = parted;
-  const trouble = asked.error !== undefined && <Trouble error={asked.error} again={asked.again} />;
+  const isNews = asked.error !== undefined && asked.error.message !== problem;
+  const trouble = isNews && <Trouble error={asked.error} again={asked.again} />;
   if (part === undefined) return trouble || <Loading what={what} />;
   const isLong = part.total > size || text !== '';
   return (
