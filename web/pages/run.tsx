@@ -259,7 +259,7 @@ function Apps({ run, path, problem }: { run: string; path: string; problem: stri
       kind="flush"
     >
       <Parts parted={parted} what="apps" hint="part of the name" problem={problem}>
-        {({ rows }) => <AppTable run={run} apps={rows} sort={sort} onSort={setSort} />}
+        {({ rows }) => <AppTable run={run} apps={rows} sort={parted.shown['sort'] as AppSort} onSort={setSort} />}
       </Parts>
     </Card>
   );

@@ -12,6 +12,8 @@ export interface Parted<Answer> {
   readonly asked: Asked<Answer>;
   /** The newest answer, also while the next one is awaited. */
   readonly part: Answer | undefined;
+  /** What else was asked for with `part`. */
+  readonly shown: Readonly<Record<string, string>>;
   readonly text: string;
   readonly size: number;
   readonly look: (text: string) => void;
@@ -32,11 +34,14 @@ export function useParts<Answer extends Part<unknown>>(
   const asked = useAsk<Answer>(
     `${path}${query({ ...further, [search]: text, offset: offset === 0 ? null : offset, limit: size })}`,
   );
-  const last = useRef<Answer | undefined>(undefined);
-  if (asked.data !== undefined) last.current = asked.data;
+  const last = useRef<{ part: Answer | undefined; shown: Readonly<Record<string, string>> }>({
+    part: undefined,
+    shown: further,
+  });
+  if (asked.data !== undefined) last.current = { part: asked.data, shown: further };
   return {
     asked,
-    part: asked.data ?? last.current,
+    ...last.current,
     text,
     size,
     look: (next) => {
