@@ -250,6 +250,7 @@ const appsShown = 15;
 
 function Apps({ run, path, problem }: { run: string; path: string; problem: string | undefined }): JSX.Element {
   const [sort, setSort] = useState<AppSort>('tasks');
+  // What it is asked with comes back as `shown`: so its `sort` is one of these.
   const parted = useParts<Part<AppRow>>(`${path}/apps`, appsShown, 'name', { sort });
   const all = parted.part?.total;
   return (
