@@ -113,7 +113,7 @@ export function useAsk<Answer>(path: string | null, isLive = true): Asked<Answer
     data: isCurrent ? state.data : undefined,
     error: isCurrent ? state.error : undefined,
     isLoading: path !== null && !(isCurrent && (state.data !== undefined || state.error !== undefined)),
-    again: () => asker.current?.ask(),
+    again: () => asker.current?.askNow(),
   };
 }
 
@@ -139,6 +139,15 @@ class Asker<Answer> {
     if (!this.#isBusy) void this.#next();
   }
 
+  /** Somebody wants it, and waits: not only when its turn has come. */
+  askNow(): void {
+    if (this.#timer === undefined) this.ask();
+    else {
+      clearTimeout(this.#timer);
+      void this.#next();
+    }
+  }
+
   stop(): void {
     clearTimeout(this.#timer);
     this.#stop.abort();
@@ -147,6 +156,7 @@ class Asker<Answer> {
   async #next(): Promise<void> {
     this.#isBusy = true;
     this.#isWanted = false;
+    this.#timer = undefined;
     const startedAt = performance.now();
     try {
       const answer = await ask<Answer>(this.#path, this.#stop.signal);
@@ -167,6 +177,7 @@ class Asker<Answer> {
     const waitMs = this.#failures > 0 ? Math.min(15_000, 500 * 2 ** this.#failures) : dearMs;
     this.#timer = setTimeout(() => {
       this.#isBusy = false;
+      this.#timer = undefined;
       if (this.#isWanted) void this.#next();
     }, waitMs);
   }

@@ -27,6 +27,15 @@ export interface Page<Row> {
   readonly next: string | null;
 }
 
+/**
+ * A stretch of a list whose order changes with its values, from the row `offset` on. `total`: how many there are that fit.
+ */
+export interface Part<Row> {
+  readonly rows: readonly Row[];
+  readonly offset: number;
+  readonly total: number;
+}
+
 /** `GET api/about` */
 export interface About {
   readonly version: string;
@@ -61,12 +70,16 @@ export interface RunRow {
   readonly total: number | null;
 }
 
-/** Tasks of one app. */
+/** What a list of apps can be sorted by: the most tasks, the most failures, or the name. */
+export const appSorts = ['tasks', 'failed', 'name'] as const;
+export type AppSort = (typeof appSorts)[number];
+
+/** `GET api/runs/RUN/apps`, a `Part`: tasks of one app. */
 export interface AppRow {
   readonly app: string;
   readonly total: number;
   readonly counts: Counts;
-  /** Median and 95th percentile of its newest tasks; `null` when none ended, when the database does not tell, and of the 101st app on. */
+  /** Median and 95th percentile of its newest tasks; `null` when none ended or the database does not tell. */
   readonly medianMs: number | null;
   readonly slowMs: number | null;
 }
@@ -74,7 +87,6 @@ export interface AppRow {
 /** `GET api/runs/RUN` */
 export interface RunDetail extends RunRow {
   readonly counts: Counts;
-  readonly apps: readonly AppRow[];
   readonly lastActivity: number | null;
   readonly workersBusy: number | null;
   readonly workersTotal: number | null;
@@ -297,6 +309,14 @@ export interface Timeline {
   readonly now: number;
 }
 
+/** `GET api/runs/RUN/managers`: those that are there first. */
+export interface Managers extends Part<NodeRow> {
+  /** How many of `total` are there. */
+  readonly active: number;
+  readonly isOver: boolean;
+  readonly now: number;
+}
+
 /** A manager: the pool of workers of one node. */
 export interface NodeRow {
   readonly manager: string;
@@ -317,7 +337,7 @@ export interface NodeRow {
   readonly reason: string | null;
 }
 
-/** One block and what happened to it. */
+/** `GET api/runs/RUN/blocks`, a `Part`, those of which something happened last first: one block and what happened to it. */
 export interface BlockRow {
   readonly block: string;
   readonly executor: string;
@@ -349,11 +369,8 @@ export interface ExecutorRow {
 /** `GET api/runs/RUN/executors` */
 export interface Executors {
   readonly executors: readonly ExecutorRow[];
-  readonly nodes: readonly NodeRow[];
-  readonly blocks: readonly BlockRow[];
   /** The run has ended, or has lost its program: nothing of this is there any more. */
   readonly isOver: boolean;
-  readonly now: number;
 }
 
 /** One thing that wants attention. */

@@ -4,8 +4,8 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
 import { shapeOf } from '../monitoring/shape.ts';
 import type { Attention, Concern, Counts } from './api.ts';
+import { timesOf } from './app-list.ts';
 import { latestSamples, managersSilentMs } from './executors.ts';
-import { timesOf } from './run-detail.ts';
 import { countsOf, type RunRecord, statusOf } from './run-list.ts';
 import { byNumber } from './task-detail.ts';
 

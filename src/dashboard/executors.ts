@@ -1,20 +1,28 @@
-// Executors, their managers and blocks, and what happened to them. Asked by routes.ts.
-import { type Kysely, sql } from 'kysely';
+// Executors, their managers and blocks, and what happened to them. Asked by routes.ts. Of managers and blocks there may be a
+// hundred thousand, so they are told a stretch at a time.
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../monitoring/schema.ts';
-import type { BlockRow, ExecutorRow, Executors, NodeRow } from './api.ts';
+import type { BlockRow, ExecutorRow, Executors, Managers, NodeRow, Part } from './api.ts';
 import { type RunRecord, statusOf } from './run-list.ts';
+import { contains } from './task-list.ts';
 
 /** A manager whose last heartbeat is older may be gone. */
 export const managersSilentMs = 90_000;
+/** Of the blocks that are told at once; the newest. */
 const mostBlockEvents = 5_000;
+
+/** Which managers or blocks are wanted. */
+export interface Stretch {
+  /** What stands somewhere in the names that they have. */
+  readonly text: string | undefined;
+  readonly offset: number;
+  readonly limit: number;
+}
 
 export async function executors(db: Kysely<Schema>, run: RunRecord): Promise<Executors> {
   return {
     executors: await executorRows(db, run.run),
-    nodes: await managers(db, run.run),
-    blocks: await blocks(db, run.run),
     isOver: statusOf(run) !== 'running',
-    now: Date.now(),
   };
 }
 
@@ -23,9 +31,11 @@ const known = (value: number | null | undefined): number | null =>
 
 async function executorRows(db: Kysely<Schema>, run: number): Promise<ExecutorRow[]> {
   const labels = await sql<{ executor: string; kind: string | null; facts: string | null }>`
-    select distinct p.executor, e.kind, e.facts from places p
-      left join executors e on e.run = p.run and e.executor = p.executor where p.run = ${run}
-    union select executor, kind, facts from executors where run = ${run}`.execute(db);
+    select n.executor, e.kind, e.facts from (
+      select executor from places where run = ${run} union select executor from executors where run = ${run}
+      union select executor from manager_events where run = ${run}
+      union select executor from block_events where run = ${run}) n
+      left join executors e on e.run = ${run} and e.executor = n.executor`.execute(db);
   const samples = await latestSamples(db, run);
   return labels.rows
     .map(({ executor, kind, facts }) => {
@@ -59,13 +69,31 @@ function factsOf(json: string | null): (readonly [string, string])[] {
   }
 }
 
-/** The newest row of each manager. */
-async function managers(db: Kysely<Schema>, run: number): Promise<NodeRow[]> {
+/** The newest row of each manager; from the row `offset` on, or from the first if there are fewer. */
+export async function listManagers(db: Kysely<Schema>, run: RunRecord, wish: Stretch): Promise<Managers> {
+  const latest = sql`(select max(id) as id, min(at) as first_at from manager_events where run = ${run.run}
+    group by executor, manager)`;
+  const fits = anyContains(['m.host', 'm.manager', 'm.block', 'm.executor', 'm.reason'], wish.text);
+  const counted = await sql<{ n: number; active: number | null }>`
+    select count(*) as n, sum(case when m.active = 1 then 1 else 0 end) as active
+    from ${latest} g join manager_events m on m.id = g.id where ${fits}`.execute(db);
+  const total = Number(counted.rows[0]?.n ?? 0);
+  const offset = wish.offset < total ? wish.offset : 0;
   const { rows } = await sql<Schema['manager_events'] & { first_at: number }>`
-    select m.*, g.first_at from manager_events m join
-      (select max(id) as id, min(at) as first_at from manager_events where run = ${run} group by executor, manager) g
-      on g.id = m.id order by m.active desc, m.host, m.manager`.execute(db);
-  return rows.map((row) => ({
+    select m.*, g.first_at from ${latest} g join manager_events m on m.id = g.id where ${fits}
+    order by m.active desc, m.host, m.manager, m.executor limit ${wish.limit} offset ${offset}`.execute(db);
+  return {
+    rows: rows.map(nodeRow),
+    offset,
+    total,
+    active: Number(counted.rows[0]?.active ?? 0),
+    isOver: statusOf(run) !== 'running',
+    now: Date.now(),
+  };
+}
+
+function nodeRow(row: Schema['manager_events'] & { first_at: number }): NodeRow {
+  return {
     manager: row.manager,
     host: row.host,
     block: row.block,
@@ -80,14 +108,30 @@ async function managers(db: Kysely<Schema>, run: number): Promise<NodeRow[]> {
     since: Number(row.first_at),
     lastHeartbeat: known(row.heartbeat),
     reason: row.reason,
-  }));
+  };
 }
 
-async function blocks(db: Kysely<Schema>, run: number): Promise<BlockRow[]> {
+function anyContains(columns: readonly string[], text: string | undefined): RawBuilder<unknown> {
+  if (text === undefined) return sql`1 = 1`;
+  return sql`(${sql.join(
+    columns.map((column) => contains(column, text)),
+    sql` or `,
+  )})`;
+}
+
+/** The block of which something happened last is the first; from the row `offset` on, or from the first if there are fewer. */
+export async function listBlocks(db: Kysely<Schema>, run: RunRecord, wish: Stretch): Promise<Part<BlockRow>> {
+  const latest = sql`(select max(id) as id from block_events where run = ${run.run} group by executor, block)`;
+  const fits = anyContains(['b.block', 'b.executor', 'b.job', 'b.status', 'b.reason'], wish.text);
+  const newest = await sql<{ id: number; fitting: number }>`
+    select b.id, count(*) over () as fitting from ${latest} g join block_events b on b.id = g.id where ${fits}
+    order by b.id desc limit ${wish.limit} offset ${wish.offset}`.execute(db);
+  if (newest.rows.length === 0)
+    return wish.offset > 0 ? listBlocks(db, run, { ...wish, offset: 0 }) : { rows: [], offset: 0, total: 0 };
   const { rows } = await sql<Schema['block_events']>`
-    select * from block_events where run = ${run} order by executor, block, at, id limit ${mostBlockEvents}`.execute(
-    db,
-  );
+    select b.* from block_events k join block_events b on b.run = k.run and b.executor = k.executor and b.block = k.block
+    where k.id in (${sql.join(newest.rows.map(({ id }) => Number(id)))})
+    order by k.id desc, b.at desc, b.id desc limit ${mostBlockEvents}`.execute(db);
   const found = new Map<string, { -readonly [Key in keyof BlockRow]: BlockRow[Key] }>();
   for (const row of rows) {
     const key = `${row.executor}\n${row.block}`;
@@ -96,13 +140,11 @@ async function blocks(db: Kysely<Schema>, run: number): Promise<BlockRow[]> {
     if (block === undefined) {
       found.set(key, { block: row.block, executor: row.executor, job: row.job, status: row.status, history: [event] });
     } else {
-      block.status = row.status;
-      block.job = row.job ?? block.job;
-      block.history = [...block.history, event];
+      block.job ??= row.job;
+      block.history = [event, ...block.history];
     }
   }
-  const collator = new Intl.Collator('en', { numeric: true });
-  return [...found.values()].sort((a, b) => collator.compare(`${a.executor} ${a.block}`, `${b.executor} ${b.block}`));
+  return { rows: [...found.values()], offset: wish.offset, total: Number(newest.rows[0]?.fitting ?? 0) };
 }
 
 /** How each executor stood last. */

@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { type Schema, stateNames } from '../monitoring/schema.ts';
 import type { Graph, GraphNode } from './api.ts';
-import { appRows } from './run-detail.ts';
+import { countsByName } from './app-list.ts';
 import type { RunRecord } from './run-list.ts';
 
 /** As many tasks as a drawing can have and still be read, moved and laid out in a few seconds. */
@@ -18,16 +18,12 @@ export async function graphOfApps(db: Kysely<Schema>, run: RunRecord): Promise<G
   const nodeNames = [...new Set(names.rows.map(({ name }) => name))];
   const indexOf = new Map(nodeNames.map((name, index) => [name, index]));
   const nodeOf = new Map(names.rows.map(({ app, name }) => [Number(app), indexOf.get(name)]));
-  const byName = new Map((await appRows(db, run.run)).map((row) => [row.app, row]));
-  const nodes = nodeNames.map(
-    (app, index): GraphNode => ({
-      id: `app-${index}`,
-      app,
-      task: null,
-      total: byName.get(app)?.total ?? 0,
-      counts: byName.get(app)?.counts ?? {},
-    }),
-  );
+  const byName = await countsByName(db, run.run);
+  const nodes = nodeNames.map((app, index): GraphNode => {
+    const counts = byName.get(app)?.counts ?? {};
+    const total = Object.values(counts).reduce((n, tasks) => n + tasks, 0);
+    return { id: `app-${index}`, app, task: null, total, counts };
+  });
   const bounded = await sql<{ n: number }>`
     select count(*) as n from (select 1 from edges where run = ${run.run} limit ${mostEdges + 1}) x`.execute(db);
   const isSampled = Number(bounded.rows[0]?.n ?? 0) > mostEdges;

@@ -132,17 +132,18 @@ export class LiveFeeds {
     feed.isBusy = true;
     clearTimeout(feed.timer);
     const startedAt = performance.now();
+    let tookMs = 0;
     try {
       await this.#source.refresh();
       const event = feed.run === '' ? await this.#listNews(feed) : await this.#runNews(feed);
       if (event !== undefined) this.#tell(feed, event);
+      tookMs = performance.now() - startedAt;
     } catch (error) {
       // A database that is locked for a moment: it is asked again. The pages tell it when they cannot be answered.
       if (error instanceof DatabaseGone) this.#tellGone(feed);
     }
     feed.isBusy = false;
     if (this.#isClosed || feed.listeners.size === 0) return;
-    const tookMs = performance.now() - startedAt;
     feed.timer = setTimeout(() => void this.#look(feed), Math.max(periodMs, 5 * tookMs));
   }
 

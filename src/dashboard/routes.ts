@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { type Context, Hono } from 'hono';
 import type { Kysely } from 'kysely';
+import { isLocked } from '../monitoring/database.ts';
 import type { Schema } from '../monitoring/schema.ts';
-import { type About, type Problem, type State, states, type TaskSort, taskSorts } from './api.ts';
+import { type About, appSorts, type Problem, type State, states, taskSorts } from './api.ts';
+import { listApps } from './app-list.ts';
 import { attention } from './attention.ts';
-import { executors } from './executors.ts';
+import { executors, listBlocks, listManagers, type Stretch } from './executors.ts';
 import { graphOfApps, graphOfTasks } from './graph.ts';
 import type { LiveFeeds } from './live.ts';
 import { outputOf } from './output.ts';
@@ -17,6 +19,9 @@ import { DatabaseGone, type Source } from './source.ts';
 import { taskDetail } from './task-detail.ts';
 import { countTasks, facets, listTasks, type TaskFilter } from './task-list.ts';
 import { timeline } from './timeline.ts';
+
+/** Of lists of which each row is dear: apps, managers, blocks. */
+const mostRows = 200;
 
 /** What was asked cannot be answered, and why. */
 class AskedWrongly extends Error {
@@ -71,10 +76,18 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
     });
   };
   ofRun('', (db, run) => runDetail(db, run));
+  ofRun('/apps', (db, run, context) =>
+    listApps(db, run.run, {
+      sort: sortOf(context, 'apps', appSorts),
+      name: words(context, 'name'),
+      offset: whole(context, 'offset', 0, Number.MAX_SAFE_INTEGER) ?? 0,
+      limit: whole(context, 'limit', 1, mostRows) ?? mostRows,
+    }),
+  );
   ofRun('/series', (db, run, context) => series(db, run, whole(context, 'points', 30, 2_000) ?? 240));
   ofRun('/facets', (db, run) => facets(db, run));
   ofRun('/tasks', (db, run, context) => {
-    const order = { sort: sortOf(context), isDescending: context.req.query('order') === 'desc' };
+    const order = { sort: sortOf(context, 'tasks', taskSorts), isDescending: context.req.query('order') === 'desc' };
     return listTasks(db, run, filterOf(context), order, context.req.query('cursor'), limit(context, 200));
   });
   ofRun('/count', (db, run, context) => countTasks(db, run, filterOf(context)));
@@ -101,6 +114,8 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
     }),
   );
   ofRun('/executors', (db, run) => executors(db, run));
+  ofRun('/managers', (db, run, context) => listManagers(db, run, stretch(context)));
+  ofRun('/blocks', (db, run, context) => listBlocks(db, run, stretch(context)));
   ofRun('/attention', (db, run) => attention(db, run));
 
   async function found(db: Kysely<Schema>, run: RunRecord, context: Context) {
@@ -119,13 +134,16 @@ export function routes(source: Source, feeds: LiveFeeds): Hono {
         { error: error.message, advice: 'What is there now is shown as soon as there is something.' },
         503,
       );
-    const { message } = error;
-    const isLocked = /locked|busy/i.test(message);
+    if (isLocked(error))
+      return context.json(
+        { error: 'The database is locked by another program.', advice: 'It is asked again in a moment.' },
+        503,
+      );
     const problem: Problem = {
-      error: isLocked ? 'The database is locked by another program.' : `The database could not answer: ${message}`,
-      advice: isLocked ? 'It is asked again in a moment.' : 'Is it still there, and not being moved or copied over?',
+      error: `The database could not answer: ${error.message}`,
+      advice: 'Is it still there, and not being moved or copied over?',
     };
-    return context.json(problem, isLocked ? 503 : 500);
+    return context.json(problem, 500);
   });
   return api;
 }
@@ -162,11 +180,19 @@ function whole(context: Context, name: string, least: number, most: number): num
   return Math.min(most, Math.max(least, value));
 }
 
-function sortOf(context: Context): TaskSort {
-  const sort = context.req.query('sort') ?? 'id';
-  if (!(taskSorts as readonly string[]).includes(sort))
-    throw new AskedWrongly(`tasks are sorted by ${taskSorts.join(', ')}, not by '${sort.slice(0, 40)}'`);
-  return sort as TaskSort;
+function sortOf<Sort extends string>(context: Context, what: string, sorts: readonly [Sort, ...Sort[]]): Sort {
+  const sort = context.req.query('sort') ?? sorts[0];
+  if (!(sorts as readonly string[]).includes(sort))
+    throw new AskedWrongly(`${what} are sorted by ${sorts.join(', ')}, not by '${sort.slice(0, 40)}'`);
+  return sort as Sort;
+}
+
+function stretch(context: Context): Stretch {
+  return {
+    text: words(context, 'text'),
+    offset: whole(context, 'offset', 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    limit: whole(context, 'limit', 1, mostRows) ?? mostRows,
+  };
 }
 
 function filterOf(context: Context): TaskFilter {

@@ -39,7 +39,7 @@ export async function openSource(where: string): Promise<Source> {
 }
 
 async function open(where: string): Promise<Opened> {
-  // While it waits for a lock nobody else is answered.
+  // Who looks wants to know by then that nothing can be told.
   const opened = await openDatabase(where, { busyMs: 2_000 });
   if (opened.kind === 'parsl') return copyOfParsl(opened);
   return {

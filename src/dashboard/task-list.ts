@@ -336,3 +336,9 @@ async function firstInvoked(db: Kysely<Schema>, run: RunRecord, at: number): Pro
   }
   return low;
 }
+
+/** `text` stands somewhere in the column, in capitals or not. */
+export function contains(column: string, text: string): RawBuilder<unknown> {
+  const pattern = `%${text.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`;
+  return sql`lower(${sql.ref(column)}) like ${pattern} escape '\\'`;
+}

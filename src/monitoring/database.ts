@@ -1,13 +1,14 @@
-// Opens a monitoring database, SQLite or PostgreSQL, and brings its tables to our version. The writer, the dashboard and the
-// commands open theirs here.
+// Opens a monitoring database, SQLite or PostgreSQL; for the writer it brings older tables to our version, for readers it leaves
+// them as they are (ADR 0070). The writer, the dashboard and the commands open theirs here.
 import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { userInfo } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { networkFileSystem } from './file-system.ts';
-import { applyMigrations, type Dialect, migrations, type Schema } from './schema.ts';
+import { applyMigrations, type Dialect, migrations, oldestRead, type Schema } from './schema.ts';
 import { openSqlite, type SqliteConnection } from './sqlite.ts';
+import { SqliteReader } from './sqlite-reader.ts';
 
 /** A database that is open. */
 export interface MonitoringDatabase extends AsyncDisposable {
@@ -27,7 +28,7 @@ export interface MonitoringDatabase extends AsyncDisposable {
 export interface OpenOptions {
   /** `write` makes what is missing, and brings older tables to our version. @default 'read' */
   readonly mode?: 'read' | 'write';
-  /** How long a statement waits for others' locks, in milliseconds. @default 5000 */
+  /** How long a statement waits for others' locks, in milliseconds; a reader lets others work meanwhile. @default 5000 */
   readonly busyMs?: number;
   /** Name of the network file system that it is on, or `false`. @default found out */
   readonly network?: string | false;
@@ -36,7 +37,7 @@ export interface OpenOptions {
 /** The database cannot be used, and why. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError';
-  readonly code: 'MISSING' | 'NOT_OURS' | 'TOO_NEW' | 'TOO_OLD' | 'NO_DRIVER' | 'PARSL';
+  readonly code: 'MISSING' | 'UNREADABLE' | 'LOCKED' | 'NOT_OURS' | 'TOO_NEW' | 'TOO_OLD' | 'NO_DRIVER' | 'PARSL';
   constructor(code: DatabaseError['code'], message: string, cause?: unknown) {
     super(message, cause === undefined ? {} : { cause });
     this.code = code;
@@ -53,6 +54,11 @@ export class DatabaseError extends Error {
  */
 export async function openDatabase(where: string, options: OpenOptions = {}): Promise<MonitoringDatabase> {
   return isPostgres(where) ? openPostgres(where, options) : openFile(sqlitePath(where), options);
+}
+
+/** Whether it could not be read for others' locks: SQLite's, or those of PostgreSQL (`lock_not_available`). */
+export function isLocked(error: unknown): boolean {
+  return error instanceof DatabaseError ? error.code === 'LOCKED' : (error as { code?: unknown }).code === '55P03';
 }
 
 /** Whether `where` names a PostgreSQL database. */
@@ -98,13 +104,42 @@ async function openFile(path: string, options: OpenOptions): Promise<MonitoringD
       connection.exec(network ? 'pragma synchronous = full' : 'pragma synchronous = normal');
       connection.exec('pragma cache_size = -32000');
     }
-    const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: connection }) });
+    const onEnd = (cause: unknown): DatabaseError =>
+      new DatabaseError(
+        'LOCKED',
+        `${path} is locked by another program, and was for ${Math.round(busyMs)} ms. Try again when that has written.`,
+        cause,
+      );
+    const db = new Kysely<Schema>({
+      dialect:
+        mode === 'read'
+          ? new SqliteReader(connection, { ms: busyMs, onEnd })
+          : new SqliteDialect({ database: connection }),
+    });
     const kind = await prepare(db, 'sqlite', path, mode);
     return opened(db, 'sqlite', path, kind, notes, connection);
   } catch (error) {
     connection.close();
-    throw error;
+    throw mode === 'read' ? whyUnread(error, path) : error;
   }
+}
+
+/** What SQLite says of a file that it cannot read, as a sentence with what to do about it. */
+function whyUnread(error: unknown, path: string): unknown {
+  const { message } = error as Error;
+  if (/readonly database|unable to open/i.test(message))
+    return new DatabaseError(
+      'UNREADABLE',
+      `${path} cannot be read where it is: ${message}. SQLite makes files beside a database also when it only reads. Copy it, with the files ${path}-wal and ${path}-shm if they are there, to a directory that you can write to.`,
+      error,
+    );
+  if (/not a database/i.test(message))
+    return new DatabaseError(
+      'NOT_OURS',
+      `${path} is no monitoring database: SQLite does not know it as its own.`,
+      error,
+    );
+  return error;
 }
 
 async function openPostgres(url: string, options: OpenOptions): Promise<MonitoringDatabase> {
@@ -174,9 +209,10 @@ async function prepare(
     case 'parsl':
       return 'parsl';
     case 'ours':
+      if (found.version >= oldestRead) return 'ours';
       throw new DatabaseError(
         'TOO_OLD',
-        `${name} has tables of version ${found.version}, and this Chervil reads ${migrations.length}. The next run that writes to it brings it up to date; or now: chervil monitor prune --keep 100000 -d ${name}`,
+        `${name} has tables of version ${found.version}, and this Chervil reads them from ${oldestRead} on. The next run that writes to it brings it up to date; or now: chervil monitor prune --keep 100000 -d ${name}. If it cannot be written, do that to a copy.`,
       );
     case 'empty':
       throw new DatabaseError('NOT_OURS', `${name} is no monitoring database: it has none of the tables.`);

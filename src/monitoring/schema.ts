@@ -357,6 +357,12 @@ export const migrations: readonly ((db: Kysely<Schema>, dialect: Dialect) => Pro
   },
 ];
 
+/**
+ * From this version on tables are read as they are, also where nobody may write: what came later is for the writer alone. A
+ * migration without which readers go wrong raises it to its own version.
+ */
+export const oldestRead = 1;
+
 async function hasColumn(db: Kysely<Schema>, dialect: Dialect, table: string, column: string): Promise<boolean> {
   const { rows } =
     dialect === 'sqlite'

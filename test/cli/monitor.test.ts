@@ -198,7 +198,7 @@ test('what it cannot open is told in one line', async (t) => {
   for (const [where, message] of [
     [[], /^chervil: there is no .*\/runinfo; .*load\(\{ monitoring: true \}\)/],
     [['.'], /has no monitoring\.db: its runs were not monitored/],
-    [['text.db'], /text\.db cannot be read: file is not a database/],
+    [['text.db'], /text\.db is no monitoring database/],
     [['empty.db'], /empty\.db is no monitoring database/],
     [['postgres://127.0.0.1:1/none'], /the database cannot be read: .*ECONNREFUSED/],
   ] as const) {

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { sql } from 'kysely';
 import { openDatabase } from '#src/monitoring/database.js';
 import { Feed } from '#src/monitoring/feed.js';
+import { copyWithoutWal, lockElsewhere } from '../support/lock.ts';
 import { makeSynthetic } from '../support/synthetic.ts';
 import { chervil, commandLine, root, type Started, scratch, start } from './command.ts';
 
@@ -306,4 +307,25 @@ test('monitor load takes in what a run left, and leaves alone what a run still w
   assert.equal(loaded.code, 0, loaded.stderr);
   assert.match((await chervil(t, ['status', '-d', path])).stdout, /0 of 1 task settled/);
   assert.ok(!existsSync(left));
+});
+
+test('a database that another program keeps locked is told in one line', async (t) => {
+  const directory = scratch(t);
+  await makeSynthetic(join(directory, 'first.db'), { tasks: 20 });
+  const path = join(directory, 'monitoring.db');
+  copyWithoutWal(join(directory, 'first.db'), path);
+  const lock = await lockElsewhere(t, path);
+  for (const command of [
+    ['status', '-d', path],
+    ['monitor', path],
+  ]) {
+    const { code, stdout, stderr } = await chervil(t, command);
+    assert.deepEqual([code === 0, stdout], [false, '']);
+    assert.match(
+      stderr,
+      /^chervil: .*monitoring\.db is locked by another program, .*Try again when that has written\.\n$/,
+    );
+  }
+  await lock.release();
+  assert.equal((await chervil(t, ['status', '-d', path])).code, 0);
 });

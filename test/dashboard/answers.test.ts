@@ -9,11 +9,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { sql } from 'kysely';
 import type {
+  AppRow,
   Attention,
+  BlockRow,
   Executors,
   Graph,
+  Managers,
   OutputText,
   Page,
+  Part,
   RunDetail,
   RunRow,
   Series,
@@ -25,9 +29,9 @@ import type {
 import { LiveFeeds } from '#src/dashboard/live.js';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
-import { openSqlite } from '#src/monitoring/sqlite.js';
 import { taskStates } from '#src/task/state.js';
-import { makeSynthetic, type Synthetic } from '../support/synthetic.ts';
+import { copyWithoutWal, lockElsewhere } from '../support/lock.ts';
+import { addCrowd, makeSynthetic, type Synthetic } from '../support/synthetic.ts';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'chervil-answers-'));
@@ -161,6 +165,9 @@ test('wrong questions are refused with a sentence', async (t) => {
     [`/api/runs/${run}/tasks/1x`, 404, /no task 1x/],
     [`/api/runs/${run}/tasks?state=done`, 400, /there is no state 'done'; there are pending/],
     [`/api/runs/${run}/tasks?sort=colour`, 400, /sorted by id/],
+    [`/api/runs/${run}/apps?sort=colour`, 400, /apps are sorted by tasks, failed, name/],
+    [`/api/runs/${run}/managers?text=%00`, 400, /zero byte/],
+    [`/api/runs/${run}/blocks?offset=some`, 400, /offset must be a number/],
     [`/api/runs/${run}/tasks?cursor=!!`, 400, /cursor is not one/],
     [`/api/runs/${run}/tasks?cursor=${Buffer.from('[1e300]').toString('base64url')}`, 400, /cursor is not one/],
     [`/api/runs/${run}/timeline?from=1e300`, 400, /from must be a number/],
@@ -600,26 +607,63 @@ test('a host is named for the tries that failed there, also when the next one we
   assert.deepEqual(await titles(), []);
 });
 
-test('while another program locks the database that is told, and then it is answered again', async (t) => {
+/** A dashboard of a database that has no WAL, as on network file systems: one who writes there keeps readers out. */
+async function servedWithoutWal(t: TestContext): Promise<{ dashboard: Dashboard; database: string; run: string }> {
   const directory = folder(t);
   const { runId: run } = await makeSynthetic(join(directory, 'first.db'), { tasks: 20 });
   const database = join(directory, 'monitoring.db');
-  {
-    // Where there is no WAL, as on network file systems, one who writes keeps readers out. A copy has none.
-    const first = openSqlite(join(directory, 'first.db'), 'write');
-    first.exec(`vacuum into '${database}'`);
-    first.close();
+  copyWithoutWal(join(directory, 'first.db'), database);
+  const dashboard = await serveDashboard(database);
+  t.after(() => dashboard.close());
+  return { dashboard, database, run };
+}
+
+test('while another program locks the database everything else is answered, and questions about it say so in the end', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  const lock = await lockElsewhere(t, database);
+  const order: string[] = [];
+  const answer = async (path: string): Promise<Raw> => {
+    const found = await ask(dashboard, path);
+    order.push(path);
+    return found;
+  };
+  const paths = [`/api/runs/${run}`, '/api/runs', `/api/runs/${run}/tasks`, `/api/runs/${run}/apps`];
+  const locked = Promise.all(paths.map(answer));
+  const news = await fetch(new URL(`api/live?run=${run}`, dashboard.url));
+  assert.equal(news.status, 200);
+  const reader = (news.body as ReadableStream<Uint8Array>).getReader();
+  assert.match(new TextDecoder().decode((await reader.read()).value), /^retry: /);
+  for (const path of ['/', '/app.js', '/api/about']) assert.equal((await answer(path)).status, 200);
+  assert.deepEqual(order, ['/', '/app.js', '/api/about'], 'before any of those that wait');
+  for (const { status, text } of await locked) {
+    assert.equal(status, 503);
+    assert.deepEqual(JSON.parse(text), {
+      error: 'The database is locked by another program.',
+      advice: 'It is asked again in a moment.',
+    });
   }
-  const other = openSqlite(database, 'write');
-  t.after(() => other.close());
-  const again = await serveDashboard(database);
-  t.after(() => again.close());
-  other.exec('begin exclusive');
-  const locked = await ask(again, `/api/runs/${run}`);
-  assert.equal(locked.status, 503);
-  assert.match(locked.text, /locked by another program/);
-  other.exec('commit');
-  assert.equal((await ask(again, `/api/runs/${run}`)).status, 200);
+  await lock.release();
+  for (const path of paths) assert.equal((await ask(dashboard, path)).status, 200, path);
+  await reader.cancel();
+});
+
+test('questions that find the database locked for a moment are answered when it is free', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  const lock = await lockElsewhere(t, database);
+  const waiting = ask(dashboard, `/api/runs/${run}`);
+  // It is on its way behind the question, so that one has been asked.
+  assert.equal((await ask(dashboard, '/api/about')).status, 200);
+  await lock.release();
+  assert.equal((await waiting).status, 200);
+});
+
+test('a dashboard that is closed while a question waits for a lock ends', async (t) => {
+  const { dashboard, database, run } = await servedWithoutWal(t);
+  await lockElsewhere(t, database);
+  const waiting = assert.rejects(ask(dashboard, `/api/runs/${run}`));
+  assert.equal((await ask(dashboard, '/api/about')).status, 200);
+  await dashboard.close();
+  await waiting;
 });
 
 test('attention counts every failure, also of a hundred thousand', async (t) => {
@@ -663,10 +707,13 @@ test('attention names what failed, what follows from it, and a run that was lost
   assert.match(find('retries')?.title ?? '', /tries failed and were followed by another/);
   const order = concerns.map(({ severity }) => ['serious', 'warning', 'note'].indexOf(severity));
   assert.deepEqual(order, [...order].sort(), 'the most serious first');
-  const found = await get<Executors>('/executors');
+  assert.equal((await get<Executors>('/executors')).executors.length, 1);
+  assert.equal((await get<Managers>('/managers')).total, 4);
+  const blocks = await get<Part<BlockRow>>('/blocks');
+  assert.deepEqual([blocks.total, blocks.rows.at(-1)?.history[0]?.reason], [4, 'init_blocks: 1']);
   assert.deepEqual(
-    [found.executors.length, found.nodes.length, found.blocks.length, found.blocks[0]?.history[0]?.reason],
-    [1, 4, 4, 'init_blocks: 1'],
+    blocks.rows.map(({ history }) => history.map(({ status }) => status)),
+    Array.from({ length: 4 }, () => ['PENDING', 'RUNNING']),
   );
 });
 
@@ -767,35 +814,85 @@ test('of those who looked and went nothing is kept', async () => {
   assert.equal(left.length, 0);
 });
 
-test('apps of one name are told as one, as the list of their tasks does, and of very many only the largest are timed', async (t) => {
+test('apps of one name are told as one, as the list of their tasks does', async (t) => {
   const { get, database, number } = await served(t, { tasks: 240 });
   await using monitoring = await openDatabase(database, { mode: 'write' });
   const { db } = monitoring;
   await sql`update apps set name = 'fetch' where run = ${number} and app in (3, 5)`.execute(db);
-  const { apps, total } = await get<RunDetail>('');
-  assert.equal(apps.length, 10);
-  assert.equal(total, 240);
+  const { rows: apps, total } = await get<Part<AppRow>>('/apps');
+  assert.deepEqual([apps.length, total], [10, 10]);
+  assert.equal((await get<RunDetail>('')).total, 240);
   assert.equal(apps[0]?.app, 'fetch');
   assert.equal(apps[0]?.total, (await get<TaskCount>('/count?app=fetch')).count);
   const { rows } = await sql<{ ms: number }>`
     select coalesce(running_ended, returned) - running as ms from tasks
     where run = ${number} and app in (0, 3, 5) and state = 3 and running is not null order by 1`.execute(db);
   assert.equal(apps[0]?.medianMs, rows[Math.floor(rows.length / 2)]?.ms);
-  // A program that makes its apps in a loop, and names each.
-  await sql`
-    insert into apps (run, app, name, kind, memoize)
-    with recursive g(n) as (select 12 union all select g.n + 1 from g where g.n < 100000) select ${number}, g.n, 'app' || g.n, 'function', 0 from g`.execute(
-    db,
+});
+
+/** As many bytes as an answer about one of those lists may have. */
+const mostBytes = 200_000;
+
+test('of a hundred thousand apps an answer has those that are asked for, with how many there are', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 240 });
+  await addCrowd(database, number, { apps: 99_988 });
+  const bounded = async <Answer>(path: string): Promise<Answer> => {
+    const answer = await get<Answer>(path);
+    assert.ok(JSON.stringify(answer).length < mostBytes, path);
+    return answer;
+  };
+  const detail = await bounded<RunDetail>('');
+  assert.equal(detail.total, 240 + 99_988);
+  assert.equal(
+    Object.values(detail.counts).reduce((sum, tasks) => sum + tasks, 0),
+    detail.total,
   );
-  await sql`insert into app_states (run, app, state, tasks) select run, app, 3, 1 from apps where run = ${number} and app >= 12`.execute(
-    db,
+  const largest = await bounded<Part<AppRow>>('/apps');
+  assert.deepEqual([largest.rows.length, largest.total, largest.offset], [200, 100_000, 0]);
+  assert.deepEqual([largest.rows[0]?.total, largest.rows[11]?.total, largest.rows[12]?.total], [20, 20, 1]);
+  const next = await bounded<Part<AppRow>>('/apps?offset=200&limit=1000');
+  assert.deepEqual([next.rows.length, next.total, next.offset], [200, 100_000, 200]);
+  assert.equal(new Set([...largest.rows, ...next.rows].map(({ app }) => app)).size, 400, 'each once');
+  const failing = await bounded<Part<AppRow>>('/apps?sort=failed&limit=150');
+  const failed = failing.rows.map(({ counts }) => (counts.failed ?? 0) + (counts.dep_fail ?? 0));
+  assert.deepEqual(
+    failed,
+    [...failed].sort((a, b) => b - a),
   );
-  const many = await get<RunDetail>('');
-  assert.equal(many.apps.length, 10 + 99_989);
+  assert.ok(failed.filter((one) => one > 0).length >= 99);
+  const named = await bounded<Part<AppRow>>('/apps?name=APP777&sort=name');
+  assert.deepEqual([named.total, named.rows[0]?.app], [1 + 10 + 100, 'app777']);
+  assert.equal((await bounded<Part<AppRow>>('/apps?name=%25')).total, 0, 'a sign is no wildcard');
+  assert.equal((await bounded<Part<AppRow>>('/apps?offset=100000')).offset, 0, 'past the end begins again');
   // None of them has a task in the table; that so many can be asked for at all is the point.
   assert.equal((await get<TaskCount>('/count?name=app')).count, 0);
   assert.equal((await get<Page<TaskRow>>('/tasks?name=app')).rows.length, 0);
-  assert.equal((await get<Timeline>('/timeline')).apps.length, many.apps.length);
+  assert.equal((await get<Timeline>('/timeline')).apps.length, 100_000);
+});
+
+test('of a hundred thousand managers and blocks an answer has those that are asked for, with how many there are', async (t) => {
+  const { get, database, number } = await served(t, { tasks: 40, isLive: true });
+  await addCrowd(database, number, { managers: 99_996, blocks: 99_996 });
+  const bounded = async <Answer>(path: string): Promise<Answer> => {
+    const answer = await get<Answer>(path);
+    assert.ok(JSON.stringify(answer).length < mostBytes, path);
+    return answer;
+  };
+  assert.equal((await bounded<Executors>('/executors')).executors.length, 1);
+  const first = await bounded<Managers>('/managers');
+  assert.deepEqual([first.rows.length, first.total, first.active], [200, 100_000, 90_001]);
+  assert.ok(first.rows.every(({ isActive }) => isActive));
+  const last = await bounded<Managers>('/managers?offset=99900');
+  assert.deepEqual([last.rows.length, last.offset, last.rows.some(({ isActive }) => isActive)], [100, 99_900, false]);
+  const found = await bounded<Managers>('/managers?text=Node7770');
+  assert.deepEqual([found.total, found.active], [1 + 10, 9]);
+  assert.equal((await bounded<Managers>('/managers?text=drained')).active, 0);
+  const blocks = await bounded<Part<BlockRow>>('/blocks?limit=50&offset=50');
+  assert.deepEqual(
+    [blocks.rows.length, blocks.total, blocks.rows[0]?.block, blocks.rows[0]?.history.length],
+    [50, 100_000, String(99_999 - 50), 1],
+  );
+  assert.deepEqual((await bounded<Part<BlockRow>>('/blocks?text=job4242')).total, 1 + 10);
 });
 
 test('the list of runs is given in parts, the newest first', async (t) => {

@@ -12,7 +12,8 @@ import { type Dashboard, serveDashboard } from '#src/dashboard/server.js';
 import { threads } from '#src/executors/threads.js';
 import { load } from '#src/load/load.js';
 import { type View, viewOrSkip } from '../support/browser.ts';
-import { makeSynthetic } from '../support/synthetic.ts';
+import { copyWithoutWal, lockElsewhere } from '../support/lock.ts';
+import { addCrowd, makeSynthetic } from '../support/synthetic.ts';
 
 // A census of a folder: which files there are, what is in each, and all of it together.
 const find = bashApp((folder: string) => sh`find ${folder} -type f | sort; echo looked through ${folder} >&2`);
@@ -325,6 +326,53 @@ test('200,000 tasks are shown, searched and scrolled', async (t) => {
   await view.picture('large-timeline-zoomed');
 });
 
+test('a hundred thousand apps, managers and blocks are shown a page at a time, searched and sorted, by keyboard too', async (t) => {
+  const database = join(folder(t), 'monitoring.db');
+  const { run, runId } = await makeSynthetic(database, { tasks: 600, began: Date.now() - 60_000, isLive: true });
+  await addCrowd(database, run, { apps: 99_988, managers: 99_996, blocks: 99_996 });
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  await view.open(`/run/${runId}`);
+  const apps = page.getByRole('region', { name: 'Apps' });
+  await apps.getByText('1–15 of 100,000 apps').waitFor();
+  await apps.scrollIntoViewIfNeeded();
+  await view.check();
+  await view.picture('crowd-apps');
+  await apps.getByRole('button', { name: 'Next page of the apps' }).focus();
+  await page.keyboard.press('Enter');
+  await apps.getByRole('status').getByText('16–30 of 100,000 apps').waitFor();
+  await page.keyboard.press('Enter');
+  await apps.getByRole('status').getByText('31–45 of 100,000 apps').waitFor();
+  await apps.getByRole('button', { name: 'Failed' }).click();
+  await apps.getByRole('status').getByText('1–15 of 100,000 apps').waitFor();
+  await apps.getByRole('columnheader', { name: 'Failed' }).and(page.locator('[aria-sort=descending]')).waitFor();
+  await apps.getByRole('searchbox').fill('app777');
+  await apps.getByText('1–15 of 111 apps that fit').waitFor();
+  await apps.getByRole('link', { name: 'app777', exact: true }).waitFor();
+  await apps.getByRole('searchbox').fill('nothing like it');
+  await apps.getByText('None of the apps fits.').waitFor();
+  await view.check();
+
+  await view.open(`/run/${runId}/executors`);
+  const managers = page.getByRole('region', { name: 'Managers' });
+  await managers.getByText('90,001 of 100,000 active').waitFor();
+  await managers.getByText('1–100 of 100,000 managers').waitFor();
+  await view.check();
+  await view.picture('crowd-managers');
+  assert.equal(await managers.getByRole('row').count(), 101);
+  await managers.getByRole('searchbox').fill('node7770');
+  await managers.getByText('9 of 11 active').waitFor();
+  const blocks = page.getByRole('region', { name: 'Blocks' });
+  await blocks.getByText('1–50 of 100,000 blocks').waitFor();
+  await blocks.getByRole('searchbox').fill('job4242');
+  await blocks.getByText('1–11 of 11 blocks that fit').waitFor();
+  await blocks.scrollIntoViewIfNeeded();
+  await view.check();
+  await view.picture('crowd-searched');
+});
+
 test('every page is usable by keyboard alone', async (t) => {
   const database = join(folder(t), 'monitoring.db');
   const { runId } = await makeSynthetic(database, { tasks: 60 });
@@ -389,6 +437,38 @@ test('pages say that the database was deleted, and show the one that takes its p
   await page.getByRole('link', { name: 'synthetic.ts' }).waitFor();
   await view.open(`/run/${other.runId}`);
   await page.getByText('of 12').first().waitFor();
+});
+
+test('pages say once that the database is locked, keep what they show, and go on when it is free', async (t) => {
+  const directory = folder(t);
+  const { runId } = await makeSynthetic(join(directory, 'first.db'), { tasks: 40, isLive: true });
+  const database = join(directory, 'monitoring.db');
+  copyWithoutWal(join(directory, 'first.db'), database);
+  const dashboard = await served(t, database);
+  const view = await viewOrSkip(t, dashboard.url);
+  if (view === undefined) return;
+  const { page } = view;
+  const alert = page.getByRole('alert');
+  await view.open(`/run/${runId}`);
+  await page.getByRole('link', { name: 'fetch' }).waitFor();
+  const lock = await lockElsewhere(t, database);
+  // Sorting asks anew; what stands there stays.
+  await page.getByRole('button', { name: 'App', exact: true }).click();
+  await alert.getByText('The database is locked by another program.').waitFor();
+  await alert.getByText('It is asked again in a moment.').waitFor();
+  await page.getByRole('link', { name: 'fetch' }).waitFor();
+  await page.getByRole('region', { name: 'Apps' }).scrollIntoViewIfNeeded();
+  await view.picture('database-locked-apps');
+  // A page that has nothing to show yet.
+  await view.open(`/run/${runId}/executors`);
+  await alert.getByText('The database is locked by another program.').first().waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await view.picture('database-locked');
+  assert.equal(await alert.count(), 1);
+  await lock.release();
+  await alert.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('region', { name: 'Managers' }).getByText('nid0011').first().waitFor();
+  await alert.waitFor({ state: 'detached' });
 });
 
 test('pages say what is wrong when there is nothing, or no answer', async (t) => {

@@ -6,10 +6,12 @@ import { test } from 'node:test';
 import type {
   About,
   Attention,
-  Executors,
+  BlockRow,
   Graph,
+  Managers,
   OutputText,
   Page,
+  Part,
   RunDetail,
   RunRow,
   Series,
@@ -124,12 +126,9 @@ for (const release of [oldestRelease, newestRelease]) {
     const [first] = concerns;
     assert.match(first?.title ?? '', /ValueError: quality 7/, JSON.stringify(concerns));
     assert.ok(!concerns.some(({ title }) => title.includes('DependencyError')), 'consequences stand with their cause');
-    const executors = await of<Executors>('/executors');
-    assert.deepEqual(
-      [executors.nodes.length, executors.blocks.length, executors.nodes[0]?.workers],
-      [1, 1, 2],
-      JSON.stringify(executors),
-    );
+    const managers = await of<Managers>('/managers');
+    assert.deepEqual([managers.total, managers.rows[0]?.workers], [1, 2], JSON.stringify(managers));
+    assert.equal((await of<Part<BlockRow>>('/blocks')).total, 1);
 
     const view = await viewOrSkip(t, dashboard.url);
     if (view !== undefined) {

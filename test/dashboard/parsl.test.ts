@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type {
   About,
+  AppRow,
   Attention,
-  Executors,
   Graph,
   Page,
+  Part,
   RunDetail,
   RunRow,
   Series,
@@ -286,8 +287,10 @@ for (const isOld of [false, true]) {
       concerns.some(({ title }) => title.includes('ValueError: no data')),
       JSON.stringify(concerns),
     );
-    const facts = await get<Executors>('runs/run-1/executors');
-    assert.deepEqual([facts.nodes.length, facts.blocks.length], isOld ? [0, 0] : [1, 1]);
+    const [managers, blocks] = await Promise.all(
+      ['managers', 'blocks'].map((list) => get<Part<unknown>>(`runs/run-1/${list}`)),
+    );
+    assert.deepEqual([managers?.total, blocks?.total], isOld ? [0, 0] : [1, 1]);
     if (!isOld) assert.equal((await get<TaskDetail>('runs/run-1/tasks/0')).resources.length, 3);
     const view = await viewOrSkip(t, dashboard.url);
     if (view === undefined) return;
@@ -322,7 +325,7 @@ test('a worker whose clock is behind or ahead makes no time negative, and no pag
     timeline.rows.every(({ busyMs }) => busyMs >= 0),
     JSON.stringify(timeline.rows),
   );
-  const { apps } = await get<RunDetail>('');
+  const { rows: apps } = await get<Part<AppRow>>('/apps');
   assert.ok(
     apps.every(({ medianMs }) => medianMs === null || medianMs >= 0),
     JSON.stringify(apps),

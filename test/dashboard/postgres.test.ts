@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { serveDashboard } from '#src/dashboard/server.js';
 import { openDatabase } from '#src/monitoring/database.js';
 import { tables } from '#src/monitoring/schema.js';
@@ -34,7 +35,12 @@ const questions = [
   '/graph?around=100',
   '/timeline?from=1767323045000&to=1767323095000&buckets=50',
   '/timeline?buckets=50',
+  '/apps?sort=failed&limit=5&offset=3',
+  '/apps?name=A',
   '/executors',
+  '/managers?limit=2&offset=1',
+  '/managers?text=NID0012',
+  '/blocks?limit=3',
   '/attention',
 ];
 
@@ -86,6 +92,29 @@ test('the dashboard over PostgreSQL answers as it does over SQLite', async (t) =
     );
   }
   for (const window of ['', '&from=1767324000000&to=1767330000000']) await compare(`/timeline?buckets=50${window}`);
+});
+
+test('a table that another program locks in PostgreSQL is told as locked, and answered again when it is free', async (t) => {
+  const url = await postgresOrSkip(t);
+  if (url === undefined) return;
+  await (await openDatabase(url, { mode: 'write' })).close();
+  await using dashboard = await serveDashboard(url);
+  const runs = async (): Promise<[status: number, text: string]> => {
+    const response = await fetch(new URL('api/runs', dashboard.url));
+    return [response.status, await response.text()];
+  };
+  const other = new pg.Client({ connectionString: url });
+  await other.connect();
+  try {
+    await other.query('begin');
+    await other.query('lock table runs in access exclusive mode');
+    const [status, text] = await runs();
+    assert.deepEqual([status, text.includes('locked by another program')], [503, true], text);
+    await other.query('commit');
+    assert.equal((await runs())[0], 200);
+  } finally {
+    await other.end();
+  }
 });
 
 test('a database of Parsl in PostgreSQL is shown, and while a run of it is copied again, as it was before', async (t) => {

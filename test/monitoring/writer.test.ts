@@ -374,7 +374,7 @@ test('a database of an earlier version is brought up to date', async (t) => {
       drop index tasks_place; create index tasks_place on tasks (run, place, running);
       update chervil_schema set version = 1`);
   }
-  await assert.rejects(openDatabase(world.path), { code: 'TOO_OLD' });
+  assert.deepEqual(await world.standing(), [10, 0, 10, 0], 'and is read before that');
   world.settle(0, 9);
   await world.write();
   assert.deepEqual(await world.standing(), [10, 10, 10, 10]);

@@ -314,6 +314,44 @@ export async function makeSynthetic(path: string, options: Synthetic = {}): Prom
   return { run, runId };
 }
 
+/** How many of each are added, every one with a number of its own from 12 (apps) or 4 (managers, blocks) on. */
+export interface Crowd {
+  /** With one task each, of which `app7`, `app1007`, … failed. */
+  readonly apps?: number;
+  /** Every tenth has gone. */
+  readonly managers?: number;
+  /** All failed. */
+  readonly blocks?: number;
+}
+
+/** Adds what a program with a loop around its apps, or a very large machine, would leave. */
+export async function addCrowd(
+  path: string,
+  run: number,
+  { apps = 0, managers = 0, blocks = 0 }: Crowd,
+): Promise<void> {
+  await using monitoring = await openDatabase(path, { mode: 'write' });
+  const { sqlite } = monitoring;
+  if (sqlite === undefined) throw new Error('only SQLite');
+  const numbers = (from: number, count: number): string =>
+    `with recursive g(n) as (select ${from} where ${count} > 0 union all select n + 1 from g where n + 1 < ${from + count})`;
+  sqlite.exec(`
+    begin immediate;
+    insert into apps (run, app, name, kind, memoize)
+      ${numbers(12, apps)} select ${run}, n, 'app' || n, 'function', 0 from g;
+    insert into app_states (run, app, state, tasks) select run, app,
+      case when app % 1000 = 7 then ${taskStates.failed} else ${taskStates.exec_done} end, 1
+      from apps where run = ${run} and app >= 12;
+    insert into manager_events
+      (run, executor, manager, at, host, block, workers, busy, cpus, memory_bytes, active, heartbeat, runtime, version, reason)
+      ${numbers(4, managers)} select ${run}, 'htex', 'm-node' || n, began, 'node' || n, n, 8, 0, 16, 64000000000, n % 10 <> 0,
+      began + 60000, 'node', 'v24.0.0', case when n % 10 = 0 then 'drained' end from g join runs on run = ${run};
+    insert into block_events (run, executor, block, at, job, status, reason, detail)
+      ${numbers(4, blocks)} select ${run}, 'htex', n, began + n, 'job' || n, 'FAILED', 'exit code 1', 'no such queue'
+      from g join runs on run = ${run};
+    commit`);
+}
+
 function failure(run: number, task: number, number: number, at: number, app: number, final: number, code: string): Row {
   const [kind, message] = {
     WORKER_LOST: ['WorkerLostError', 'Lost with worker 3 on nid0012: killed by SIGKILL, out of memory.'],

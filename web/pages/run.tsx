@@ -1,13 +1,14 @@
 // One run at a glance: how far it is, what its tasks and workers do over time, and which apps it is made of.
 import type { JSX } from 'preact';
-import { useContext } from 'preact/hooks';
-import type { AppRow, Executors, RunDetail, Series, State } from '../../src/dashboard/api.ts';
+import { useContext, useState } from 'preact/hooks';
+import type { AppRow, AppSort, BlockRow, Part, RunDetail, Series, State } from '../../src/dashboard/api.ts';
 import { LiveContext, useAsk, useNow } from '../data.ts';
 import { ago, counted, duration, moment, number, percent, rate, shortNumber } from '../format.ts';
 import { Chart } from '../parts/chart.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Answered } from '../parts/messages.tsx';
 import { Card, Figure, PageHead } from '../parts/page-head.tsx';
+import { Parts, useParts } from '../parts/parts-of-list.tsx';
 import { Scroll } from '../parts/scroll.tsx';
 import { RunMark, StateBar, StateLegend } from '../parts/state.tsx';
 import { href } from '../router.ts';
@@ -77,7 +78,7 @@ function Overview({ run, path, detail, problem }: OverviewProps): JSX.Element {
           </Answered>
         </div>
       )}
-      <Apps run={run} apps={detail.apps} />
+      {total(counts) > 0 && <Apps run={run} path={path} problem={problem} />}
       <Blocks run={run} path={path} />
     </>
   );
@@ -247,77 +248,105 @@ function Charts({ series, detail }: { series: Series; detail: RunDetail }): JSX.
 
 const appsShown = 15;
 
-function Apps({ run, apps }: { run: string; apps: readonly AppRow[] }): JSX.Element | null {
-  if (apps.length === 0) return null;
-  const most = apps[0]?.total ?? 1;
+function Apps({ run, path, problem }: { run: string; path: string; problem: string | undefined }): JSX.Element {
+  const [sort, setSort] = useState<AppSort>('tasks');
+  // What it is asked with comes back as `shown`: so its `sort` is one of these.
+  const parted = useParts<Part<AppRow>>(`${path}/apps`, appsShown, 'name', { sort });
+  const all = parted.part?.total;
   return (
-    <Card title="Apps" aside={<span class="muted">{counted(apps.length, 'app')}</span>} kind="flush">
-      <Scroll label="Apps">
-        <table class="table">
-          <thead>
-            <tr>
-              <th scope="col">App</th>
-              <th scope="col" class="number">
-                Tasks
-              </th>
-              <th scope="col" class="wide">
-                State
-              </th>
-              <th scope="col" class="number">
-                Failed
-              </th>
-              <th scope="col" class="number rank-1">
-                Median
-              </th>
-              <th scope="col" class="number rank-1">
-                95 %
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {apps.slice(0, appsShown).map((app, index) => {
-              const failed = sum(app.counts, 'failed', 'dep_fail');
-              return (
-                <tr key={`${app.app} ${index}`}>
-                  <td>
-                    <a class="strong" href={href(['run', run, 'tasks'], { app: app.app })}>
-                      {app.app}
-                    </a>
-                  </td>
-                  <td class="number">{number(app.total)}</td>
-                  <td class="wide">
-                    <span style={{ display: 'block', width: `${Math.max(4, (app.total / most) * 100)}%` }}>
-                      <StateBar counts={app.counts} thin />
-                    </span>
-                  </td>
-                  <td class={`number ${failed > 0 ? 'bad' : 'muted'}`}>
-                    {failed > 0 ? (
-                      <a href={href(['run', run, 'tasks'], { app: app.app, state: 'failed,dep_fail' })}>
-                        {number(failed)}
-                      </a>
-                    ) : (
-                      '0'
-                    )}
-                  </td>
-                  <td class="number rank-1">{duration(app.medianMs)}</td>
-                  <td class="number rank-1">{duration(app.slowMs)}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </Scroll>
-      {apps.length > appsShown && <p class="muted pad">and {counted(apps.length - appsShown, 'app')} more</p>}
+    <Card
+      title="Apps"
+      aside={all !== undefined && parted.text === '' && <span class="muted">{counted(all, 'app')}</span>}
+      kind="flush"
+    >
+      <Parts parted={parted} what="apps" hint="part of the name" problem={problem}>
+        {({ rows }) => <AppTable run={run} apps={rows} sort={parted.shown['sort'] as AppSort} onSort={setSort} />}
+      </Parts>
     </Card>
+  );
+}
+
+interface AppTableProps {
+  readonly run: string;
+  readonly apps: readonly AppRow[];
+  readonly sort: AppSort;
+  readonly onSort: (sort: AppSort) => void;
+}
+
+function AppTable({ run, apps, sort, onSort }: AppTableProps): JSX.Element {
+  const most = apps.reduce((largest, app) => Math.max(largest, app.total), 1);
+  const head = (label: string, by: AppSort, kind?: string): JSX.Element => (
+    <th scope="col" class={kind} aria-sort={sort !== by ? 'none' : by === 'name' ? 'ascending' : 'descending'}>
+      <button type="button" class="sort" onClick={() => onSort(by)}>
+        {label}
+        <span aria-hidden="true" class="sort-mark">
+          {sort !== by ? '↕' : by === 'name' ? '↑' : '↓'}
+        </span>
+      </button>
+    </th>
+  );
+  return (
+    <Scroll label="Apps">
+      <table class="table">
+        <thead>
+          <tr>
+            {head('App', 'name')}
+            {head('Tasks', 'tasks', 'number')}
+            <th scope="col" class="wide">
+              State
+            </th>
+            {head('Failed', 'failed', 'number')}
+            <th scope="col" class="number rank-1">
+              Median
+            </th>
+            <th scope="col" class="number rank-1">
+              95 %
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {apps.map((app) => {
+            const failed = sum(app.counts, 'failed', 'dep_fail');
+            return (
+              <tr key={app.app}>
+                <td>
+                  <a class="strong" href={href(['run', run, 'tasks'], { app: app.app })}>
+                    {app.app}
+                  </a>
+                </td>
+                <td class="number">{number(app.total)}</td>
+                <td class="wide">
+                  <span style={{ display: 'block', width: `${Math.max(4, (app.total / most) * 100)}%` }}>
+                    <StateBar counts={app.counts} thin />
+                  </span>
+                </td>
+                <td class={`number ${failed > 0 ? 'bad' : 'muted'}`}>
+                  {failed > 0 ? (
+                    <a href={href(['run', run, 'tasks'], { app: app.app, state: 'failed,dep_fail' })}>
+                      {number(failed)}
+                    </a>
+                  ) : (
+                    '0'
+                  )}
+                </td>
+                <td class="number rank-1">{duration(app.medianMs)}</td>
+                <td class="number rank-1">{duration(app.slowMs)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </Scroll>
   );
 }
 
 const eventsShown = 12;
 
 function Blocks({ run, path }: { run: string; path: string }): JSX.Element | null {
-  const asked = useAsk<Executors>(`${path}/executors`).data;
-  if (asked === undefined || asked.blocks.length === 0) return null;
-  const events = asked.blocks
+  // Those of which something happened last: what happened last in the run is among it.
+  const asked = useAsk<Part<BlockRow>>(`${path}/blocks?limit=${eventsShown}`).data;
+  if (asked === undefined || asked.total === 0) return null;
+  const events = asked.rows
     .flatMap((block) => block.history.map((event) => ({ block, event })))
     .sort((a, b) => b.event.at - a.event.at);
   return (
@@ -325,7 +354,7 @@ function Blocks({ run, path }: { run: string; path: string }): JSX.Element | nul
       title="Blocks: why they came and went"
       aside={
         <a href={href(['run', run, 'executors'])}>
-          All {number(asked.blocks.length)} <Icon name="arrow" />
+          All {number(asked.total)} <Icon name="arrow" />
         </a>
       }
     >
