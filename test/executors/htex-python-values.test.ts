@@ -52,7 +52,8 @@ describe('large values of Python functions', () => {
         const [[given], named, files] = await echo(value, keywords({ by: value }));
         assert.deepEqual(given, value, what);
         assert.deepEqual(named, { by: value }, what);
-        assert.equal(files?.filter((name) => !name.startsWith('r-')).length, 1, `${what}: its arguments are in a file`);
+        const ofArguments = files?.filter((name) => !name.startsWith('r-') && name !== 'lock');
+        assert.equal(ofArguments?.length, 1, `${what}: its arguments are in a file`);
       }
       assert.deepEqual((await echo(1))[0], [1]);
       // A file is made and removed: nothing else changes the directory.
