@@ -86,7 +86,7 @@ const load = (): string => (loadavg()[0] ?? Number.NaN).toFixed(1);
 
 console.log(`${where()}\n`);
 if (isWanted('idle')) await measureIdle();
-if (isWanted('one')) await measureOne();
+if (isWanted('one')) for (const peers of [1, 4, 64]) await measureOne(peers);
 rmSync(place, { recursive: true, force: true });
 
 /** As many connections as managers, each with a message and its answer every 30 s. */
@@ -154,10 +154,10 @@ async function measureIdle(): Promise<void> {
   }
 }
 
-/** Four peers, each with one message under way; the interchange moves each of them on from and to a submitter, too. */
-async function measureOne(): Promise<void> {
+/** Peers with one message under way each; the interchange moves each of them on from and to a submitter, too. */
+async function measureOne(peers: number): Promise<void> {
   const rounds = Number(values.windows);
-  const count = 60_000;
+  const count = peers === 1 ? 20_000 : 60_000;
   const lines: string[] = [];
   const buffer = Buffer.alloc(150, 7);
   const bytes = Buffer.alloc(200, 7);
@@ -173,9 +173,9 @@ async function measureOne(): Promise<void> {
           done = 0;
           finish = resolve;
         });
-      const streams = await connectAll(port, 4, (stream) => {
+      const streams = await connectAll(port, peers, (stream) => {
         if (++done === count) finish();
-        if (done + 4 <= count) stream.write(bytes);
+        if (done + peers <= count) stream.write(bytes);
       });
       const flow = async (): Promise<void> => {
         const over = all();
@@ -199,7 +199,7 @@ async function measureOne(): Promise<void> {
       },
     });
     const pools = Array.from(
-      { length: 4 },
+      { length: peers },
       (_, at) =>
         new FakePool(run.port, `pool-${at}`, (ids, pool) => {
           for (const id of ids) pool.finish(id);
@@ -225,6 +225,6 @@ async function measureOne(): Promise<void> {
   }
   for (const [name, list] of found)
     lines.push(`| ${name} | ${median(list).toFixed(1)} | ${list.map((us) => us.toFixed(1)).join(', ')} |`);
-  console.log(`\n4 peers with one message of 200 bytes under way each, ${count} in all; load ${load()}\n`);
+  console.log(`\n${peers} peers with one message of 200 bytes under way each, ${count} in all; load ${load()}\n`);
   console.log(`| server | us CPU, median | rounds |\n|---|---|---|\n${lines.join('\n')}`);
 }

@@ -65,7 +65,11 @@ const finishAll = (ids: number[], pool: FakePool): void => {
 if (isWanted('cpu')) {
   const buffer = Buffer.alloc(150, 7);
   for (const loggingLevel of [20, 10]) {
-    for (const capacity of [100, 1]) {
+    for (const [capacity, count] of [
+      [100, 4],
+      [1, 64],
+      [1, 4],
+    ] as const) {
       // Order reversed each round, so that a busy machine troubles both alike.
       const found = new Map<string, { cpu: number[]; rate: number[] }>(
         both.map(([name]) => [name, { cpu: [], rate: [] }]),
@@ -75,7 +79,7 @@ if (isWanted('cpu')) {
           const tasks = Math.round((name === 'Chervil' ? 200_000 : 15_000) * scale * (capacity === 1 ? 0.3 : 1));
           const counted = new Counted();
           await using run = await InterchangeRun.start({ command, loggingLevel, onResults: counted.onResults });
-          const pools = Array.from({ length: 4 }, (_, at) => new FakePool(run.port, `pool-${at}`, finishAll));
+          const pools = Array.from({ length: count }, (_, at) => new FakePool(run.port, `pool-${at}`, finishAll));
           for (const pool of pools) pool.register(capacity, { parslVersion: '2026.10.26' }).beat(30_000);
           const flow = async (from: number, to: number): Promise<void> => {
             // In waves of 5,000, as a submitter that is itself busy sends them.
@@ -96,7 +100,7 @@ if (isWanted('cpu')) {
         }
       }
       for (const [name, { cpu, rate }] of found) {
-        const what = `log level ${loggingLevel === 20 ? 'info' : 'debug'}, capacity ${capacity} (4 pools)`;
+        const what = `log level ${loggingLevel === 20 ? 'info' : 'debug'}, capacity ${capacity} (${count} pools)`;
         const rates = `${Math.round(median(rate))} tasks/s`;
         say(what, name, `${median(cpu).toFixed(1)} us CPU a task (${spread(cpu)}), ${rates}`);
       }

@@ -230,7 +230,7 @@ function onResults(
     log(state, effects, 'warning', `Dropped ${items.length} results of unknown manager ${showIdentity(peer)}`);
     return;
   }
-  const frames: Uint8Array[] = [];
+  let frames: Uint8Array[] | undefined;
   for (const item of items) {
     switch (item.kind) {
       case 'outcome': {
@@ -250,17 +250,17 @@ function onResults(
         }
         settle(state, task, now);
         counters.results++;
-        frames.push(item.frame);
+        frames = joined(frames, item.frame);
         break;
       }
       case 'batch':
-        onResultBatch(state, manager, item.batch, frames, now, effects);
+        frames = joined(frames, onResultBatch(state, manager, item.batch, now, effects));
         break;
       case 'note': {
         const task = state.tasks.get(item.taskId);
         // A note that comes after its task's answer has nobody to hear it, and an item of a type that Parsl's submitter
         // does not know would end its result thread.
-        if (task?.manager === manager && state.isChervilSubmitter) frames.push(item.frame);
+        if (task?.manager === manager && state.isChervilSubmitter) frames = joined(frames, item.frame);
         break;
       }
       case 'monitoring':
@@ -281,27 +281,34 @@ function onResults(
         assertNever(item);
     }
   }
-  if (frames.length > 0) {
+  if (frames !== undefined) {
     effects.push({ do: 'forward', frames });
     if (state.settings.isMonitored) mark(state, manager);
   }
   if (isLogged(state, 'debug')) {
-    const text = `Passed on ${frames.length} of ${items.length} results of ${manager.name}; it still holds ${manager.leased}`;
+    const text = `Passed on ${frames?.length ?? 0} of ${items.length} results of ${manager.name}; it still holds ${manager.leased}`;
     effects.push({ do: 'log', level: 'debug', text });
   }
   if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
   else noteFreed(state, manager);
 }
 
-/** Settles the tasks of a batch. It goes on as it came, or without what nobody asked for. */
+/** `frames` and one more. A literal is as long as what is in it, and mostly it is one; a list that grows makes room for more. */
+function joined(frames: Uint8Array[] | undefined, frame: Uint8Array | undefined): Uint8Array[] | undefined {
+  if (frame === undefined) return frames;
+  if (frames === undefined) return [frame];
+  frames.push(frame);
+  return frames;
+}
+
+/** Settles the tasks of a batch. @returns what goes on to the submitter: all as it came, or without what nobody asked for */
 function onResultBatch(
   state: InterchangeState,
   manager: Manager,
   batch: ResultBatch,
-  frames: Uint8Array[],
   now: number,
   effects: InterchangeEffect[],
-): void {
+): Uint8Array | undefined {
   const { counters, tasks } = state;
   const { frame, ids, whats, starts, ends } = batch;
   let isWhole = true;
@@ -324,15 +331,12 @@ function onResultBatch(
       log(state, effects, 'warning', text);
     }
   }
-  if (isWhole) {
-    if (ids.length > 0) frames.push(frame);
-    return;
-  }
+  if (isWhole) return ids.length > 0 ? frame : undefined;
   const kept = new ResultGatherer();
   for (let index = 0; index < ids.length; index++) {
     if (isKept[index]) kept.add(ids[index] as number, whats[index] as number, frame, starts[index], ends[index]);
   }
-  if (kept.length > 0) frames.push(kept.take());
+  return kept.length > 0 ? kept.take() : undefined;
 }
 
 /** As the event `heartbeat` of a manager that is known and of this style, but for its answer. @returns whether it was that */

@@ -49,6 +49,7 @@ const attributes: Readonly<Record<string, (record: LogRecord) => string | number
  */
 export function compileFormat(format: string): (record: LogRecord) => string {
   const pieces: (string | ((record: LogRecord) => string))[] = [];
+  const texts: { readonly at: number; readonly show: (record: LogRecord) => string }[] = [];
   let end = 0;
   for (const match of format.matchAll(/%%|%\((\w+)\)([-+ 0#]*)(\d{0,3})(?:\.(\d{1,3}))?([sdifrFeEgGxXu])/g)) {
     const [whole, name = '', flags = '', width = '', precision, conversion = 's'] = match;
@@ -59,11 +60,31 @@ export function compileFormat(format: string): (record: LogRecord) => string {
     else if (read === undefined) pieces.push(whole);
     else {
       const digits = precision === undefined ? undefined : Number(precision);
-      pieces.push((record) => pad(convert(read(record), conversion, digits), flags, Number(width)));
+      const show = (record: LogRecord): string => pad(convert(read(record), conversion, digits), flags, Number(width));
+      if (name === 'message' || name === 'msg') texts.push({ at: pieces.length, show });
+      pieces.push(show);
     }
   }
   pieces.push(format.slice(end));
-  return (record) => pieces.map((piece) => (typeof piece === 'string' ? piece : piece(record))).join('');
+  const join = (record: LogRecord, from: number, to?: number): string =>
+    pieces
+      .slice(from, to)
+      .map((piece) => (typeof piece === 'string' ? piece : piece(record)))
+      .join('');
+  const [text] = texts;
+  if (text === undefined || texts.length > 1) return (record) => join(record, 0);
+  // Before and behind its text, lines of one level within one millisecond are the same.
+  let last: LogRecord | undefined;
+  let before = '';
+  let behind = '';
+  return (record) => {
+    if (record.at !== last?.at || record.level !== last.level) {
+      last = record;
+      before = join(record, 0, text.at);
+      behind = join(record, text.at + 1);
+    }
+    return before + text.show(record) + behind;
+  };
 }
 
 function convert(value: string | number, conversion: string, precision: number | undefined): string {

@@ -6,7 +6,7 @@ import { LogFile } from '../base/log-file.ts';
 import { printable } from '../base/printable.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
-import { compileFormat, type LogRecord, levelNumbers, localTime, loggerName } from './log-format.ts';
+import { compileFormat, type LogRecord, levelNumbers, loggerName } from './log-format.ts';
 
 /** Takes lines; nothing a peer said can break one. */
 export interface InterchangeLog {
@@ -44,14 +44,11 @@ export function leastLevel(choice: LogChoice): LogLevel {
   return levels.find((level) => levelNumbers[level] >= choice.level) ?? 'error';
 }
 
+const usualFormat = '%(asctime)s.%(msecs)03d interchange %(process)d [%(levelname)s] %(message)s';
+
 function formOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
   if (choice.kind === 'json') return jsonLine;
-  return choice.kind === 'file' && choice.format !== undefined ? compileFormat(choice.format) : textLine;
-}
-
-function textLine({ level, text, at }: LogRecord): string {
-  const ms = String(at % 1_000).padStart(3, '0');
-  return `${localTime(at)}.${ms} interchange ${process.pid} [${level.toUpperCase()}] ${text}`;
+  return compileFormat((choice.kind === 'file' ? choice.format : undefined) ?? usualFormat);
 }
 
 /** The keys of Parsl's JSONLogging. */

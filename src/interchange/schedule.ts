@@ -79,23 +79,25 @@ function mostUrgentLane(state: InterchangeState): Lane | undefined {
 function fill(state: InterchangeState, effects: InterchangeEffect[], manager: Manager): void {
   const most = state.settings.batchBytes ?? defaultBatchBytes;
   const { counters } = state;
-  let batch: TaskRecord[] = [];
+  let batch: TaskRecord[] | undefined;
   let bytes = 0;
   while (manager.leased < manager.capacity) {
     const task = takeFor(manager);
     if (task === undefined) break;
-    if (batch.length > 0 && bytes + task.length > most) {
+    if (batch !== undefined && bytes + task.length > most) {
       effects.push({ do: 'send tasks', manager, tasks: batch });
-      batch = [];
+      batch = undefined;
       bytes = 0;
     }
-    batch.push(task);
+    // A literal is as long as what is in it: one task, for a manager of one worker.
+    if (batch === undefined) batch = [task];
+    else batch.push(task);
     bytes += task.length;
     manager.lease(task);
     counters.queued--;
     counters.leased++;
   }
-  if (batch.length > 0) effects.push({ do: 'send tasks', manager, tasks: batch });
+  if (batch !== undefined) effects.push({ do: 'send tasks', manager, tasks: batch });
   if (state.settings.isMonitored) mark(state, manager);
   if (isLogged(state, 'debug')) {
     const text = `Manager ${manager.name} now holds ${manager.leased} of at most ${manager.capacity} tasks`;

@@ -145,8 +145,8 @@ export class Interchange implements AsyncDisposable {
     const common = { mechanism, highWaterMark: 0 };
     const link = { ...common, ...this.#submitWatch() };
     this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
-    // One write for the results of all pools that are read in a turn, and after those that give the pools their next tasks.
-    this.#results = createSocket({ type: 'dealer', ...link, leaves: 'turn' });
+    // One write for the results of all pools that are read meanwhile, and after those that give the pools their next tasks.
+    this.#results = createSocket({ type: 'dealer', ...link, leaves: 'gathered' });
     this.#commands = createSocket({ type: 'rep', ...link, onMessage: ([frame]) => this.#onCommand(frame) });
     const style: PoolStyle = config.poolPorts === 'two' ? 'two-port' : 'one-port';
     const reflex: Reflex = {
@@ -163,7 +163,7 @@ export class Interchange implements AsyncDisposable {
         onRead: () => {
           if (!this.#hasResults) return;
           this.#hasResults = false;
-          this.#feed({ type: 'refill' });
+          this.#feed(refill);
         },
         onPeerJoined: (peer) => {
           this.#looks?.onJoined(peer.key);
@@ -369,7 +369,7 @@ export class Interchange implements AsyncDisposable {
   readonly #onTurn = (): void => {
     this.#hasTurn = false;
     if (this.#hasEnded) return;
-    step(this.#state, { type: 'turn' }, now(), this.#effects);
+    step(this.#state, turn, now(), this.#effects);
     this.#carryOut();
   };
 
@@ -545,6 +545,8 @@ export class Interchange implements AsyncDisposable {
 /** Whether a task came as a dict of its own, and not in a batch. */
 const isDict = (task: TaskRecord): boolean => task.context === undefined;
 
+const refill = { type: 'refill' } as const;
+const turn = { type: 'turn' } as const;
 const empty = new Uint8Array(0);
 /** For answers to somebody who asks and asks and reads none of them: more would only fill the memory. */
 const mostUnread = 1_000;

@@ -92,7 +92,7 @@ test('what comes later in the same turn leaves with one more write', async () =>
   assert.equal(stream.bodies().length, 11);
 });
 
-test('an outbox that gathers writes once, when the turn ends', async () => {
+test('an outbox that gathers writes once, with the turn after the last that brought it something', async () => {
   const { stream, box, written } = outbox(true);
   const other = outbox();
   await endOfTurn();
@@ -106,9 +106,38 @@ test('an outbox that gathers writes once, when the turn ends', async () => {
   }
   assert.deepEqual([stream.writes.length, other.stream.writes.length], [0, 1]);
   await endOfTurn();
+  await endOfTurn();
   assert.equal(stream.writes.length, 1);
   assert.equal(stream.bodies().length, 11);
   assert.deepEqual(written, [11]);
+});
+
+test('what comes turn after turn is gathered, but not for ever', async () => {
+  const { stream, box } = outbox(true);
+  const begin = performance.now();
+  let turns = 0;
+  for (; stream.writes.length === 0 && turns < 1_000_000; turns++) {
+    box.push(frames(String(turns)));
+    await endOfTurn();
+  }
+  assert.equal(stream.writes.length, 1, `nothing left in ${turns} turns`);
+  const ms = performance.now() - begin;
+  const bodies = stream.bodies();
+  assert.ok(bodies.length === turns || bodies.length === turns - 1, `${bodies.length} messages of ${turns} turns`);
+  assert.ok(turns === 1 || ms >= 1, `${turns} turns in ${ms} ms`);
+  // What is left over, and what comes then, is not forgotten.
+  box.push(frames('last'));
+  while (!stream.bodies().includes('last') && performance.now() - begin < 10_000) await endOfTurn();
+  assert.equal(stream.bodies().at(-1), 'last');
+});
+
+test('an outbox that gathers is not waited for when it was closed meanwhile', async () => {
+  const { stream, box } = outbox(true);
+  box.push(frames('never'));
+  assert.deepEqual(box.close().map(String), ['never']);
+  await endOfTurn();
+  await endOfTurn();
+  assert.deepEqual(stream.writes, []);
 });
 
 test('what comes while the peer is being read leaves when that is over, in one write and without waiting', async () => {

@@ -48,7 +48,7 @@ test('one that comes with others, in pieces, or in a box is handed over in its p
       reflex: { message: frames('?'), answer: frames('by reflex'), isAnswered: () => true },
       answer: ({ peer }) => router.send(peer, frames('by hand')),
     });
-    const dealer = watchedSocket(t, 'dealer', { mechanism: security.client, leaves: 'turn' });
+    const dealer = watchedSocket(t, 'dealer', { mechanism: security.client, leaves: 'gathered' });
     dealer.connect(await router.bind(local));
     await router.seen.joined.next();
     for (const text of ['?', 'x', '?']) dealer.send(frames(text));

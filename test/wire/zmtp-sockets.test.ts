@@ -442,7 +442,7 @@ test('endpoints and options that are wrong are refused with what to try', async 
       ['identity', 'highWaterMark', 'lingerMs', 'frameBytes'].every((word) => error.message.includes(word)),
   );
   assert.throws(() => createSocket({ type: 'dealer', identity: Buffer.from([0, 1]) }), /zero byte/);
-  assert.throws(() => createSocket({ type: 'dealer', leaves: 'later' as 'soon' }), /leaves must be soon or turn/);
+  assert.throws(() => createSocket({ type: 'dealer', leaves: 'later' as 'soon' }), /leaves must be soon or gathered/);
   assert.throws(() => dealer.send([]), /at least one frame/);
 });
 

@@ -79,7 +79,8 @@ export function readItem(frame: Uint8Array): Item {
   }
   const outcomeAt = resultAt >= 0 ? resultAt : exceptionAt;
   if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && outcomeAt >= 0) {
-    if (skim.valueKind(outcomeAt) === kind.bytes) return outcomeItem(taskId, frame, skim.valueBytes(outcomeAt));
+    if (skim.valueKind(outcomeAt) === kind.bytes)
+      return outcomeItem(taskId, frame, frame, skim.valueStart(outcomeAt), skim.valueEnd(outcomeAt));
   }
   if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };
@@ -98,11 +99,16 @@ export function readItem(frame: Uint8Array): Item {
 const longestSerializer = 256;
 const lineFeed = 0x0a;
 
-/** Looks whether `packed` begins with a serializer's name and a line feed; what follows is nobody's business here. */
-function outcomeItem(taskId: number, frame: Uint8Array, packed: Uint8Array): Item {
-  if (packed[2] === lineFeed) return { kind: 'outcome', taskId, frame };
-  const at = packed.subarray(0, longestSerializer + 1).indexOf(lineFeed);
-  return at > 0 ? { kind: 'outcome', taskId, frame } : { kind: 'outcome', taskId, frame, isBare: true };
+/**
+ * Looks whether what is packed in `bytes`, from `start` to `end`, begins with a serializer's name and a line feed; what
+ * follows is nobody's business here.
+ */
+function outcomeItem(taskId: number, frame: Uint8Array, bytes: Uint8Array, start: number, end: number): Item {
+  const last = Math.min(end, start + longestSerializer + 1);
+  let at = start;
+  while (at < last && bytes[at] !== lineFeed) at++;
+  const isNamed = at > start && at < last;
+  return isNamed ? { kind: 'outcome', taskId, frame } : { kind: 'outcome', taskId, frame, isBare: true };
 }
 
 function wholeNumber(value: number): number | undefined {
@@ -144,7 +150,7 @@ function readUnusual(frame: Uint8Array, isMonitoring: boolean, seenId: number | 
   if (packed === undefined) return { kind: 'unreadable', taskId, reason: 'it has neither result nor exception' };
   // A bytearray is no bytes for Parsl's submitter either.
   if (!(packed instanceof Uint8Array)) return { kind: 'unreadable', taskId, reason: `its ${key} is no bytes` };
-  return outcomeItem(taskId, frame, packed);
+  return outcomeItem(taskId, frame, packed, 0, packed.length);
 }
 
 /** What a task came to, as it travels: a packed value, or a packed exception. */

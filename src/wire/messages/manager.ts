@@ -150,6 +150,7 @@ function readItemAlone(frame: Uint8Array): Item | undefined {
 }
 
 function readItems(frames: readonly Uint8Array[]): Item[] {
+  if (frames.length === 2) return [readItem(frames[1] as Uint8Array)];
   const items: Item[] = [];
   for (let at = 1; at < frames.length; at++) items.push(readItem(frames[at] as Uint8Array));
   return items;

@@ -75,6 +75,15 @@ export class Skim {
     return this.#bytes.subarray(this.#starts[2 + 2 * entry], this.#ends[2 + 2 * entry]);
   }
 
+  /** From where to where that content lies in what was read. */
+  valueStart(entry: number): number {
+    return this.#starts[2 + 2 * entry] as number;
+  }
+
+  valueEnd(entry: number): number {
+    return this.#ends[2 + 2 * entry] as number;
+  }
+
   /** Where the pickled form of the value begins, opcode included. */
   formStart(entry: number): number {
     return this.#forms[2 + 2 * entry] as number;

@@ -288,24 +288,30 @@ export class Connection {
       this.#onCommand(body);
       return;
     }
-    const frames = this.#frames;
-    frames.push(body);
-    if (!isMore && frames.length === 1) {
-      this.#frames = [];
-      this.#handOver(frames);
+    const earlier = this.#frames;
+    if (!isMore && earlier.length === 0) {
+      this.#handOver([body]);
       return;
     }
     this.#messageBytes += body.length;
     const { framesPerMessage, messageBytes } = this.#options.limits;
-    if (frames.length > framesPerMessage || this.#messageBytes > messageBytes) {
-      const limit = frames.length > framesPerMessage ? `${framesPerMessage} frames` : `${messageBytes} bytes`;
+    if (earlier.length + 1 > framesPerMessage || this.#messageBytes > messageBytes) {
+      const limit = earlier.length + 1 > framesPerMessage ? `${framesPerMessage} frames` : `${messageBytes} bytes`;
       this.close({ code: 'too-large', detail: `a message of more than ${limit}` });
       return;
     }
-    if (isMore) return;
-    this.#frames = [];
+    if (isMore) {
+      earlier.push(body);
+      return;
+    }
     this.#messageBytes = 0;
-    this.#handOver(frames);
+    // A literal is as long as what is in it; a list that grows makes room for sixteen more.
+    if (earlier.length === 1) this.#handOver([earlier.pop() as Buffer, body]);
+    else {
+      this.#frames = [];
+      earlier.push(body);
+      this.#handOver(earlier);
+    }
   }
 
   #handOver(frames: Buffer[]): void {

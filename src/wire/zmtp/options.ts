@@ -32,10 +32,11 @@ export interface CommonOptions {
   /** Whether an open socket keeps this process alive. @default true */
   readonly keepsAlive?: boolean;
   /**
-   * When messages leave: `soon`, that is when the callback that sent them ends, or all together when the `turn` of the event
-   * loop ends. The latter is one system call in place of two where many callbacks send to one peer. @default 'soon'
+   * When messages leave: `soon`, that is when the callback that sent them ends, or `gathered`: what comes turn after turn of
+   * the event loop, for up to a millisecond, leaves together, and a single message with the next turn. The latter is one
+   * system call in place of many where many callbacks send to one peer. @default 'soon'
    */
-  readonly leaves?: 'soon' | 'turn';
+  readonly leaves?: 'soon' | 'gathered';
   /** A message that is answered without being handed over, when it comes alone and nothing waits for its peer. Only for a ROUTER. @default none */
   readonly reflex?: Reflex;
   /** @default the machine's */
@@ -83,8 +84,8 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     wrong.push(`identity must have 1 to 255 bytes, and has ${identity.length}`);
   }
   if (identity[0] === 0) wrong.push('identity must not begin with a zero byte');
-  if (options.leaves !== undefined && options.leaves !== 'soon' && options.leaves !== 'turn')
-    wrong.push(`leaves must be soon or turn, and is ${JSON.stringify(options.leaves)}`);
+  if (options.leaves !== undefined && options.leaves !== 'soon' && options.leaves !== 'gathered')
+    wrong.push(`leaves must be soon or gathered, and is ${JSON.stringify(options.leaves)}`);
   const { reflex } = options;
   if (reflex !== undefined && (reflex.message.length === 0 || reflex.answer.length === 0))
     wrong.push('reflex.message and reflex.answer must have at least one frame');
@@ -107,7 +108,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     lingerMs: number('lingerMs', options.lingerMs, 1_000, 0, false),
     ipv6: options.ipv6 ?? true,
     keepsAlive: options.keepsAlive ?? true,
-    gathers: options.leaves === 'turn',
+    gathers: options.leaves === 'gathered',
     reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer), frames: reflex.answer },
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),

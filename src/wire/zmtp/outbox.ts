@@ -32,11 +32,12 @@ export class Outbox implements Flushable {
   readonly #gathers: boolean;
   #state: 'idle' | 'held' | 'scheduled' | 'flushing' | 'blocked' | 'closed' = 'idle';
   #isHeld = false;
+  #seen = 0;
   #inFlight = 0;
   #lent: Buffer | undefined;
 
   /**
-   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes at the end of a turn only.
+   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes what comes turn after turn at once.
    */
   constructor(
     stream: Stream,
@@ -70,6 +71,13 @@ export class Outbox implements Flushable {
     if (this.#commands.length >= longestCommandQueue) this.#commands.shift();
     this.#commands.push(body);
     this.#schedule();
+  }
+
+  /** Whether messages came since this was last asked. */
+  hasGrown(): boolean {
+    const has = this.#queue.length > this.#seen;
+    this.#seen = this.#queue.length;
+    return has;
   }
 
   /** Nothing waits, and nothing is under way. */
@@ -111,6 +119,7 @@ export class Outbox implements Flushable {
   flush(): void {
     if (this.#state !== 'scheduled') return;
     this.#state = 'flushing';
+    this.#seen = 0;
     let written = 0;
     while (
       this.#state === 'flushing' &&
@@ -160,7 +169,7 @@ export class Outbox implements Flushable {
 
   /** Builds and writes one batch; the number of messages in it. */
   #writeBatch(): number {
-    const batch = new Batch();
+    batch.begin();
     if (this.#commands.length > 0) {
       for (const body of this.#commands) this.#addCommand(batch, body);
       this.#commands.length = 0;
@@ -193,10 +202,18 @@ export class Outbox implements Flushable {
 /** One write: a run of bytes in the scratch buffer, broken up by bodies too large to copy. */
 class Batch {
   bytes = 0;
-  #buffer = scratch;
+  #buffer: Buffer = nothing;
   #start = 0;
   #at = 0;
   #pieces: Uint8Array[] | undefined;
+
+  begin(): void {
+    this.bytes = 0;
+    this.#buffer = scratch;
+    this.#start = 0;
+    this.#at = 0;
+    this.#pieces = undefined;
+  }
 
   add(flags: number, body: Uint8Array): void {
     const length = body.length;
@@ -246,6 +263,7 @@ class Batch {
     stream.cork();
     for (const piece of this.#cut()) stream.write(piece);
     stream.uncork();
+    this.#pieces = undefined;
   }
 
   #makeRoom(bytes: number): void {
@@ -264,3 +282,6 @@ class Batch {
     return this.#pieces;
   }
 }
+
+/** The one that is being built: from its beginning to its write nothing else runs. */
+const batch = new Batch();
