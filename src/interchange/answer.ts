@@ -1,6 +1,6 @@
 // Settling tasks: the only place where a task leaves the interchange's books. The core calls it for results, losses,
 // cancellations and unreadable frames.
-import { assert } from '../base/assert.ts';
+import { assert, InternalError } from '../base/assert.ts';
 import type { Failure, InterchangeEffect } from './events.ts';
 import type { Manager } from './managers.ts';
 import { updateReady } from './schedule.ts';
@@ -10,7 +10,7 @@ import type { TaskRecord } from './task.ts';
 /** Strikes a task off the books. Whoever calls this sends the answer. */
 export function settle(state: InterchangeState, task: TaskRecord, now: number): void {
   const { counters } = state;
-  assert(state.tasks.delete(task.id), `task ${task.id} is settled twice`);
+  if (!state.tasks.delete(task.id)) throw new InternalError(`task ${task.id} is settled twice`);
   if (task.state === 'leased') {
     task.manager?.release(task, now);
     counters.leased--;

@@ -6,7 +6,7 @@
 //                                   +--------------------------+
 //
 // A task is on the books from the event `tasks` to its one answer: `received = queued + held + answered`, always.
-import { assert, assertNever } from '../base/assert.ts';
+import { assert, assertNever, InternalError } from '../base/assert.ts';
 import type { Result } from '../base/result.ts';
 import { DeserializationError } from '../task/errors.ts';
 import type { Runtime } from '../task/ports.ts';
@@ -134,7 +134,7 @@ export function step(state: PoolState, event: PoolEvent, now: number, effects: P
 
 function workerOf(state: PoolState, rank: number): WorkerRecord {
   const worker = state.workers[rank];
-  assert(worker !== undefined, `there is no worker ${rank}`);
+  if (worker === undefined) throw new InternalError(`there is no worker ${rank}`);
   return worker;
 }
 

@@ -1,75 +1,125 @@
-// Bytes reach a connection within the callback in which the system gives them; after a pause, in their order, too.
+// Bytes reach a connection within the callback in which the system gives them, on both sides and whatever there is of Node's own parts.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer, type Socket as Stream } from 'node:net';
+import { createServer, type Socket as Stream } from 'node:net';
 import { test } from 'node:test';
-import { takeDirectly } from '#src/wire/zmtp/arrival.js';
+import { Arrival } from '#src/wire/zmtp/arrival.js';
 import { randomIntegers } from '../support/random.ts';
 
-async function pair(): Promise<{ from: Stream; to: Stream; close: () => Promise<void> }> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const accepted = once(server, 'connection') as Promise<[Stream]>;
-  const from = connect((server.address() as { port: number }).port, '127.0.0.1');
-  const [to] = await accepted;
-  const close = async (): Promise<void> => {
-    from.destroy();
-    to.destroy();
-    server.close();
-    await once(server, 'close');
-  };
-  return { from, to, close };
+interface Pair {
+  readonly connected: Arrival;
+  readonly accepted: Arrival;
+  /** As the server gave it. */
+  readonly original: Stream;
+  close(): Promise<void>;
 }
 
-test('a chunk comes without a tick of its own, and no event is made for it', async () => {
-  const { from, to, close } = await pair();
-  let events = 0;
-  const arrived = new Promise<string>((resolve) => {
-    to.on('data', () => events++);
-    takeDirectly(to, (chunk) => resolve(String(chunk)));
-  });
-  from.write('hello');
-  assert.equal(await arrived, 'hello');
-  assert.equal(events, 0);
-  await close();
-});
-
-test('what comes while it is paused follows in order, however often that happens, and then the end', async () => {
-  const below = randomIntegers();
-  const { from, to, close } = await pair();
-  const sent = Buffer.from(Uint8Array.from({ length: 4_000_000 }, (_, at) => at ^ (at >> 8)));
-  const got: Buffer[] = [];
-  let ways = 0;
-  const take = (chunk: Buffer): void => {
-    got.push(Buffer.from(chunk));
-    if (below(2) === 0) return;
-    ways++;
-    to.pause();
-    setImmediate(() => to.resume());
-  };
-  to.on('data', take);
-  takeDirectly(to, take);
-  for (let at = 0; at < sent.length; ) {
-    const end = at + 1 + below(100_000);
-    from.write(sent.subarray(at, end));
-    at = end;
+async function pair(options: { handleIsHidden?: boolean } = {}): Promise<Pair> {
+  const server = createServer({ pauseOnConnect: true });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const arrived = once(server, 'connection') as Promise<[Stream]>;
+  const connected = Arrival.connecting({ port: (server.address() as { port: number }).port, host: '127.0.0.1' });
+  const [original] = await arrived;
+  if (options.handleIsHidden) {
+    const handle: unknown = Reflect.get(original, '_handle');
+    Object.defineProperty(original, '_handle', { get: () => undefined, set: () => {}, configurable: true });
+    const accepted = Arrival.accepted(original);
+    Object.defineProperty(original, '_handle', { value: handle, writable: true });
+    return { connected, accepted, original, close };
   }
-  from.end();
-  await once(to, 'end');
-  assert.ok(Buffer.concat(got).equals(sent));
-  assert.ok(ways > 0);
+  return { connected, accepted: Arrival.accepted(original), original, close };
+
+  async function close(): Promise<void> {
+    connected.stream.destroy();
+    server.close();
+    await once(server, 'close');
+  }
+}
+
+for (const side of ['connected', 'accepted'] as const) {
+  const other = side === 'connected' ? 'accepted' : 'connected';
+
+  test(`a stream that was ${side} gives its bytes at once, and no event is made for them`, async () => {
+    const { close, ...both } = await pair();
+    let events = 0;
+    const arrived = new Promise<string>((resolve) => {
+      both[side].start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+      both[side].stream.on('data', () => events++);
+    });
+    both[other].start(() => {});
+    both[other].stream.write('hello');
+    assert.equal(await arrived, 'hello');
+    assert.equal(events, 0);
+    await Promise.all([ended(both.accepted.stream), close()]);
+  });
+
+  test(`what comes to a stream that was ${side} while it is paused follows in order, and then the end`, async () => {
+    const below = randomIntegers();
+    const { close, ...both } = await pair();
+    const { stream } = both[side];
+    const sent = Buffer.from(Uint8Array.from({ length: 4_000_000 }, (_, at) => at ^ (at >> 8)));
+    const got: Buffer[] = [];
+    let isPaused = false;
+    let pauses = 0;
+    both[side].start((bytes, length) => {
+      assert.ok(!isPaused, 'nothing comes while it is paused');
+      got.push(Buffer.from(bytes.subarray(0, length)));
+      if (below(2) === 0) return;
+      pauses++;
+      isPaused = true;
+      stream.pause();
+      setImmediate(() => {
+        isPaused = false;
+        stream.resume();
+      });
+    });
+    for (let at = 0; at < sent.length; ) {
+      const end = at + 1 + below(100_000);
+      both[other].stream.write(sent.subarray(at, end));
+      at = end;
+    }
+    both[other].stream.end();
+    await once(stream, 'end');
+    assert.ok(Buffer.concat(got).equals(sent));
+    assert.ok(pauses > 0);
+    await Promise.all([ended(both.accepted.stream), close()]);
+  });
+}
+
+test('what comes after it was stopped is dropped, and the end is still heard', async () => {
+  const { connected, accepted, close } = await pair();
+  accepted.start(() => assert.fail('nothing was to come'));
+  accepted.stop();
+  connected.start(() => {});
+  connected.stream.end('hello');
+  await once(accepted.stream, 'end');
   await close();
 });
 
-test('once it is ended, everything comes the usual way', async () => {
-  const { from, to, close } = await pair();
-  const direct: string[] = [];
-  const stop = takeDirectly(to, (chunk) => direct.push(String(chunk)));
-  stop();
-  from.write('hello');
-  const [chunk] = (await once(to, 'data')) as [Buffer];
-  assert.equal(String(chunk), 'hello');
-  assert.deepEqual(direct, []);
+test('an accepted stream that is taken over knows its peer, and its server counts it no more', async () => {
+  const { connected, accepted, original, close } = await pair();
+  assert.notEqual(accepted.stream, original);
+  accepted.start(() => {});
+  assert.equal(accepted.stream.remotePort, connected.stream.localPort);
+  assert.ok(original.destroyed);
+  await Promise.all([ended(accepted.stream), close()]);
+});
+
+test('without the part of Node.js that this needs an accepted stream is read as any other', async () => {
+  const { connected, accepted, original, close } = await pair({ handleIsHidden: true });
+  assert.equal(accepted.stream, original);
+  const arrived = new Promise<string>((resolve) => {
+    accepted.start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+    accepted.stream.resume();
+  });
+  connected.start(() => {});
+  connected.stream.write('hello');
+  assert.equal(await arrived, 'hello');
   await close();
 });
+
+/** Resolves when the stream is closed; its peer goes. */
+function ended(stream: Stream): Promise<unknown> {
+  return stream.destroyed ? Promise.resolve() : once(stream, 'close');
+}

@@ -76,6 +76,36 @@ test('frames come out the same however the bytes were cut into chunks', () => {
   }
 });
 
+test('bytes that are only lent may be overwritten at once, however frames lie in them, and whenever frames are taken out', () => {
+  const random = randomIntegers();
+  const lent = Buffer.alloc(65_536);
+  for (let round = 0; round < 300; round++) {
+    const frames = Array.from({ length: 1 + random(12) }, (): Frame => {
+      const size = [0, 1, 254, 255, 256, 257, 70_000, 3_000_000][random(random(10) === 0 ? 8 : 7)]!;
+      return { flags: random(2) | (size > 255 ? 2 : 0), body: Buffer.alloc(size, random(256)) };
+    });
+    const bytes = Buffer.concat(frames.map(({ flags, body }) => encodeFrame(flags & 1, body)));
+    const decoder = new FrameDecoder(defaultLimits);
+    const found: Frame[] = [];
+    const take = (most: number): void => {
+      for (let taken = 0; taken < most && decoder.next() === 'frame'; taken++)
+        found.push({ flags: decoder.flags, body: decoder.body });
+    };
+    for (let at = 0; at < bytes.length; ) {
+      const size = [1, 2, 8, 9, 10, 300, 65_536, 65_536][random(8)]!;
+      const length = bytes.copy(lent, 0, at, Math.min(at + size, bytes.length));
+      decoder.pushLent(lent, length);
+      at += length;
+      lent.fill(0xee);
+      // One who pauses takes some, or none, and the rest later.
+      take([0, 1, 2, Number.POSITIVE_INFINITY][random(4)]!);
+    }
+    take(Number.POSITIVE_INFINITY);
+    assert.deepEqual(found, frames);
+    assert.ok(decoder.isEmpty);
+  }
+});
+
 test('one byte at a time is as good as all at once', () => {
   const frames = [
     encodeFrame(1, Buffer.from('a')),

@@ -4,7 +4,7 @@
 import type { Socket as Stream } from 'node:net';
 import { assertNever } from '../../base/assert.ts';
 import type { Clock } from '../../base/time.ts';
-import { takeDirectly } from './arrival.ts';
+import type { Arrival } from './arrival.ts';
 import { commandData, commandName, encodeCommand } from './commands.ts';
 import type { PeerFailure } from './failures.ts';
 import { command, type FrameDecoder, more } from './frames.ts';
@@ -51,6 +51,7 @@ export class Connection {
   peer: Peer;
 
   readonly #stream: Stream;
+  readonly #arrival: Arrival;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
   readonly #decoder: FrameDecoder;
@@ -65,10 +66,9 @@ export class Connection {
   /** Messages were handed over since the owner was last told that this was all. */
   #hasHandedOver = false;
   #isResumeAsked = false;
-  readonly #takeUsually: () => void;
 
   constructor(
-    stream: Stream,
+    arrival: Arrival,
     address: string,
     owner: ConnectionOwner,
     options: ConnectionOptions,
@@ -76,7 +76,9 @@ export class Connection {
   ) {
     this.address = address;
     this.peer = { identity: Buffer.alloc(0), key: '', socketType: '', address, publicKey: undefined };
+    const { stream } = arrival;
     this.#stream = stream;
+    this.#arrival = arrival;
     this.#owner = owner;
     this.#options = options;
     const handshake = new Handshake(options, isAccepted);
@@ -91,8 +93,7 @@ export class Connection {
       false,
     );
     this.#state = { phase: 'handshake', handshake, stopTimer };
-    stream.on('data', this.#onData);
-    this.#takeUsually = takeDirectly(stream, this.#onData);
+    arrival.start(this.#onBytes);
     stream.on('error', this.#onError);
     stream.on('end', this.#onEnd);
     stream.on('close', this.#onClose);
@@ -155,35 +156,36 @@ export class Connection {
     this.#heartbeat?.stop();
     this.takeUnsent();
     this.#decoder.release();
-    this.#takeUsually();
-    this.#stream.removeListener('data', this.#onData);
+    this.#arrival.stop();
     this.#stream.resume();
     this.#stream.end();
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  readonly #onBytes = (bytes: Buffer, length: number): void => {
     this.#heartbeat?.onHeard();
     if (this.#state.phase !== 'handshake') {
-      if (this.#state.phase === 'open' && this.#isReflex(chunk, this.#state.outbox)) return;
-      this.#decoder.push(chunk);
+      if (this.#state.phase === 'open' && this.#isReflex(bytes, length, this.#state.outbox)) return;
+      this.#decoder.pushLent(bytes, length);
       this.#read();
       return;
     }
     try {
-      this.#shakeHands(this.#state, chunk);
+      this.#shakeHands(this.#state, Buffer.from(bytes.subarray(0, length)));
     } finally {
       // Messages may follow the handshake in the same chunk, and must not wait for the next one if a handler throws.
       this.#read();
     }
   };
 
-  /** Answers the message of the reflex if this is that alone, and nothing else is going on. */
-  #isReflex(chunk: Buffer, outbox: Outbox): boolean {
+  /** Answers the message of the reflex if these bytes are that alone, and nothing else is going on. */
+  #isReflex(bytes: Buffer, length: number, outbox: Outbox): boolean {
     const { reflex } = this.#options;
-    if (reflex === undefined || chunk.length !== reflex.message.length || this.#channel !== undefined) return false;
+    if (reflex === undefined || length !== reflex.message.length || this.#channel !== undefined) return false;
     if (this.#isPaused || this.#isReading || this.#failure !== undefined) return false;
     if (this.#frames.length > 0 || !this.#decoder.isEmpty || !outbox.isIdle) return false;
-    if (!chunk.equals(reflex.message) || !this.#owner.onReflex(this)) return false;
+    const { message } = reflex;
+    for (let at = 0; at < length; at++) if (bytes[at] !== message[at]) return false;
+    if (!this.#owner.onReflex(this)) return false;
     // Who was asked may have sent something, which then goes first.
     if (outbox.isIdle) outbox.writeAtOnce(reflex.answer);
     else outbox.push(reflex.frames);

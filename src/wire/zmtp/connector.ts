@@ -1,6 +1,7 @@
 // One connected endpoint: makes the connection, and makes it again after it broke, later each time. The transport owns it.
-import { connect as connectStream, isIPv6, type Socket as Stream } from 'node:net';
+import { isIPv6, type Socket as Stream } from 'node:net';
 import type { Clock } from '../../base/time.ts';
+import { Arrival } from './arrival.ts';
 import { type Endpoint, parseEndpoint } from './endpoint.ts';
 import { type PeerFailure, ZmtpError } from './failures.ts';
 
@@ -22,7 +23,7 @@ export interface ConnectorOptions {
 
 /** Who hears of the streams. */
 export interface ConnectorOwner {
-  onConnected(connector: Connector, stream: Stream): void;
+  onConnected(connector: Connector, arrival: Arrival): void;
   onConnectFailed(endpoint: string, failure: PeerFailure): void;
 }
 
@@ -59,7 +60,8 @@ export class Connector {
 
   /** Makes the first attempt. */
   start(): void {
-    const stream = open(this.#target, this.#options.ipv6);
+    const arrival = open(this.#target, this.#options.ipv6);
+    const { stream } = arrival;
     this.#state = { phase: 'connecting', stream };
     const onError = (error: Error): void => {
       if (this.#state.phase !== 'connecting') return;
@@ -74,7 +76,7 @@ export class Connector {
     stream.once('connect', () => {
       if (this.#state.phase !== 'connecting') return;
       this.#state = { phase: 'connected' };
-      this.#owner.onConnected(this, stream);
+      this.#owner.onConnected(this, arrival);
       stream.removeListener('error', onError);
     });
   }
@@ -107,10 +109,10 @@ export class Connector {
   }
 }
 
-function open(target: Endpoint, ipv6: boolean): Stream {
-  if (target.kind === 'ipc') return connectStream({ path: target.path });
+function open(target: Endpoint, ipv6: boolean): Arrival {
+  if (target.kind === 'ipc') return Arrival.connecting({ path: target.path });
   const { host, port } = target;
-  return connectStream(ipv6 ? { host, port, noDelay: true } : { host, port, noDelay: true, family: 4 });
+  return Arrival.connecting(ipv6 ? { host, port, noDelay: true } : { host, port, noDelay: true, family: 4 });
 }
 
 /** Several addresses of one name fail with an AggregateError, whose own message is empty. */

@@ -55,7 +55,7 @@ export class FrameDecoder {
 
   /** Gives the decoder the next bytes of the stream. It keeps them, uncopied, until `next` has used them up. */
   push(chunk: Buffer): void {
-    if (this.#at >= this.#chunk.length) {
+    if (this.#at >= this.#chunk.length && this.#waiting.length === 0) {
       this.#chunk = chunk;
       this.#at = 0;
     } else {
@@ -63,10 +63,28 @@ export class FrameDecoder {
     }
   }
 
+  /** As {@link push}, of bytes that are only lent: copies the first `length` of them. */
+  pushLent(bytes: Buffer, length: number): void {
+    let from = 0;
+    if (this.#partial !== undefined && this.#at >= this.#chunk.length && this.#waiting.length === 0) {
+      from = this.#addToBody(this.#partial, bytes, 0, length);
+      if (from === length) return;
+    }
+    const kept = Buffer.allocUnsafe(length - from);
+    bytes.copy(kept, 0, from, length);
+    this.push(kept);
+  }
+
   /** Goes on to the next frame. `wait`: push more bytes. `broken`: see {@link failure}; it stays broken. */
   next(): 'frame' | 'wait' | 'broken' {
     if (this.failure !== undefined) return 'broken';
     for (;;) {
+      if (this.#partial !== undefined && this.#partialHave === this.#partialWants) {
+        this.body = this.#partial;
+        this.#partial = undefined;
+        this.#partialHave = 0;
+        return 'frame';
+      }
       if (this.#at >= this.#chunk.length) {
         if (this.#nextChunk()) continue;
         // It may be long until the next one, and the last body, a view, would keep its whole chunk alive.
@@ -74,7 +92,7 @@ export class FrameDecoder {
         return 'wait';
       }
       if (this.#partial !== undefined) {
-        if (this.#continueBody(this.#partial)) return 'frame';
+        this.#at = this.#addToBody(this.#partial, this.#chunk, this.#at, this.#chunk.length);
         continue;
       }
       const length =
@@ -175,25 +193,20 @@ export class FrameDecoder {
     return length;
   }
 
-  /** Copies what there is into the body under way; true when that completed it. */
-  #continueBody(partial: Buffer): boolean {
+  /** Copies what belongs to the body under way out of `bytes`, from `at` on; where it ends there. */
+  #addToBody(partial: Buffer, bytes: Buffer, at: number, end: number): number {
     const wants = this.#partialWants;
-    const take = Math.min(wants - this.#partialHave, this.#chunk.length - this.#at);
+    const take = Math.min(wants - this.#partialHave, end - at);
     const needed = this.#partialHave + take;
+    let body = partial;
     if (needed > partial.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(wants, Math.max(needed, partial.length * 2)));
-      partial.copy(larger, 0, 0, this.#partialHave);
-      this.#partial = larger;
-      partial = larger;
+      body = Buffer.allocUnsafeSlow(Math.min(wants, Math.max(needed, partial.length * 2)));
+      partial.copy(body, 0, 0, this.#partialHave);
+      this.#partial = body;
     }
-    this.#chunk.copy(partial, this.#partialHave, this.#at, this.#at + take);
-    this.#at += take;
+    bytes.copy(body, this.#partialHave, at, at + take);
     this.#partialHave = needed;
-    if (needed < wants) return false;
-    this.body = partial;
-    this.#partial = undefined;
-    this.#partialHave = 0;
-    return true;
+    return at + take;
   }
 
   #break(code: PeerFailure['code'], detail: string): -2 {

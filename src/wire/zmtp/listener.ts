@@ -5,12 +5,13 @@
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, isIPv6, type ListenOptions, type Server, type Socket as Stream } from 'node:net';
 import { type DescriptorLimit, descriptorShortage, limitOf } from '../../base/descriptors.ts';
+import { Arrival } from './arrival.ts';
 import { type Endpoint, parseEndpoint, showEndpoint } from './endpoint.ts';
 import { ZmtpError } from './failures.ts';
 
 /** Who hears about accepted streams. */
 export interface ListenerOwner {
-  onAccepted(stream: Stream, address: string): void;
+  onAccepted(arrival: Arrival, address: string): void;
   onAcceptFailed(endpoint: string, error: Error): void;
   /** No file descriptor is left for the next connection: whoever comes is turned away until one is free. */
   onNoDescriptor(endpoint: string, limit: DescriptorLimit): void;
@@ -75,9 +76,10 @@ export function bindFailureCode(error: unknown): string | undefined {
 
 function listen(text: string, endpoint: Endpoint, allowIpv6: boolean, owner: ListenerOwner): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true });
+    const server = createServer({ noDelay: true, pauseOnConnect: true });
     server.on('connection', (stream) => {
-      owner.onAccepted(stream, peerAddress(stream, endpoint));
+      const address = peerAddress(stream, endpoint);
+      owner.onAccepted(Arrival.accepted(stream), address);
       const limit = descriptorShortage();
       if (limit !== undefined) owner.onNoDescriptor(text, limit);
     });

@@ -1,7 +1,7 @@
 // All connections of one socket: binds, connects, keeps the set, and closes it. Every socket type owns one; what messages
 // mean is not known here.
-import type { Socket as Stream } from 'node:net';
 import type { DescriptorLimit } from '../../base/descriptors.ts';
+import type { Arrival } from './arrival.ts';
 import { Connection, type ConnectionOptions, type ConnectionOwner } from './connection.ts';
 import { Connector, type ConnectorOptions, type ConnectorOwner } from './connector.ts';
 import { type PeerFailure, ZmtpError } from './failures.ts';
@@ -154,20 +154,20 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
     if (this.#closing !== undefined) throw new ZmtpError('CLOSED', 'The socket is closed; make a new one.');
   }
 
-  #add(stream: Stream, address: string, connector: Connector | undefined): void {
-    if (!this.#options.keepsAlive) stream.unref();
-    this.#connections.set(new Connection(stream, address, this, this.#options, connector === undefined), connector);
+  #add(arrival: Arrival, address: string, connector: Connector | undefined): void {
+    if (!this.#options.keepsAlive) arrival.stream.unref();
+    this.#connections.set(new Connection(arrival, address, this, this.#options, connector === undefined), connector);
   }
 
-  onAccepted(stream: Stream, address: string): void {
+  onAccepted(arrival: Arrival, address: string): void {
     const limit = this.#options.limits.handshakes;
     if (!this.#isEnding && this.#connections.size - this.#joined.size < limit) {
-      this.#add(stream, address, undefined);
+      this.#add(arrival, address, undefined);
       return;
     }
     // A stream without a listener for errors could end the process.
-    stream.on('error', () => undefined);
-    stream.destroy();
+    arrival.stream.on('error', () => undefined);
+    arrival.stream.destroy();
     if (this.#closing !== undefined) return;
     this.#owner.onFailed(address, { code: 'too-many', detail: `${limit} other connections are in their handshake` });
   }
@@ -186,8 +186,8 @@ export class Transport implements ConnectionOwner, ListenerOwner, ConnectorOwner
     });
   }
 
-  onConnected(connector: Connector, stream: Stream): void {
-    this.#add(stream, connector.endpoint, connector);
+  onConnected(connector: Connector, arrival: Arrival): void {
+    this.#add(arrival, connector.endpoint, connector);
   }
 
   onConnectFailed(endpoint: string, failure: PeerFailure): void {
