@@ -36,6 +36,8 @@ export class Arrival {
     this.#take = take;
     // What does not come through the shared buffer comes as an event.
     this.stream.on('data', this.#onData);
+    // A server that pauses what it accepts does so for good.
+    this.stream.resume();
   }
 
   /** What comes from now on is dropped. */
