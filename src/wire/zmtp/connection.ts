@@ -66,6 +66,8 @@ export class Connection {
   /** Messages were handed over since the owner was last told that this was all. */
   #hasHandedOver = false;
   #isResumeAsked = false;
+  /** The peer has closed its side. */
+  #hasEnded = false;
 
   constructor(
     arrival: Arrival,
@@ -346,6 +348,10 @@ export class Connection {
     if (this.#isPaused || this.#failure !== undefined) return;
     this.#read();
     if (this.#isPaused) return;
+    if (this.#hasEnded) {
+      this.#onEnd();
+      return;
+    }
     if (this.#heartbeat !== undefined) this.#heartbeat.isListening = true;
     this.#heartbeat?.onHeard();
     this.#stream.resume();
@@ -356,6 +362,9 @@ export class Connection {
   };
 
   readonly #onEnd = (): void => {
+    this.#hasEnded = true;
+    // Who pauses, or throws, has yet to take what came before the end.
+    if (this.#failure === undefined && (this.#isPaused || this.#isResumeAsked)) return;
     this.#failure ??= { code: 'peer-closed', detail: 'it closed the connection' };
     // A peer that is gone takes nothing more, so what still waits here must not keep the stream half open.
     this.#stream.destroy();
