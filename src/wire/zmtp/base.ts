@@ -44,8 +44,8 @@ export interface ZmtpSocket extends AsyncDisposable {
   /** Connects in the background, and again after each break. Throws `ZmtpError` ENDPOINT for a text that is none. */
   connect(endpoint: string): void;
   /**
-   * Takes no more messages in, so that peers come to wait. Messages already here stay here, and come before the news that their
-   * peer has left: of a peer that leaves meanwhile one hears after {@link resume}, or when something is sent to it.
+   * Takes no more messages in, so that peers come to wait. Messages already here stay here, and that their peer has left is told
+   * after them.
    */
   pause(): void;
   /** Takes messages in again, from the next tick. */

@@ -19,7 +19,7 @@ export interface ConnectionOptions extends HandshakeOptions {
   readonly clock: Clock;
   readonly handshakeTimeoutMs: number;
   readonly heartbeat: Heartbeat | undefined;
-  /** Whether messages wait for the end of the turn in any case, to leave together. */
+  /** Whether messages that come turn after turn leave together. */
   readonly gathers: boolean;
   readonly reflex: WireReflex | undefined;
 }
@@ -125,7 +125,8 @@ export class Connection {
   /** Stops taking messages in: the peer's queue fills, then its sending stops. While paused, heartbeats are not answered. */
   pause(): void {
     this.#isPaused = true;
-    this.#stream.pause();
+    // With nothing here it reads on until something comes, and so hears of a peer that leaves.
+    if (!this.#decoder.isEmpty) this.#stream.pause();
     if (this.#heartbeat !== undefined) this.#heartbeat.isListening = false;
   }
 
@@ -168,7 +169,8 @@ export class Connection {
     if (this.#state.phase !== 'handshake') {
       if (this.#state.phase === 'open' && this.#isReflex(bytes, length, this.#state.outbox)) return;
       this.#decoder.pushLent(bytes, length);
-      this.#read();
+      if (this.#isPaused) this.#stream.pause();
+      else this.#read();
       return;
     }
     try {
@@ -364,7 +366,8 @@ export class Connection {
   readonly #onEnd = (): void => {
     this.#hasEnded = true;
     // Who pauses, or throws, has yet to take what came before the end.
-    if (this.#failure === undefined && (this.#isPaused || this.#isResumeAsked)) return;
+    const hasMore = this.#isResumeAsked || (this.#isPaused && !this.#decoder.isEmpty);
+    if (this.#failure === undefined && hasMore) return;
     this.#failure ??= { code: 'peer-closed', detail: 'it closed the connection' };
     // A peer that is gone takes nothing more, so what still waits here must not keep the stream half open.
     this.#stream.destroy();
