@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket as Stream } from 'node:net';
 import { test } from 'node:test';
-import { Arrival } from '#src/wire/zmtp/arrival.js';
+import { Arrival, serverOptions } from '#src/wire/zmtp/arrival.js';
 import { randomIntegers } from '../support/random.ts';
 
 interface Pair {
@@ -14,8 +14,8 @@ interface Pair {
   close(): Promise<void>;
 }
 
-async function pair(options: { handleIsHidden?: boolean } = {}): Promise<Pair> {
-  const server = createServer({ pauseOnConnect: true });
+async function pair(options: { handleIsHidden?: boolean; staysHalfOpen?: boolean } = {}): Promise<Pair> {
+  const server = createServer(serverOptions);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const arrived = once(server, 'connection') as Promise<[Stream]>;
@@ -26,9 +26,16 @@ async function pair(options: { handleIsHidden?: boolean } = {}): Promise<Pair> {
     Object.defineProperty(original, '_handle', { get: () => undefined, set: () => {}, configurable: true });
     const accepted = Arrival.accepted(original);
     Object.defineProperty(original, '_handle', { value: handle, writable: true });
+    return paired(accepted);
+  }
+  return paired(Arrival.accepted(original));
+
+  function paired(accepted: Arrival): Pair {
+    // As every owner does: it stays half open otherwise.
+    if (!options.staysHalfOpen)
+      for (const { stream } of [connected, accepted]) stream.on('end', () => stream.destroy());
     return { connected, accepted, original, close };
   }
-  return { connected, accepted: Arrival.accepted(original), original, close };
 
   async function close(): Promise<void> {
     connected.stream.destroy();
@@ -104,6 +111,22 @@ test('an accepted stream that is taken over knows its peer, and its server count
   assert.equal(accepted.stream.remotePort, connected.stream.localPort);
   assert.ok(original.destroyed);
   await Promise.all([ended(accepted.stream), close()]);
+});
+
+test('a stream whose peer has closed its side is half open until its owner is done with it', async () => {
+  for (const handleIsHidden of [false, true]) {
+    const { connected, accepted, close } = await pair({ handleIsHidden, staysHalfOpen: true });
+    accepted.start(() => {});
+    const answered = new Promise<string>((resolve) => {
+      connected.start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+    });
+    connected.stream.end('question');
+    await once(accepted.stream, 'end');
+    await new Promise(setImmediate);
+    accepted.stream.end('answer');
+    assert.equal(await answered, 'answer');
+    await Promise.all([ended(accepted.stream), close()]);
+  }
 });
 
 test('without the part of Node.js that this needs an accepted stream is read as any other', async () => {

@@ -69,6 +69,32 @@ test('a DEALER may ask a REP with an envelope, and a ROUTER may answer a REQ', a
   assert.deepEqual(texts(await router.seen.messages.next()), ['', 'hello']);
 });
 
+test('a request that was given up while it waited for its turn is not served', async (t) => {
+  const rep = watchedSocket(t, 'rep');
+  const endpoint = await rep.bind(local);
+  const [first, hasty, last] = ['first', 'hasty', 'last'].map((identity) => watchedSocket(t, 'req', { identity }));
+  for (const asker of [first!, hasty!, last!]) {
+    asker.connect(endpoint);
+    await asker.seen.joined.next();
+  }
+  const answered = first!.request(frames('1'));
+  assert.deepEqual(texts(await rep.seen.messages.next()), ['1']);
+  const controller = new AbortController();
+  const givenUp = assert.rejects(hasty!.request(frames('2'), { signal: controller.signal }));
+  // It leaves with this turn.
+  await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  controller.abort();
+  await givenUp;
+  assert.equal((await rep.seen.left.next()).peer.key, 'hasty');
+  const answeredLast = last!.request(frames('3'));
+  assert.ok(rep.send(frames('re 1')));
+  assert.deepEqual(texts(await answered), ['re 1']);
+  assert.deepEqual(texts(await rep.seen.messages.next()), ['3']);
+  assert.ok(rep.send(frames('re 3')));
+  assert.deepEqual(texts(await answeredLast), ['re 3']);
+});
+
 test('a request without envelope costs its sender the connection and nobody else', async (t) => {
   const rep = watchedSocket(t, 'rep', { answer: (message) => void rep.send(message.frames) });
   const endpoint = await rep.bind(local);

@@ -216,3 +216,62 @@ test('a thousand strangers with random bytes do not disturb a conversation', asy
     assert.deepEqual(texts(await good.seen.messages.next()), [String(round)]);
   }
 });
+
+const tenMessages = Array.from({ length: 10 }, (_, index) => encodeFrame(0, Buffer.from(String(index))));
+const zeroToNine = Array.from({ length: 10 }, (_, index) => String(index));
+
+for (const way of ['the shared buffer', 'events'] as const) {
+  test(`who pauses loses nothing of what a peer said before it closed its side, read through ${way}`, async (t) => {
+    if (way === 'events') hideHandles(t);
+    const router = watchedSocket(t, 'router', { answer: () => router.pause() });
+    const endpoint = await router.bind(local);
+    const stream = await stranger(t, endpoint);
+    stream.resume().end(Buffer.concat([hello, ...tenMessages]));
+    assert.deepEqual(texts(await router.seen.messages.next()), ['0']);
+    // When another one has come the end is there as well.
+    const other = await stranger(t, endpoint);
+    await router.seen.joined.next();
+    other.resume().write(Buffer.concat([hello.subarray(0, 64), readyOf('other')]));
+    assert.equal((await router.seen.joined.next()).key, 'other');
+    assert.deepEqual(router.seen.left.all, []);
+    for (const text of zeroToNine.slice(1)) {
+      router.resume();
+      assert.deepEqual(texts(await router.seen.messages.next()), [text]);
+    }
+    router.resume();
+    const { peer, failure } = await router.seen.left.next();
+    assert.deepEqual([peer.key, failure.code], ['raw', 'peer-closed']);
+  });
+}
+
+test('a handler that throws at each message still gets all of them from a peer that closed its side', async (t) => {
+  const listeners = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  t.after(() => listeners.forEach((listener) => void process.on('uncaughtException', listener)));
+  let caught = 0;
+  const onThrown = (): void => void caught++;
+  process.on('uncaughtException', onThrown);
+  t.after(() => process.removeListener('uncaughtException', onThrown));
+  const router = watchedSocket(t, 'router', {
+    answer: () => {
+      throw new Error('mistake of the handler');
+    },
+  });
+  const stream = await stranger(t, await router.bind(local));
+  stream.resume().end(Buffer.concat([hello, ...tenMessages]));
+  assert.equal((await router.seen.left.next()).failure.code, 'peer-closed');
+  assert.deepEqual(router.seen.messages.all.flatMap(texts), zeroToNine);
+  assert.equal(caught, 10);
+});
+
+function readyOf(identity: string): Buffer {
+  return encodeFrame(4, encodeCommand('READY', encodeMetadata('DEALER', Buffer.from(identity))));
+}
+
+/** As on a version of Node.js whose streams keep their handles to themselves. */
+function hideHandles(t: TestContext): void {
+  const get = Reflect.get;
+  t.mock.method(Reflect, 'get', (target: object, key: PropertyKey, ...receiver: [unknown?]) =>
+    key === '_handle' ? undefined : get(target, key, ...receiver),
+  );
+}

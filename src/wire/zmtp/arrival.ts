@@ -6,19 +6,25 @@ import { connect, type NetConnectOpts, type OnReadOpts, type SocketConstructorOp
 /** Takes what has arrived: the first `length` of `bytes`. They are lent, and overwritten when the call is over. */
 export type TakeBytes = (bytes: Buffer, length: number) => void;
 
+/** What a server needs whose streams shall be read here. */
+export const serverOptions = { pauseOnConnect: true, allowHalfOpen: true } as const;
+
 const shared = Buffer.allocUnsafeSlow(64 << 10);
 
-/** A stream of node:net and the way in which its bytes come. Nothing else may read the stream. */
+/**
+ * A stream of node:net and the way in which its bytes come. Nothing else may read the stream. It stays half open when its peer
+ * has closed its side: who hears the event `end` destroys it, at once or when it has used what came before.
+ */
 export class Arrival {
   readonly stream: Stream;
   #take: TakeBytes | undefined;
 
   /** A stream that connects. */
   static connecting(options: NetConnectOpts): Arrival {
-    return new Arrival((onread) => connect({ ...options, onread }));
+    return new Arrival((onread) => connect({ ...options, onread, allowHalfOpen: true }));
   }
 
-  /** A stream that a server has accepted, and that was not read yet: the server must have been made with `pauseOnConnect`. */
+  /** A stream that a server has accepted, and that was not read yet: the server must have been made with {@link serverOptions}. */
   static accepted(stream: Stream): Arrival {
     return new Arrival((onread) => takeOver(stream, onread) ?? stream);
   }
@@ -56,7 +62,11 @@ export class Arrival {
 function takeOver(stream: Stream, onread: OnReadOpts): Stream | undefined {
   const handle: unknown = Reflect.get(stream, '_handle');
   if (typeof handle !== 'object' || handle === null) return undefined;
-  const options: SocketConstructorOpts & { handle: object; onread: OnReadOpts } = { handle, onread };
+  const options: SocketConstructorOpts & { handle: object; onread: OnReadOpts } = {
+    handle,
+    onread,
+    allowHalfOpen: true,
+  };
   const successor = new Stream(options);
   if (Reflect.get(successor, '_handle') !== handle) {
     successor.destroy();

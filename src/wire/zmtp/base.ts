@@ -43,7 +43,10 @@ export interface ZmtpSocket extends AsyncDisposable {
   bind(endpoint: string): Promise<string>;
   /** Connects in the background, and again after each break. Throws `ZmtpError` ENDPOINT for a text that is none. */
   connect(endpoint: string): void;
-  /** Takes no more messages in, so that peers come to wait. Messages already here stay here. */
+  /**
+   * Takes no more messages in, so that peers come to wait. Messages already here stay here, and that their peer has left is told
+   * after them.
+   */
   pause(): void;
   /** Takes messages in again, from the next tick. */
   resume(): void;

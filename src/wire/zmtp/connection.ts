@@ -19,7 +19,7 @@ export interface ConnectionOptions extends HandshakeOptions {
   readonly clock: Clock;
   readonly handshakeTimeoutMs: number;
   readonly heartbeat: Heartbeat | undefined;
-  /** Whether messages wait for the end of the turn in any case, to leave together. */
+  /** Whether messages that come turn after turn leave together. */
   readonly gathers: boolean;
   readonly reflex: WireReflex | undefined;
 }
@@ -66,6 +66,8 @@ export class Connection {
   /** Messages were handed over since the owner was last told that this was all. */
   #hasHandedOver = false;
   #isResumeAsked = false;
+  /** The peer has closed its side. */
+  #hasEnded = false;
 
   constructor(
     arrival: Arrival,
@@ -123,7 +125,8 @@ export class Connection {
   /** Stops taking messages in: the peer's queue fills, then its sending stops. While paused, heartbeats are not answered. */
   pause(): void {
     this.#isPaused = true;
-    this.#stream.pause();
+    // With nothing here it reads on until something comes, and so hears of a peer that leaves.
+    if (!this.#decoder.isEmpty) this.#stream.pause();
     if (this.#heartbeat !== undefined) this.#heartbeat.isListening = false;
   }
 
@@ -166,7 +169,8 @@ export class Connection {
     if (this.#state.phase !== 'handshake') {
       if (this.#state.phase === 'open' && this.#isReflex(bytes, length, this.#state.outbox)) return;
       this.#decoder.pushLent(bytes, length);
-      this.#read();
+      if (this.#isPaused) this.#stream.pause();
+      else this.#read();
       return;
     }
     try {
@@ -346,6 +350,10 @@ export class Connection {
     if (this.#isPaused || this.#failure !== undefined) return;
     this.#read();
     if (this.#isPaused) return;
+    if (this.#hasEnded) {
+      this.#onEnd();
+      return;
+    }
     if (this.#heartbeat !== undefined) this.#heartbeat.isListening = true;
     this.#heartbeat?.onHeard();
     this.#stream.resume();
@@ -356,6 +364,10 @@ export class Connection {
   };
 
   readonly #onEnd = (): void => {
+    this.#hasEnded = true;
+    // Who pauses, or throws, has yet to take what came before the end.
+    const hasMore = this.#isResumeAsked || (this.#isPaused && !this.#decoder.isEmpty);
+    if (this.#failure === undefined && hasMore) return;
     this.#failure ??= { code: 'peer-closed', detail: 'it closed the connection' };
     // A peer that is gone takes nothing more, so what still waits here must not keep the stream half open.
     this.#stream.destroy();

@@ -5,7 +5,7 @@
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, isIPv6, type ListenOptions, type Server, type Socket as Stream } from 'node:net';
 import { type DescriptorLimit, descriptorShortage, limitOf } from '../../base/descriptors.ts';
-import { Arrival } from './arrival.ts';
+import { Arrival, serverOptions } from './arrival.ts';
 import { type Endpoint, parseEndpoint, showEndpoint } from './endpoint.ts';
 import { ZmtpError } from './failures.ts';
 
@@ -61,7 +61,7 @@ export class Listener {
     this.#server.unref();
   }
 
-  /** Accepts no more. Resolves when the streams that were accepted are closed too. */
+  /** Accepts no more. Resolves when the endpoint is free again; the streams that were accepted are their owners' to close. */
   close(): Promise<void> {
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
@@ -76,7 +76,7 @@ export function bindFailureCode(error: unknown): string | undefined {
 
 function listen(text: string, endpoint: Endpoint, allowIpv6: boolean, owner: ListenerOwner): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true, pauseOnConnect: true });
+    const server = createServer({ noDelay: true, ...serverOptions });
     server.on('connection', (stream) => {
       const address = peerAddress(stream, endpoint);
       owner.onAccepted(Arrival.accepted(stream), address);

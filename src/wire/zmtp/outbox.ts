@@ -37,7 +37,7 @@ export class Outbox implements Flushable {
   #lent: Buffer | undefined;
 
   /**
-   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes what comes turn after turn at once.
+   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes what comes turn after turn together.
    */
   constructor(
     stream: Stream,
