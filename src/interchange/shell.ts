@@ -251,12 +251,12 @@ export class Interchange implements AsyncDisposable {
       },
       onPeerLeft: (peer: unknown) => {
         this.#submitLinks.delete(peer);
-        if (this.#submitLinks.size === 0) this.#end('the submitter has closed its connections');
+        if (this.#submitLinks.size === 0) this.end('the submitter has closed its connections');
       },
       onPeerFailed: (address: string, failure: PeerFailure) => {
         this.#note('warning', `No connection to the submitter at ${address}: ${failure.detail}`);
         const isGone = failure.code === 'unreachable' && !this.#hasMetSubmitter;
-        if (isGone) this.#end('the submitter cannot be reached');
+        if (isGone) this.end('the submitter cannot be reached');
       },
     };
   }
@@ -446,7 +446,7 @@ export class Interchange implements AsyncDisposable {
       case 'end':
         // The submitter is there and must hear why.
         this.#lastWordMs = 5_000;
-        this.#end(effect.reason);
+        this.end(effect.reason);
         return;
       default:
         effect satisfies never;
@@ -508,7 +508,8 @@ export class Interchange implements AsyncDisposable {
     this.#log.write(level, text);
   }
 
-  #end(reason: string): void {
+  /** Says in the log why it ends, and asks its owner to end it; only the first reason counts. */
+  end(reason: string): void {
     if (this.#hasEnded) return;
     this.#log.write('info', `Interchange ends: ${reason}`);
     this.#hasEnded = true;

@@ -172,7 +172,8 @@ describe('the interchange process', () => {
     submitter.child?.kill('SIGTERM');
     assert.equal(await submitter.exited, 0);
     await submitter.closeSockets();
-    assert.match(readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8'), /\[INFO\] Interchange listens/);
+    const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
+    assert.match(log, /\[INFO\] Interchange listens[\s\S]*\[INFO\] Interchange ends: it was told to by SIGTERM\n/);
   });
 
   it('lives through every malformed message, and harms no task of others', async () => {
