@@ -114,7 +114,11 @@ describe('chervil interchange', () => {
     };
     for (const [address, what] of [
       [await port(web), /No interchange at .*: it does not speak ZMTP: it began with "HTTP\/1\.1 400/],
-      [await port(hasty), /No interchange at .*: it closed the connection/],
+      // So does the interchange of an encrypted run, to who has no key.
+      [
+        await port(hasty),
+        /No interchange at .*: it closed the connection.*\. If its run is encrypted, name its certificates with --cert-dir\.\n$/,
+      ],
       [(await stranger.bind('tcp://127.0.0.1:*')).slice(6), /answered, but not as a Chervil interchange/],
       // A program that only listens cannot be told from one that is slow.
       [(await submitter.bind('tcp://127.0.0.1:*')).slice(6), /did not answer in 5 s; is it the pool port/],
