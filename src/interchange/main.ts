@@ -131,8 +131,9 @@ async function run(
   let interchange: Interchange | undefined;
   const end = (reason: string): void => (interchange === undefined ? resolve(reason) : interchange.end(reason));
   const onSignal = (signal: string): void => end(`it was told to by ${signal}`);
+  const onInterrupt = (): void => (interchange === undefined ? resolve('SIGINT') : interchange.interrupt());
   process.once('SIGTERM', onSignal);
-  process.once('SIGINT', onSignal);
+  process.on('SIGINT', onInterrupt);
   void closed?.then(() => end('standard input was closed'));
   const installation = await findInstallation();
   try {
@@ -151,6 +152,6 @@ async function run(
     const values = process.env[directoryVariable];
     if (values !== undefined) removeIfOrphaned(values);
     process.off('SIGTERM', onSignal);
-    process.off('SIGINT', onSignal);
+    process.off('SIGINT', onInterrupt);
   }
 }

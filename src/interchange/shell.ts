@@ -508,6 +508,16 @@ export class Interchange implements AsyncDisposable {
     this.#log.write(level, text);
   }
 
+  /**
+   * A terminal sends SIGINT to a submitter and to its interchange alike. Parsl's submitter then asks its interchange
+   * about its blocks, and waits for the answer without end: so as long as it is there, it decides.
+   */
+  interrupt(): void {
+    if (this.#options.endsWithSubmitter !== false && this.#submitLinks.size > 0)
+      this.#note('info', 'SIGINT is left to the submitter, which is there; SIGTERM ends this process');
+    else this.end('it was told to by SIGINT');
+  }
+
   /** Says in the log why it ends, and asks its owner to end it; only the first reason counts. */
   end(reason: string): void {
     if (this.#hasEnded) return;
