@@ -105,18 +105,17 @@ export function refuse(
   if (settings.isMonitored) effects.push({ do: 'record manager', manager, now });
   removeManager(state, effects, manager, now);
   const reason = note(state, manager, mismatch, effects);
-  if (settings.versions.onMismatch === 'end' && mismatch.isVersion) {
-    const failure = { kind: 'version mismatch', interchange: mismatch.expected, manager: mismatch.found } as const;
-    effects.push({ do: 'fail', taskId: -1, failure });
-    effects.push({ do: 'end', reason: `manager ${manager.name} has other versions: ${mismatch.reason}` });
-    state.hasEnded = true;
-    return;
-  }
   // Without a word the pool would wait for its own threshold. The code for "drained" makes any pool end in peace.
   if (manager.registration.extensions.includes('refusal')) {
     effects.push({ do: 'explain refusal', peer: manager.peer, reason });
   } else {
     effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
+  }
+  if (settings.versions.onMismatch === 'end' && mismatch.isVersion) {
+    const failure = { kind: 'version mismatch', interchange: mismatch.expected, manager: mismatch.found } as const;
+    effects.push({ do: 'fail', taskId: -1, failure });
+    effects.push({ do: 'end', reason: `manager ${manager.name} has other versions: ${mismatch.reason}` });
+    state.hasEnded = true;
   }
 }
 

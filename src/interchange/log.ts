@@ -1,7 +1,7 @@
 // The interchange's log: where Parsl has it, one line an event, buffered, in the form the submitter's log configuration
 // asks for. The shell owns it.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directory.ts';
 import { LogFile } from '../base/log-file.ts';
 import { printable } from '../base/printable.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
@@ -20,7 +20,11 @@ export interface InterchangeLog {
  */
 export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   if (choice.kind === 'none') return { write: () => {}, close: () => {} };
-  mkdirSync(directory, { recursive: true });
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw new Error(`Cannot make the log directory ${directory}: ${(error as Error).message}`, { cause: error });
+  }
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
   const form = formOf(choice);

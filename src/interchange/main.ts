@@ -36,6 +36,11 @@ export async function interchangeMain(args: readonly string[]): Promise<number> 
     process.stdout.write(`${usage}\n`);
     return 0;
   }
+  const idle = withoutEffect(values);
+  if (idle !== undefined) {
+    process.stderr.write(`chervil interchange: ${idle}\n${usage}\n`);
+    return 2;
+  }
   if (values.status !== undefined) return showStatus(values.status, values['cert-dir'], values.json === true);
   const policy = values['on-mismatch'] ?? 'refuse';
   if (policy !== 'refuse' && policy !== 'end' && policy !== 'accept') {
@@ -48,6 +53,16 @@ export async function interchangeMain(args: readonly string[]): Promise<number> 
     ...(values['python-version'] === undefined ? {} : { python: values['python-version'] }),
   };
   return values.config === undefined ? runFromInput(versions) : runFromFile(values.config, versions);
+}
+
+/** What is wrong with options that would change nothing beside the others, or `undefined`. */
+function withoutEffect(values: Options): string | undefined {
+  const isStatus = values.status !== undefined;
+  for (const name of ['cert-dir', 'json'] as const)
+    if (values[name] !== undefined && !isStatus) return `--${name} goes with --status only`;
+  for (const name of ['config', 'on-mismatch', 'parsl-version', 'python-version'] as const)
+    if (values[name] !== undefined && isStatus) return `--${name} does not go with --status`;
+  return undefined;
 }
 
 const options = {
@@ -84,7 +99,15 @@ async function runFromFile(path: string, versions: VersionPolicy): Promise<numbe
 }
 
 async function runFromInput(versions: VersionPolicy): Promise<number> {
+  if (process.stdin.isTTY)
+    process.stderr.write('Waiting for the configuration on standard input; --config FILE.json takes it from a file.\n');
   const input = await readStandardInput();
+  if (input.bytes.length === 0) {
+    process.stderr.write(
+      'There is no configuration on standard input, where Parsl writes it. By hand: --config FILE.json; see --help\n',
+    );
+    return 2;
+  }
   const config =
     input.bytes[0] === 0x7b ? readConfigJson(Buffer.from(input.bytes).toString('utf8')) : readConfig(input.bytes);
   return run(config, versions, true, input.closed);
@@ -105,17 +128,21 @@ async function run(
   // run, ten KiB a manager with 2,000 of them. A task costs a tenth more CPU time for it.
   setFlagsFromString('--semi-space-growth-factor=1');
   const { promise, resolve } = openPromise<string>();
-  const onSignal = (signal: string): void => resolve(`signal ${signal}`);
+  let interchange: Interchange | undefined;
+  const end = (reason: string): void => (interchange === undefined ? resolve(reason) : interchange.end(reason));
+  const onSignal = (signal: string): void => end(`it was told to by ${signal}`);
+  const onInterrupt = (): void => (interchange === undefined ? resolve('SIGINT') : interchange.interrupt());
   process.once('SIGTERM', onSignal);
-  process.once('SIGINT', onSignal);
-  void closed?.then(() => resolve('standard input was closed'));
+  process.on('SIGINT', onInterrupt);
+  void closed?.then(() => end('standard input was closed'));
   const installation = await findInstallation();
   try {
-    await using _interchange = await Interchange.start(config.value, {
+    await using started = await Interchange.start(config.value, {
       versions: { ...versions, ...(installation === undefined ? {} : { installation }) },
       onEnd: resolve,
       endsWithSubmitter,
     });
+    interchange = started;
     await promise;
     return 0;
   } catch (error) {
@@ -125,6 +152,6 @@ async function run(
     const values = process.env[directoryVariable];
     if (values !== undefined) removeIfOrphaned(values);
     process.off('SIGTERM', onSignal);
-    process.off('SIGINT', onSignal);
+    process.off('SIGINT', onInterrupt);
   }
 }

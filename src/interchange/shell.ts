@@ -251,12 +251,12 @@ export class Interchange implements AsyncDisposable {
       },
       onPeerLeft: (peer: unknown) => {
         this.#submitLinks.delete(peer);
-        if (this.#submitLinks.size === 0) this.#end('the submitter has closed its connections');
+        if (this.#submitLinks.size === 0) this.end('the submitter has closed its connections');
       },
       onPeerFailed: (address: string, failure: PeerFailure) => {
         this.#note('warning', `No connection to the submitter at ${address}: ${failure.detail}`);
         const isGone = failure.code === 'unreachable' && !this.#hasMetSubmitter;
-        if (isGone) this.#end('the submitter cannot be reached');
+        if (isGone) this.end('the submitter cannot be reached');
       },
     };
   }
@@ -446,7 +446,7 @@ export class Interchange implements AsyncDisposable {
       case 'end':
         // The submitter is there and must hear why.
         this.#lastWordMs = 5_000;
-        this.#end(effect.reason);
+        this.end(effect.reason);
         return;
       default:
         effect satisfies never;
@@ -508,7 +508,18 @@ export class Interchange implements AsyncDisposable {
     this.#log.write(level, text);
   }
 
-  #end(reason: string): void {
+  /**
+   * A terminal sends SIGINT to a submitter and to its interchange alike. Parsl's submitter then asks its interchange
+   * about its blocks, and waits for the answer without end: so as long as it is there, it decides.
+   */
+  interrupt(): void {
+    if (this.#options.endsWithSubmitter !== false && this.#submitLinks.size > 0)
+      this.#note('info', 'SIGINT is left to the submitter, which is there; SIGTERM ends this process');
+    else this.end('it was told to by SIGINT');
+  }
+
+  /** Says in the log why it ends, and asks its owner to end it; only the first reason counts. */
+  end(reason: string): void {
     if (this.#hasEnded) return;
     this.#log.write('info', `Interchange ends: ${reason}`);
     this.#hasEnded = true;

@@ -45,7 +45,15 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
       if (report?.ok) resolve(report.value);
       else reject(new Error(`${endpoint} answered, but not as a Chervil interchange.`));
     },
-    onPeerFailed: (_address, { detail }) => reject(new Error(`No interchange at ${endpoint}: ${inWords(detail)}.`)),
+    onPeerFailed: (_address, { detail }) => {
+      const words = inWords(detail);
+      // The interchange of an encrypted run says no more to who has no key.
+      const hint =
+        certDir === undefined && words.includes('closed the connection')
+          ? ' If its run is encrypted, name its certificates with --cert-dir.'
+          : '';
+      reject(new Error(`No interchange at ${endpoint}: ${words}.${hint}`));
+    },
   });
   dealer.connect(endpoint);
   dealer.send([writeManagerMessage({ type: 'chervil_status' })]);

@@ -1,6 +1,7 @@
 // Run directories: runinfo/000, 001, … Each run makes its own when it is loaded; checkpoints are looked for in them.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { makeDirectory } from '../base/directory.ts';
 import { ConfigError } from '../task/errors.ts';
 
 /** The directory of one run. */
@@ -20,7 +21,7 @@ export interface RunDirectory {
 export function createRunDirectory(base = 'runinfo'): RunDirectory {
   const parent = resolve(base);
   try {
-    mkdirSync(parent, { recursive: true });
+    makeDirectory(parent);
     for (let number = (numbered(parent).at(-1)?.number ?? -1) + 1; ; number++) {
       const path = join(parent, String(number).padStart(3, '0'));
       if (make(path)) return { path, number };

@@ -1,10 +1,11 @@
 // Opens a monitoring database, SQLite or PostgreSQL; for the writer it brings older tables to our version, for readers it leaves
 // them as they are (ADR 0070). The writer, the dashboard and the commands open theirs here.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { userInfo } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
+import { makeDirectory } from '../base/directory.ts';
 import { networkFileSystem } from './file-system.ts';
 import { applyMigrations, type Dialect, migrations, oldestRead, type Schema } from './schema.ts';
 import { openSqlite, type SqliteConnection } from './sqlite.ts';
@@ -79,7 +80,7 @@ async function openFile(path: string, options: OpenOptions): Promise<MonitoringD
       `There is no monitoring database ${path}. load({ monitoring: true }) makes one in its run directory's parent.`,
     );
   }
-  if (mode === 'write') mkdirSync(dirname(path), { recursive: true });
+  if (mode === 'write') makeDirectory(dirname(path));
   const connection = openSqlite(path, mode);
   const notes: string[] = [];
   try {

@@ -6,8 +6,9 @@
 //
 // There may be so many files and no more: then the run is held up for a while, and if the writer still does not come
 // on, events are dropped, counted, and that is told.
-import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directory.ts';
 import { RecordBuffer } from './records.ts';
 
 export interface FeedOptions {
@@ -48,7 +49,7 @@ export class Feed {
 
   constructor(options: FeedOptions) {
     this.#options = { segmentBytes: 8 * 2 ** 20, mostSegments: 128, holdMs: 5_000, ...options };
-    mkdirSync(options.directory, { recursive: true });
+    makeDirectory(options.directory);
   }
 
   /** Events that were dropped. */

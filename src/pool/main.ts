@@ -1,7 +1,8 @@
 // `chervil worker-pool`: one pool of workers on one node. Reads its arguments, starts its workers, finds the interchange, and runs until
 // there is nothing left for it, nobody to work for, or a signal. The command line calls `workerPool`; start.ts is a program of its own.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directory.ts';
 import { LogFile } from '../base/log-file.ts';
 import type { Result } from '../base/result.ts';
 import type { Runtime } from '../task/ports.ts';
@@ -113,7 +114,7 @@ class PoolService {
     this.#mechanism = mechanism;
     this.#named = named;
     const directory = join(given.logDir, `block-${given.blockId}`, given.uid);
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     this.#log = new LogFile(join(directory, 'manager.log'));
     if (devices.problem !== undefined)
       this.#log.write(

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { platform } from 'node:process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createSocket } from '#src/wire/zmtp/socket.js';
@@ -113,7 +114,11 @@ describe('chervil interchange', () => {
     };
     for (const [address, what] of [
       [await port(web), /No interchange at .*: it does not speak ZMTP: it began with "HTTP\/1\.1 400/],
-      [await port(hasty), /No interchange at .*: it closed the connection/],
+      // So does the interchange of an encrypted run, to who has no key.
+      [
+        await port(hasty),
+        /No interchange at .*: it closed the connection.*\. If its run is encrypted, name its certificates with --cert-dir\.\n$/,
+      ],
       [(await stranger.bind('tcp://127.0.0.1:*')).slice(6), /answered, but not as a Chervil interchange/],
       // A program that only listens cannot be told from one that is slow.
       [(await submitter.bind('tcp://127.0.0.1:*')).slice(6), /did not answer in 5 s; is it the pool port/],
@@ -165,6 +170,55 @@ describe('chervil interchange', () => {
     ])
       assert.ok(stderr.includes(fault), `${fault}\n${stderr}`);
     assert.equal(stderr.trim().split('\n').length, 1);
+  });
+
+  it('names its log directory when that cannot be made, and ends', {
+    skip: platform !== 'linux' && 'it needs /proc',
+    timeout: 20_000,
+  }, async () => {
+    const taken = join(directory, 'a file');
+    writeFileSync(taken, '');
+    // In /proc a directory cannot be made although the one above it is there.
+    for (const [logdir, problem] of [
+      [taken, 'EEXIST'],
+      [join(taken, 'logs'), 'ENOTDIR'],
+      ['/proc/chervil', 'ENOENT'],
+    ] as const) {
+      const file = join(directory, 'logdir.json');
+      writeFileSync(
+        file,
+        JSON.stringify({ client_address: '127.0.0.1', client_ports: [55_001, 55_002, 55_003], logdir }),
+      );
+      const { status, stderr } = await interchange('--config', file);
+      assert.equal(status, 1);
+      assert.ok(
+        stderr.startsWith(`The interchange cannot start: Cannot make the log directory ${logdir}: ${problem}`),
+        stderr,
+      );
+    }
+  });
+
+  it('says where its configuration comes from when there is none', async () => {
+    const { status, stderr } = await interchange();
+    assert.equal(status, 2);
+    assert.match(
+      stderr,
+      /^There is no configuration on standard input, where Parsl writes it\. By hand: --config FILE\.json/,
+    );
+  });
+
+  it('takes no option that would have no effect', async () => {
+    for (const [args, told] of [
+      [['--json'], '--json goes with --status only'],
+      [['--cert-dir', 'x'], '--cert-dir goes with --status only'],
+      [['--status', '127.0.0.1:1', '--config', 'x.json'], '--config does not go with --status'],
+      [['--status', '127.0.0.1:1', '--on-mismatch', 'end'], '--on-mismatch does not go with --status'],
+      [['--status', '127.0.0.1:1', '--parsl-version', '1'], '--parsl-version does not go with --status'],
+    ] as const) {
+      const { status, stderr } = await interchange(...args);
+      assert.equal(status, 2);
+      assert.ok(stderr.startsWith(`chervil interchange: ${told}\nchervil interchange [--config`), stderr);
+    }
   });
 
   it('ends when it cannot start, whatever it has opened by then', async (t) => {

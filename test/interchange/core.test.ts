@@ -418,6 +418,7 @@ describe('versions', () => {
   it("under Parsl's own policy a wrong version ends the run with a VersionMismatch", () => {
     const bench = new Bench({ versions: { onMismatch: 'end', parsl: '2026.07.27', python: '3.11.7' } });
     assert.deepEqual(bench.tell(bench.register('bad', { parslVersion: '9.9.9' })), [
+      'drained to bad',
       '-1 fails: version mismatch',
       'end',
     ]);
@@ -452,7 +453,7 @@ describe('versions', () => {
   it('under the policy of Parsl, without an installation, the first manager decides', () => {
     const bench = new Bench({ versions: { onMismatch: 'end' } });
     bench.take(bench.register('a'));
-    assert.deepEqual(bench.tell(bench.register('b', other)), ['-1 fails: version mismatch', 'end']);
+    assert.deepEqual(bench.tell(bench.register('b', other)), ['drained to b', '-1 fails: version mismatch', 'end']);
   });
 
   it('a Chervil pool is told why, and one without Python workers is not asked about Python', () => {

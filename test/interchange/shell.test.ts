@@ -172,7 +172,22 @@ describe('the interchange process', () => {
     submitter.child?.kill('SIGTERM');
     assert.equal(await submitter.exited, 0);
     await submitter.closeSockets();
-    assert.match(readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8'), /\[INFO\] Interchange listens/);
+    const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
+    assert.match(log, /\[INFO\] Interchange listens[\s\S]*\[INFO\] Interchange ends: it was told to by SIGTERM\n/);
+  });
+
+  it('leaves SIGINT to a submitter that is there: a terminal sends it to both, and the submitter still has questions', async () => {
+    const submitter = await Submitter.start();
+    const at = await port(submitter);
+    submitter.child?.kill('SIGINT');
+    await using pool = new Pool(at, 'pool-a');
+    pool.register();
+    submitter.send(1);
+    await pool.tasks();
+    await submitter.closeSockets();
+    assert.equal(await submitter.exited, 0);
+    const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
+    assert.match(log, /SIGINT is left to the submitter/);
   });
 
   it('lives through every malformed message, and harms no task of others', async () => {

@@ -1,8 +1,9 @@
 // Writes the checkpoint of one run: RUN_DIR/checkpoint/tasks.ckpt. The kernel's memo elaborator gives it every success
 // that it computed or used again; a later run reads it (checkpoint-load.ts).
-import { mkdirSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { assert } from '../../base/assert.ts';
+import { makeDirectory } from '../../base/directory.ts';
 import { diskProblem, type RecordDisk, type RecordFileProblem, RecordWriter } from '../../base/record-file.ts';
 import type { Result } from '../../base/result.ts';
 import { type Clock, systemClock } from '../../base/time.ts';
@@ -138,7 +139,7 @@ export class CheckpointWriter {
     if (this.#isClosed) return { ok: false, error: { code: 'CLOSED', message: `${this.path} is closed.` } };
     if (this.#file !== undefined) return { ok: true, value: this.#file };
     try {
-      mkdirSync(dirname(this.path), { recursive: true });
+      makeDirectory(dirname(this.path));
     } catch (error) {
       return { ok: false, error: diskProblem(this.path, 'made', error) };
     }
