@@ -182,6 +182,21 @@ test('a stopped task that a thread has in its queue is never run', limit, () =>
   ),
 );
 
+test('when all that a thread held was stopped before it began, the thread gets what waits', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, stop }) => {
+      const body = (n: number): number => n;
+      // The thread has still to start, and of a body that it has never run it is given one alone.
+      const stopped = submit(body, [1]);
+      const waiting = submit(body, [2]);
+      await new Promise((resolve) => setImmediate(resolve));
+      stop(stopped);
+      assert.equal(await host.value(waiting), 2);
+    },
+  ),
+);
+
 test('options that cannot be are refused, all at once', () => {
   assert.throws(
     () => threads({ max: 0, memoryMegabytes: 8, threads: 4 } as object),

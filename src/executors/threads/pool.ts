@@ -264,7 +264,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#stillborn = 0;
     if (tookMs !== undefined) this.#functions.took(attempt.body, tookMs);
     const { note } = attempt;
-    if (this.#head < this.#queue.length) this.#schedule();
+    this.onRoom();
     if (note === dropped) return;
     attempt.note = undefined;
     if (attempt.watched && note instanceof Holding) {
@@ -323,6 +323,10 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
 
   onLeft(thread: Thread): void {
     this.#threads = this.#threads.filter((one) => one !== thread);
+    this.onRoom();
+  }
+
+  onRoom(): void {
     if (this.#head < this.#queue.length) this.#schedule();
   }
 

@@ -33,6 +33,8 @@ export interface ThreadOwner {
   /** @param at milliseconds since the epoch */
   onBegan(attempt: Attempt, by: Thread, at: number): void;
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
+  /** It has room again: it has said its last about a job that was answered or taken back before. */
+  onRoom(): void;
   /** Jobs that had not begun, and go to another thread. */
   onGivenBack(attempts: readonly Attempt[]): void;
   /** It takes no more jobs: it is being ended, or has ended. */
@@ -194,7 +196,10 @@ export class Thread {
     const attempt = this.#release(slot);
     this.#free.push(slot);
     if (kind === resultKind.abandoned) this.#kill();
-    if (attempt === undefined) return;
+    if (attempt === undefined) {
+      this.#owner.onRoom();
+      return;
+    }
     switch (kind) {
       case resultKind.value:
         this.#owner.onAnswer(attempt, { ok: true, value: data }, tookMs, this);
