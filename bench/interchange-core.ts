@@ -84,8 +84,7 @@ function run(tasks: number, managers: number, perTurn: number, logLevel: 'debug'
     for (let count = 0; count < perTurn && next < tasks; count++, next++) {
       const task = readTask(frames[next] as Uint8Array);
       if (task.ok) {
-        const { taskId, priority, runtime, body } = task.value;
-        step(state, { type: 'task', taskId, priority, runtime, body }, 2, effects);
+        step(state, { type: 'task', ...task.value }, 2, effects);
       }
     }
     step(state, { type: 'turn' }, 2, effects);

@@ -18,7 +18,7 @@ import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
 import { giveOut, mark, noteFreed, refill, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
-import { type InterchangeState, isLogged, laneOf, log, mostCodeBytes } from './state.ts';
+import { type InterchangeState, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
 import { noteUnserved } from './unserved.ts';
 
@@ -36,7 +36,8 @@ export { createInterchange, type InterchangeState } from './state.ts';
  * @example
  * const state = createInterchange({ heartbeatThresholdMs: 120_000, selector: 'random', random: Math.random, versions: { onMismatch: 'refuse' } });
  * const effects: InterchangeEffect[] = [];
- * step(state, { type: 'task', taskId: 1, priority: undefined, runtime: undefined, body }, Date.now(), effects);
+ * const body = { bytes, start: 0, end: bytes.length };
+ * step(state, { type: 'task', taskId: 1, priority: undefined, runtime: undefined, ...body }, Date.now(), effects);
  * step(state, { type: 'turn' }, Date.now(), effects);
  */
 export function step(
@@ -47,7 +48,7 @@ export function step(
 ): InterchangeEffect[] {
   switch (event.type) {
     case 'task':
-      onTask(state, event.taskId, event.priority, event.runtime, event.body, effects);
+      onTask(state, event, effects);
       return effects;
     case 'task batch':
       onTaskBatch(state, event, effects);
@@ -119,16 +120,14 @@ export function step(
 
 function onTask(
   state: InterchangeState,
-  taskId: number,
-  priority: number | undefined,
-  runtime: string | undefined,
-  body: Uint8Array,
+  event: Extract<InterchangeEvent, { type: 'task' }>,
   effects: InterchangeEffect[],
 ): void {
   const { counters, bytes } = state;
+  const { taskId, priority, runtime } = event;
   // Parsl's submitters cannot put this key into a task.
   if (runtime !== undefined) state.isChervilSubmitter = true;
-  if (state.tasks.has(taskId)) {
+  if (state.tasks.get(taskId) !== undefined) {
     // Two answers to one id end Parsl's result thread, so the second task cannot be served.
     counters.duplicates++;
     log(state, effects, 'error', `Task ${taskId} came again while unanswered; dropped the second`);
@@ -139,14 +138,14 @@ function onTask(
     onUnreadableTask(state, taskId, 'it names a runtime, and there are too many different ones', effects);
     return;
   }
-  bytes.store(body);
-  const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, body.length);
-  state.tasks.set(taskId, task);
+  bytes.store(event.bytes, event.start, event.end);
+  const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, event.end - event.start);
+  state.tasks.add(task);
   lane.queue.push(task);
   counters.received++;
   counters.queued++;
   // Parsl's tests, and perhaps others, wait for these words to know that a task has come.
-  if (isLogged(state, 'debug')) {
+  if (state.logsDebug) {
     const text = `Put task ${taskId} onto pending_task_queue, where ${counters.queued} wait`;
     effects.push({ do: 'log', level: 'debug', text });
   }
@@ -168,7 +167,7 @@ function onTaskBatch(
       onUnreadableTask(state, taskId, 'it names a runtime, and there are too many different ones', effects);
       continue;
     }
-    if (tasks.has(taskId)) {
+    if (tasks.get(taskId) !== undefined) {
       counters.duplicates++;
       log(state, effects, 'error', `Task ${taskId} came again while unanswered; dropped the second`);
       continue;
@@ -177,12 +176,12 @@ function onTaskBatch(
     const end = ends[index] as number;
     bytes.store(frame, start, end);
     const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, end - start, context);
-    tasks.set(taskId, task);
+    tasks.add(task);
     lane.queue.push(task);
     counters.received++;
     counters.queued++;
   }
-  if (isLogged(state, 'debug')) {
+  if (state.logsDebug) {
     const text = `Put a batch of ${ids.length} tasks onto pending_task_queue, where ${counters.queued} wait`;
     effects.push({ do: 'log', level: 'debug', text });
   }
@@ -204,7 +203,7 @@ function onUnreadableTask(
   effects: InterchangeEffect[],
 ): void {
   const { counters } = state;
-  if (taskId === undefined || state.tasks.has(taskId)) {
+  if (taskId === undefined || state.tasks.get(taskId) !== undefined) {
     counters.malformed++;
     log(state, effects, 'error', `Dropped a message on the task channel: ${reason}`);
     return;
@@ -285,12 +284,12 @@ function onResults(
     effects.push({ do: 'forward', frames });
     if (state.settings.isMonitored) mark(state, manager);
   }
-  if (isLogged(state, 'debug')) {
-    const text = `Passed on ${frames?.length ?? 0} of ${items.length} results of ${manager.name}; it still holds ${manager.leased}`;
-    effects.push({ do: 'log', level: 'debug', text });
+  if (state.logsDebug) {
+    manager.unsaid.came += items.length;
+    manager.unsaid.passedOn += frames?.length ?? 0;
   }
+  noteFreed(state, manager);
   if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
-  else noteFreed(state, manager);
 }
 
 /** `frames` and one more. A literal is as long as what is in it, and mostly it is one; a list that grows makes room for more. */

@@ -12,13 +12,15 @@ import type { TaskRecord } from './task.ts';
  * byte. Every event of one turn of the loop shares one time; `turn` ends the turn.
  */
 export type InterchangeEvent =
-  /** The submitter sent a task. `body` is its pickled dict without header and STOP. */
+  /** The submitter sent a task: its pickled dict without header and STOP lies in `bytes` from `start` to `end`. */
   | {
       readonly type: 'task';
       readonly taskId: number;
       readonly priority: number | undefined;
       readonly runtime: string | undefined;
-      readonly body: Uint8Array;
+      readonly bytes: Uint8Array;
+      readonly start: number;
+      readonly end: number;
     }
   /** A Chervil submitter sent many tasks at once. */
   | {

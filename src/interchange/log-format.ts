@@ -60,7 +60,10 @@ export function compileFormat(format: string): (record: LogRecord) => string {
     else if (read === undefined) pieces.push(whole);
     else {
       const digits = precision === undefined ? undefined : Number(precision);
-      const show = (record: LogRecord): string => pad(convert(read(record), conversion, digits), flags, Number(width));
+      const isAsItIs = conversion === 's' && digits === undefined && width === '';
+      const show = isAsItIs
+        ? (record: LogRecord): string => String(read(record))
+        : (record: LogRecord): string => pad(convert(read(record), conversion, digits), flags, Number(width));
       if (name === 'message' || name === 'msg') texts.push({ at: pieces.length, show });
       pieces.push(show);
     }

@@ -32,7 +32,9 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
-      file.write(`${form({ level, text: isJson ? text : printable(text), at: Date.now() })}\n`);
+      // The lines of `debug` come with every task, and the core makes them of numbers and of names that are printable.
+      const isPlain = isJson || level === 'debug';
+      file.write(`${form({ level, text: isPlain ? text : printable(text), at: Date.now() })}\n`);
       // People look for the file as soon as the interchange answers.
       if (isEmpty) file.flush();
       isEmpty = false;

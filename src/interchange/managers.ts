@@ -38,6 +38,8 @@ export class Manager {
   isReady = false;
   /** Set while it waits among those whose results came in this turn. */
   isFreed = false;
+  /** Frames of results that came, and that were passed on, since the log last said so. Counted at the level `debug` only. */
+  readonly unsaid = { came: 0, passedOn: 0 };
   /** Set while a monitoring record of it waits for the end of the turn. */
   isMarked = false;
   /** When monitoring was told of it last. */

@@ -3,7 +3,7 @@
 import type { InterchangeEffect } from './events.ts';
 import type { Lane } from './lane.ts';
 import type { Manager } from './managers.ts';
-import { type InterchangeState, isLogged } from './state.ts';
+import type { InterchangeState } from './state.ts';
 import { runsBefore, type TaskRecord } from './task.ts';
 
 const defaultBatchBytes = 8 * 1024 * 1024;
@@ -43,6 +43,7 @@ export function refill(state: InterchangeState, effects: InterchangeEffect[]): v
     if (canTake(manager) && manager.lanes.some(hasTasks) && !manager.lanes.some(hasChoice))
       fill(state, effects, manager);
     updateReady(manager);
+    if (state.logsDebug) sayHolding(effects, manager);
   }
 }
 
@@ -57,7 +58,20 @@ export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): 
     if (manager === undefined) return;
     fill(state, effects, manager);
     updateReady(manager);
+    if (state.logsDebug) sayHolding(effects, manager);
   }
+}
+
+/** One line for the results of a manager and the tasks that it gets for them: with every task comes one. */
+function sayHolding(effects: InterchangeEffect[], manager: Manager): void {
+  const { name, unsaid, leased, capacity } = manager;
+  const results =
+    unsaid.came > 0
+      ? `Passed on ${unsaid.passedOn} of ${unsaid.came} results of manager ${name}; it`
+      : `Manager ${name}`;
+  unsaid.came = 0;
+  unsaid.passedOn = 0;
+  effects.push({ do: 'log', level: 'debug', text: `${results} now holds ${leased} of at most ${capacity} tasks` });
 }
 
 /** Among lanes with both tasks and ready managers, the one whose first task comes first. */
@@ -99,10 +113,6 @@ function fill(state: InterchangeState, effects: InterchangeEffect[], manager: Ma
   }
   if (batch !== undefined) effects.push({ do: 'send tasks', manager, tasks: batch });
   if (state.settings.isMonitored) mark(state, manager);
-  if (isLogged(state, 'debug')) {
-    const text = `Manager ${manager.name} now holds ${manager.leased} of at most ${manager.capacity} tasks`;
-    effects.push({ do: 'log', level: 'debug', text });
-  }
 }
 
 function takeFor(manager: Manager): TaskRecord | undefined {

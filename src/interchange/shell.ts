@@ -18,6 +18,7 @@ import { readItem, splitBatch } from '../wire/messages/item.ts';
 import {
   type Registration,
   readManagerMessage,
+  resultHeader,
   writeInterchangeWord,
   writeManagerMessage,
 } from '../wire/messages/manager.ts';
@@ -25,6 +26,7 @@ import { writeNodeInfo } from '../wire/messages/monitoring.ts';
 import {
   bodyOfBuffer,
   contextValue,
+  LateTask,
   readContext,
   readTask,
   type StoredBody,
@@ -40,6 +42,7 @@ import {
   createSocket,
   curveServer,
   type DealerSocket,
+  type Frames,
   type Mechanism,
   nullMechanism,
   type PeerFailure,
@@ -99,6 +102,8 @@ export class Interchange implements AsyncDisposable {
   #submitterReadsBatches = false;
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
   #timer: NodeJS.Timeout | undefined;
+  /** When the last event came. */
+  #now = now();
   #hasTurn = false;
   /** Results came in what is being read from a pool. */
   #hasResults = false;
@@ -158,7 +163,7 @@ export class Interchange implements AsyncDisposable {
       createSocket({
         type: 'router',
         ...common,
-        ...(port === 'results' ? {} : { reflex }),
+        ...(port === 'results' ? {} : { reflex, familiar: resultHeader() }),
         onMessage: (frames, peer) => this.#onPool(peer.key, frames, port, style),
         onRead: () => {
           if (!this.#hasResults) return;
@@ -279,13 +284,17 @@ export class Interchange implements AsyncDisposable {
         else this.#feed({ type: 'unreadable task', ...task.error });
         continue;
       }
-      const { taskId, priority, runtime, envelope, body } = task.value;
+      const { taskId, priority, runtime, envelope, bytes, start, end } = task.value;
       if (this.#envelope === undefined) {
         this.#envelope = envelope;
         this.#feed({ type: 'envelope', envelope });
       }
       const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope);
-      this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
+      if (complete === undefined) this.#feed({ type: 'task', taskId, priority, runtime, bytes, start, end });
+      else {
+        const body = complete(bytes.subarray(start, end));
+        this.#feed({ type: 'task', taskId, priority, runtime, bytes: body, start: 0, end: body.length });
+      }
     }
   }
 
@@ -359,7 +368,9 @@ export class Interchange implements AsyncDisposable {
   /** One event; the turn ends when all that the sockets have now was taken. */
   #feed(event: InterchangeEvent): void {
     if (this.#hasEnded) return;
-    step(this.#state, event, now(), this.#effects);
+    // What these two do does not depend on the time, and they come for every task.
+    if (event.type !== 'task' && event.type !== 'refill') this.#now = now();
+    step(this.#state, event, this.#now, this.#effects);
     this.#carryOut();
     if (this.#hasTurn || !wantsTurn(this.#state, event)) return;
     this.#hasTurn = true;
@@ -369,7 +380,8 @@ export class Interchange implements AsyncDisposable {
   readonly #onTurn = (): void => {
     this.#hasTurn = false;
     if (this.#hasEnded) return;
-    step(this.#state, turn, now(), this.#effects);
+    this.#now = now();
+    step(this.#state, turn, this.#now, this.#effects);
     this.#carryOut();
   };
 
@@ -384,9 +396,8 @@ export class Interchange implements AsyncDisposable {
     switch (effect.do) {
       case 'send tasks': {
         const { manager, tasks } = effect;
-        for (const frames of this.#framesOf(manager, tasks)) {
-          this.#pools.send(manager.peer, manager.style === 'two-port' ? [empty, ...frames] : frames);
-        }
+        if (tasks.every(isDict)) this.#sendTasks(manager, [this.#listOf(tasks, manager)]);
+        else for (const frames of this.#mixedFrames(manager, tasks)) this.#sendTasks(manager, frames);
         for (const task of tasks) task.slab = undefined;
         return;
       }
@@ -453,9 +464,23 @@ export class Interchange implements AsyncDisposable {
     }
   }
 
-  /** The messages that give a manager these tasks: batches for a pool that reads them, pickled lists for the rest. */
-  #framesOf(manager: Manager, tasks: readonly TaskRecord[]): Uint8Array[][] {
-    if (tasks.every(isDict)) return [[writeTaskBatch(tasks, this.#translationFor(manager))]];
+  #sendTasks(manager: Manager, frames: Frames): void {
+    this.#pools.send(manager.peer, manager.style === 'two-port' ? [empty, ...frames] : frames);
+  }
+
+  /** The pickled list of these tasks. One alone, for a pool of one worker, stays where it is until it leaves. */
+  #listOf(tasks: readonly TaskRecord[], manager: Manager): Uint8Array | LateTask {
+    const complete = this.#translationFor(manager);
+    const only = tasks.length === 1 && complete === undefined ? tasks[0] : undefined;
+    if (only?.slab !== undefined) return new LateTask(only.slab, only.offset, only.length);
+    return writeTaskBatch(tasks, complete);
+  }
+
+  /**
+   * The messages that give a manager tasks of which some came in a batch: batches for a pool that reads them, pickled lists
+   * for the rest.
+   */
+  #mixedFrames(manager: Manager, tasks: readonly TaskRecord[]): Uint8Array[][] {
     const batched = tasks.filter((task) => !isDict(task));
     if (!manager.registration.extensions.includes('batch'))
       return [

@@ -5,13 +5,16 @@ import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.
 import { Lane, mostLanes } from './lane.ts';
 import { type Manager, ManagerTable } from './managers.ts';
 import { readyManagers } from './selectors.ts';
-import { TaskBytes, type TaskRecord } from './task.ts';
+import { TaskBytes } from './task.ts';
+import { TaskTable } from './task-table.ts';
 import { firstReference, type VersionReference } from './versions.ts';
 
 export interface InterchangeState {
   readonly settings: InterchangeSettings;
+  /** Whether lines of the level `debug` are wanted. They come with every task: ask before making the text. */
+  readonly logsDebug: boolean;
   /** Every unanswered task. */
-  readonly tasks: Map<number, TaskRecord>;
+  readonly tasks: TaskTable;
   readonly bytes: TaskBytes;
   /** The context of the batch of tasks that came last. */
   lastContext: Uint8Array;
@@ -59,7 +62,8 @@ export const mostCodeBytes = 1024 ** 3;
 export function createInterchange(settings: InterchangeSettings): InterchangeState {
   return {
     settings,
-    tasks: new Map(),
+    logsDebug: settings.logLevel === 'debug',
+    tasks: new TaskTable(),
     bytes: new TaskBytes(),
     lastContext: new Uint8Array(0),
     lanes: new Map(),
@@ -112,11 +116,6 @@ export function laneOf(state: InterchangeState, runtime: string): Lane | undefin
 
 const levels = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>;
 
-/** Whether lines of this level are wanted. Ask before making a text that costs something. */
-export function isLogged(state: InterchangeState, level: LogLevel): boolean {
-  return levels[level] >= levels[state.settings.logLevel ?? 'info'];
-}
-
 export function log(state: InterchangeState, effects: InterchangeEffect[], level: LogLevel, text: string): void {
-  if (isLogged(state, level)) effects.push({ do: 'log', level, text });
+  if (levels[level] >= levels[state.settings.logLevel ?? 'info']) effects.push({ do: 'log', level, text });
 }

@@ -1,5 +1,6 @@
 // A task inside the interchange: one small record from its arrival to its answer. The core makes them; the queue orders
 // them; the batch writer copies their bytes out.
+import { Buffer } from 'node:buffer';
 import type { Lane } from './lane.ts';
 import type { Manager } from './managers.ts';
 
@@ -59,8 +60,8 @@ export function runsBefore(a: TaskRecord, b: TaskRecord): boolean {
 }
 
 const slabBytes = 64 * 1024;
-/** Copying so few bytes one by one is quicker than the way into native code. */
-const fewBytes = 96;
+/** Making a view costs as much as copying so few bytes one by one, or as keeping so few more. */
+const fewBytes = 32;
 
 /**
  * Keeps the bytes of queued tasks, packed in slabs of 64 KiB: a received frame is a window on a chunk the socket read,
@@ -83,15 +84,17 @@ export class TaskBytes {
       this.offset = 0;
       return;
     }
-    if (this.#used + length > this.#slab.length) {
-      this.#slab = new Uint8Array(slabBytes);
+    const isNearlyWhole = bytes.length - length <= fewBytes;
+    const needed = isNearlyWhole ? bytes.length : length;
+    if (this.#used + needed > this.#slab.length) {
+      this.#slab = new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer);
       this.#used = 0;
     }
-    if (length === bytes.length) this.#slab.set(bytes, this.#used);
+    if (isNearlyWhole) this.#slab.set(bytes, this.#used);
     else if (length > fewBytes) this.#slab.set(bytes.subarray(from, to), this.#used);
     else for (let at = from, put = this.#used; at < to; ) this.#slab[put++] = bytes[at++] as number;
     this.slab = this.#slab;
-    this.offset = this.#used;
-    this.#used += length;
+    this.offset = isNearlyWhole ? this.#used + from : this.#used;
+    this.#used += needed;
   }
 }

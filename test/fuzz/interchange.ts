@@ -66,7 +66,7 @@ export class FrameInterchange {
       const task = readTask(frame);
       const id = task.ok ? task.value.taskId : task.error.taskId;
       // An id may come again once it was answered.
-      if (id !== undefined && !this.state.tasks.has(id)) this.#answered.delete(id);
+      if (id !== undefined && this.state.tasks.get(id) === undefined) this.#answered.delete(id);
       if (!task.ok) {
         const code = task.error.taskId === undefined ? readCodeFile(frame) : undefined;
         if (code?.ok) {
@@ -76,9 +76,11 @@ export class FrameInterchange {
         this.#feed({ type: 'unreadable task', ...task.error });
         continue;
       }
-      const { taskId, priority, runtime, envelope, body } = task.value;
+      const { taskId, priority, runtime, envelope, bytes, start, end } = task.value;
       const complete = envelope === this.#envelope ? undefined : translation(envelope, this.#envelope ?? envelope);
-      this.#feed({ type: 'task', taskId, priority, runtime, body: complete === undefined ? body : complete(body) });
+      const body = complete?.(bytes.subarray(start, end));
+      const place = body === undefined ? { bytes, start, end } : { bytes: body, start: 0, end: body.length };
+      this.#feed({ type: 'task', taskId, priority, runtime, ...place });
     }
   }
 
@@ -89,7 +91,7 @@ export class FrameInterchange {
       this.#feed({ type: 'unreadable task', taskId: undefined, reason: 'broken' });
       return;
     }
-    for (const id of batch.value.ids) if (!this.state.tasks.has(id)) this.#answered.delete(id);
+    for (const id of batch.value.ids) if (this.state.tasks.get(id) === undefined) this.#answered.delete(id);
     this.#feed({ type: 'task batch', ...route.value, batch: batch.value });
   }
 

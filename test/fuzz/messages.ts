@@ -159,7 +159,13 @@ function deliver(
 /** The bytes of a whole connection, in pieces of any size. */
 function connection(bytes: Buffer, mechanism: Mechanism, chance: Chance): void {
   const limits = { ...defaultLimits, frameBytes: 2 ** 20 };
-  const handshake = new Handshake({ type: 'ROUTER', identity: Buffer.alloc(0), mechanism, limits });
+  const handshake = new Handshake({
+    type: 'ROUTER',
+    identity: Buffer.alloc(0),
+    mechanism,
+    limits,
+    familiar: undefined,
+  });
   handshake.start();
   let isReady = false;
   for (let at = 0; at < bytes.length; ) {

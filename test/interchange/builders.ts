@@ -27,7 +27,7 @@ export function registration(changes: Partial<Registration> = {}): Registration 
   };
 }
 
-export const emptyBody = new Uint8Array([0x7d]);
+export const emptyBody = { bytes: new Uint8Array([0x7d]), start: 0, end: 1 };
 
 /** An outcome frame; its bytes tell the task, so that tests see what was passed on. */
 export function outcome(taskId: number): { kind: 'outcome'; taskId: number; frame: Uint8Array } {
@@ -101,7 +101,7 @@ export class Bench {
   }
 
   task(taskId: number, changes: { priority?: number; runtime?: string } = {}): InterchangeEvent {
-    return { type: 'task', taskId, priority: changes.priority, runtime: changes.runtime, body: emptyBody };
+    return { type: 'task', taskId, priority: changes.priority, runtime: changes.runtime, ...emptyBody };
   }
 
   register(peer: string, changes: Partial<Registration> = {}): InterchangeEvent {

@@ -70,6 +70,23 @@ describe('giving out tasks', () => {
     ]);
   });
 
+  it('at the debug level one line says what came of a manager and what it holds after it was given more', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    bench.take(bench.register('m', { maxCapacity: 2 }), bench.task(1), bench.task(2), bench.task(3));
+    const lines = (...events: Parameters<typeof bench.take>): string[] =>
+      bench.take(...events).flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+    assert.deepEqual(lines(bench.results('m', 1)), [
+      'Passed on 1 of 1 results of manager m; it now holds 2 of at most 2 tasks',
+    ]);
+    assert.deepEqual(lines(bench.results('m', 2, 9, 3)), [
+      'Passed on 2 of 3 results of manager m; it now holds 0 of at most 2 tasks',
+    ]);
+    assert.deepEqual(lines(bench.task(4)), [
+      'Put task 4 onto pending_task_queue, where 1 wait',
+      'Manager m now holds 1 of at most 2 tasks',
+    ]);
+  });
+
   it('a manager never gets more tasks than it said it can take', () => {
     const bench = new Bench();
     bench.take(bench.register('m', { maxCapacity: 3 }));
@@ -93,8 +110,8 @@ describe('giving out tasks', () => {
 
   it('messages of tasks are bounded in bytes', () => {
     const bench = new Bench({ batchBytes: 250 });
-    const body = new Uint8Array(100);
-    const tasks = [1, 2, 3, 4, 5].map((taskId) => ({ ...bench.task(taskId), body }) as ReturnType<Bench['task']>);
+    const body = { bytes: new Uint8Array(100), start: 0, end: 100 };
+    const tasks = [1, 2, 3, 4, 5].map((taskId) => ({ ...bench.task(taskId), ...body }));
     bench.take(...tasks);
     assert.deepEqual(bench.tell(bench.register('m', { maxCapacity: 9 })), ['m gets 1 2', 'm gets 3 4', 'm gets 5']);
   });

@@ -237,7 +237,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
       const priority = random() < 0.3 ? pick(5) : undefined;
       const runtime = random() < 0.3 ? 'node' : undefined;
       if (random() < 0.01) feed({ type: 'unreadable task', taskId, reason: 'no buffer' });
-      else feed({ type: 'task', taskId, priority, runtime, body: emptyBody });
+      else feed({ type: 'task', taskId, priority, runtime, ...emptyBody });
       if (random() < 0.02) {
         feed({ type: 'command', token: taskId, command: { name: 'cancel', taskIds: [pick(options.tasks)] } });
       }

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly heartbeatThreshold?: number;
   /** 10: debug, 20: info. @default 20 */
   readonly loggingLevel?: number;
+  /** The ports for tasks and results of a submitter that is somebody else; the sockets of this one are then idle. @default none */
+  readonly submitter?: readonly [number, number];
   /** Called with the frames of each message on the results socket. */
   readonly onResults: (frames: readonly Buffer[]) => void;
 }
@@ -71,6 +73,7 @@ export class InterchangeRun implements AsyncDisposable {
       ports.push(Number((await socket.bind('tcp://127.0.0.1:*')).split(':').pop()));
     }
     const [file = '', ...args] = options.command ?? [process.execPath, program];
+    if (options.submitter !== undefined) ports.splice(0, 2, ...options.submitter);
     const child = spawn(file, args, { stdio: ['pipe', 'inherit', 'inherit'] });
     const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.stdin?.end(configuration(ports, logdir, options));

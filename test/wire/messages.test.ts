@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import {
   eraOfRelease,
   type InterchangeFailure,
+  LateTask,
   readCommand,
   readConfig,
   readInterchangeMessage,
@@ -39,10 +40,14 @@ function value(frame: Uint8Array): PickleValue {
   return decoded.value;
 }
 
-const stored = (slab: Uint8Array): { slab: Uint8Array; offset: number; length: number } => ({
-  slab,
-  offset: 0,
-  length: slab.length,
+const stored = ({
+  bytes,
+  start,
+  end,
+}: ReturnType<typeof head>): { slab: Uint8Array; offset: number; length: number } => ({
+  slab: bytes,
+  offset: start,
+  length: end - start,
 });
 
 function head(frame: Uint8Array) {
@@ -90,7 +95,7 @@ describe('captured messages', () => {
           for (const frame of frames) {
             const task = head(frame);
             assert.equal(task.taskId, field(value(frame), 'task_id'), what);
-            assert.deepEqual(value(writeTaskBatch([stored(task.body)])), [value(frame)], what);
+            assert.deepEqual(value(writeTaskBatch([stored(task)])), [value(frame)], what);
             const envelopes = { '2024.09.02': 'bare', '2025.06.30': 'resource_spec', '2026.07.27': 'context' } as const;
             assert.equal(task.envelope, envelopes[release], what);
           }
@@ -221,7 +226,7 @@ describe('malformed messages', () => {
         const task = readTask(cut);
         if (!task.ok) continue;
         const good = head(writeTask({ taskId: 1, buffer: new Uint8Array(3), context: new Map() }));
-        const batch = value(writeTaskBatch([stored(good.body), stored(task.value.body), stored(good.body)]));
+        const batch = value(writeTaskBatch([stored(good), stored(task.value), stored(good)]));
         sure(Array.isArray(batch) && batch.length === 3);
         assert.equal(Number(field(batch[1], 'task_id')), task.value.taskId);
         assert.deepEqual(batch[2], value(writeTask({ taskId: 1, buffer: new Uint8Array(3), context: new Map() })));
@@ -267,13 +272,25 @@ describe('tasks', () => {
     const context = dictOf({ task_executor: dictOf({ f: 'm.f', a: new PyTuple([shared, shared]), k: new Map() }) });
     for (const size of [10, 300, 70_000, 200_000]) {
       const frame = encode(dictOf({ task_id: 5, context, buffer: new Uint8Array(size).fill(7), extra: 'kept' }));
-      const { body } = head(frame);
-      const plain = head(writeTask({ taskId: 6, buffer, context: new Map() })).body;
+      const body = head(frame);
+      const plain = head(writeTask({ taskId: 6, buffer, context: new Map() }));
       assert.deepEqual(value(writeTaskBatch([stored(plain), stored(body), stored(plain)])), [
         value(writeTask({ taskId: 6, buffer, context: new Map() })),
         value(frame),
         value(writeTask({ taskId: 6, buffer, context: new Map() })),
       ]);
+    }
+  });
+
+  it('alone in a message are the same whether it is put together now or when it leaves', () => {
+    for (const size of [0, 10, 300, 70_000]) {
+      const frame = writeTask({ taskId: 5, buffer: new Uint8Array(size).fill(7), context: new Map() });
+      const { slab, offset, length } = stored(head(frame));
+      const late = new LateTask(slab, offset, length);
+      const target = Buffer.alloc(late.length + 5, 0xee);
+      late.writeTo(target, 3);
+      assert.deepEqual(target.subarray(3, -2), Buffer.from(writeTaskBatch([{ slab, offset, length }])));
+      assert.deepEqual([...target.subarray(0, 3), ...target.subarray(-2)], [0xee, 0xee, 0xee, 0xee, 0xee]);
     }
   });
 
@@ -296,7 +313,7 @@ describe('tasks', () => {
     const bare = writeTask({ taskId: 1, buffer, context }, 'bare');
     const translate = (frame: Uint8Array, to: 'resource_spec' | 'context') => {
       const task = head(frame);
-      return (value(writeTaskBatch([stored(task.body)], translation(task.envelope, to))) as PickleValue[])[0];
+      return (value(writeTaskBatch([stored(task)], translation(task.envelope, to))) as PickleValue[])[0];
     };
     assert.deepEqual(field(translate(inContext, 'resource_spec'), 'resource_spec'), spec);
     assert.deepEqual(field(translate(inSpec, 'context'), 'context'), context);

@@ -51,7 +51,7 @@ for (const side of ['connected', 'accepted'] as const) {
     const { close, ...both } = await pair();
     let events = 0;
     const arrived = new Promise<string>((resolve) => {
-      both[side].start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+      both[side].start((bytes, length) => resolve(Buffer.from(bytes.subarray(0, length)).toString('latin1')));
       both[side].stream.on('data', () => events++);
     });
     both[other].start(() => {});
@@ -118,7 +118,7 @@ test('a stream whose peer has closed its side is half open until its owner is do
     const { connected, accepted, close } = await pair({ handleIsHidden, staysHalfOpen: true });
     accepted.start(() => {});
     const answered = new Promise<string>((resolve) => {
-      connected.start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+      connected.start((bytes, length) => resolve(Buffer.from(bytes.subarray(0, length)).toString('latin1')));
     });
     connected.stream.end('question');
     await once(accepted.stream, 'end');
@@ -133,7 +133,7 @@ test('without the part of Node.js that this needs an accepted stream is read as 
   const { connected, accepted, original, close } = await pair({ handleIsHidden: true });
   assert.equal(accepted.stream, original);
   const arrived = new Promise<string>((resolve) => {
-    accepted.start((bytes, length) => resolve(bytes.toString('latin1', 0, length)));
+    accepted.start((bytes, length) => resolve(Buffer.from(bytes.subarray(0, length)).toString('latin1')));
   });
   connected.start(() => {});
   connected.stream.write('hello');

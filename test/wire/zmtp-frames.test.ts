@@ -76,33 +76,60 @@ test('frames come out the same however the bytes were cut into chunks', () => {
   }
 });
 
-test('bytes that are only lent may be overwritten at once, however frames lie in them, and whenever frames are taken out', () => {
+test('bytes that are only lent may be overwritten when they were kept, however frames lie in them, and whenever frames are taken out', () => {
   const random = randomIntegers();
+  const familiar = Buffer.alloc(6, 1);
   const lent = Buffer.alloc(65_536);
   for (let round = 0; round < 300; round++) {
     const frames = Array.from({ length: 1 + random(12) }, (): Frame => {
-      const size = [0, 1, 254, 255, 256, 257, 70_000, 3_000_000][random(random(10) === 0 ? 8 : 7)]!;
+      const size = [0, 1, 6, 100, 254, 255, 256, 257, 70_000, 3_000_000][random(random(10) === 0 ? 10 : 9)]!;
       return { flags: random(2) | (size > 255 ? 2 : 0), body: Buffer.alloc(size, random(256)) };
     });
     const bytes = Buffer.concat(frames.map(({ flags, body }) => encodeFrame(flags & 1, body)));
-    const decoder = new FrameDecoder(defaultLimits);
+    const decoder = new FrameDecoder(defaultLimits, familiar);
     const found: Frame[] = [];
     const take = (most: number): void => {
       for (let taken = 0; taken < most && decoder.next() === 'frame'; taken++)
         found.push({ flags: decoder.flags, body: decoder.body });
     };
     for (let at = 0; at < bytes.length; ) {
-      const size = [1, 2, 8, 9, 10, 300, 65_536, 65_536][random(8)]!;
+      const size = [1, 2, 8, 9, 10, 300, 1_024, 65_536, 65_536][random(9)]!;
       const length = bytes.copy(lent, 0, at, Math.min(at + size, bytes.length));
       decoder.pushLent(lent, length);
       at += length;
-      lent.fill(0xee);
       // One who pauses takes some, or none, and the rest later.
       take([0, 1, 2, Number.POSITIVE_INFINITY][random(4)]!);
+      decoder.keep();
+      lent.fill(0xee);
+      take([0, 0, 1, Number.POSITIVE_INFINITY][random(4)]!);
     }
     take(Number.POSITIVE_INFINITY);
     assert.deepEqual(found, frames);
     assert.ok(decoder.isEmpty);
+  }
+});
+
+test('a body that is familiar is handed over as that very buffer, whether its bytes are lent or not', () => {
+  const familiar = Buffer.from('result');
+  const frames = [familiar, Buffer.from('resulT'), Buffer.from('results'), familiar].map((body) =>
+    encodeFrame(0, body),
+  );
+  for (const isLent of [false, true]) {
+    const decoder = new FrameDecoder(defaultLimits, familiar);
+    // Not out of the pool that all small buffers share.
+    const bytes = Buffer.allocUnsafeSlow(Buffer.concat(frames).length);
+    bytes.set(Buffer.concat(frames));
+    if (isLent) decoder.pushLent(bytes, bytes.length);
+    else decoder.push(bytes);
+    const bodies: Buffer[] = [];
+    while (decoder.next() === 'frame') bodies.push(decoder.body);
+    decoder.keep();
+    assert.deepEqual(bodies.map(String), ['result', 'resulT', 'results', 'result']);
+    assert.deepEqual(
+      bodies.map((body) => body === familiar),
+      [true, false, false, true],
+    );
+    assert.equal(bodies[1]?.buffer === bytes.buffer, !isLent, 'a view of what is ours, a copy of what is lent');
   }
 });
 

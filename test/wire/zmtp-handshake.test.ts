@@ -15,6 +15,7 @@ const dealer: HandshakeOptions = {
   identity: Buffer.from('me'),
   mechanism: nullMechanism,
   limits: defaultLimits,
+  familiar: undefined,
 };
 
 const greetingHex = `ff 0000000000000001 7f 03 01 4e554c4c ${'00'.repeat(16)} 00 ${'00'.repeat(31)}`;

@@ -4,7 +4,7 @@ import type { Socket as Stream } from 'node:net';
 import { test } from 'node:test';
 import { FrameDecoder } from '#src/wire/zmtp/frames.js';
 import { defaultLimits } from '#src/wire/zmtp/limits.js';
-import { Outbox } from '#src/wire/zmtp/outbox.js';
+import { type LateFrame, Outbox } from '#src/wire/zmtp/outbox.js';
 import { Queue } from '#src/wire/zmtp/queue.js';
 import { frames, watchedSocket } from '../support/zmtp.ts';
 
@@ -14,24 +14,27 @@ class RecordingStream {
   writableLength = 0;
   isFull = false;
   readonly writes: Buffer[] = [];
-  #corked: Buffer[] | undefined;
   #callbacks: ((error?: Error) => void)[] = [];
 
-  write(bytes: Buffer, callback?: () => void): boolean {
-    if (this.#corked !== undefined) this.#corked.push(Buffer.from(bytes));
-    else if (bytes.length > 0) this.writes.push(Buffer.from(bytes));
-    if (callback) this.#callbacks.push(callback);
-    if (this.isFull) this.writableLength += bytes.length;
-    return !this.isFull;
+  /** What a stream does with bytes of its own queue. */
+  _write(bytes: Buffer, _encoding: string, callback: () => void): void {
+    this.#keep(Buffer.from(bytes), callback);
   }
 
-  cork(): void {
-    this.#corked = [];
+  _writev(chunks: readonly { readonly chunk: Buffer }[], callback: () => void): void {
+    this.#keep(Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
   }
 
-  uncork(): void {
-    this.writes.push(Buffer.concat(this.#corked ?? []));
-    this.#corked = undefined;
+  /** Into its own queue: called back when everything before it was taken. */
+  write(bytes: Buffer, callback: () => void): void {
+    assert.equal(bytes.length, 0);
+    this.#callbacks.push(callback);
+  }
+
+  #keep(bytes: Buffer, callback: () => void): void {
+    this.writes.push(bytes);
+    if (this.isFull) this.#callbacks.push(callback);
+    else callback();
   }
 
   take(): void {
@@ -168,6 +171,33 @@ test('large bodies go out without a copy, in the same gathering write as the sma
   assert.deepEqual(stream.bodies(), ['a', large.toString(), 'b', 'c']);
 });
 
+/** Bytes that are put together when they leave, and then `onWrite` hears of it. */
+function late(text: string, onWrite = (): void => {}): LateFrame {
+  const writeTo = (target: Uint8Array, at: number): void => {
+    onWrite();
+    target.set(Buffer.from(text), at);
+  };
+  return { length: text.length, writeTo };
+}
+
+test('frames that are put together late leave as any others, small or large, and are not asked before', async () => {
+  const { stream, box } = outbox();
+  const large = 'L'.repeat(50_000);
+  stream.isFull = true;
+  box.push(frames('first'));
+  await endOfTurn();
+  let asked = 0;
+  const counted = late('asked', () => asked++);
+  box.push([late('small'), late(large), late('')]);
+  box.push([counted]);
+  await endOfTurn();
+  assert.equal(asked, 0);
+  stream.take();
+  await endOfTurn();
+  assert.equal(asked, 1);
+  assert.deepEqual(stream.bodies(), ['first', 'small', large, '', 'asked']);
+});
+
 test('while the system takes no more, messages wait, and the next write builds on another buffer', async () => {
   const { stream, box, written } = outbox();
   stream.isFull = true;
@@ -188,6 +218,38 @@ test('while the system takes no more, messages wait, and the next write builds o
   box.push(frames('four'));
   assert.deepEqual(box.close().map(String), ['four'], 'what was not written comes back');
   assert.equal(box.pending, 1, 'and what may have been is counted');
+});
+
+test('messages follow what was written before there was an outbox, the end of the handshake', async () => {
+  const { stream, box, written } = outbox();
+  stream.writableLength = 20;
+  box.push(frames('one'));
+  await endOfTurn();
+  assert.deepEqual([stream.writes, box.pending, box.isBlocked, box.isIdle], [[], 1, true, false]);
+  box.push(frames('two'));
+  stream.take();
+  await endOfTurn();
+  assert.deepEqual(stream.bodies(), ['one', 'two']);
+  assert.deepEqual([stream.writes.length, box.pending, written], [1, 0, [2]]);
+});
+
+test('a message of which the system takes nothing is counted as lost, and the connection hears why', async () => {
+  const { stream, box, written } = outbox();
+  const reasons: unknown[] = [];
+  const broken = new Error('write EPIPE');
+  Object.assign(stream, {
+    _write: (_bytes: Buffer, _encoding: string, callback: (error: Error) => void) => callback(broken),
+    destroy: (reason: Error) => {
+      stream.destroyed = true;
+      reasons.push(reason);
+    },
+  });
+  box.push(frames('one'));
+  await endOfTurn();
+  box.push(frames('two'));
+  await endOfTurn();
+  assert.deepEqual(reasons, [broken]);
+  assert.deepEqual([box.close().map(String), box.pending, written], [['two'], 1, []]);
 });
 
 test('answers to a flood of PING are bounded when the peer does not read them', async () => {

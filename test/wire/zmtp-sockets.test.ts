@@ -109,6 +109,23 @@ test('one message of 64 MB arrives whole', async (t) => {
   }
 });
 
+test('frames that are put together when they leave arrive, in the clear and sealed', async (t) => {
+  for (const security of await securities(t)) {
+    const router = watchedSocket(t, 'router', { mechanism: security.server });
+    const dealer = watchedSocket(t, 'dealer', { mechanism: security.client });
+    dealer.connect(await router.bind(local));
+    const late = (text: string) => ({
+      length: text.length,
+      writeTo: (target: Uint8Array, at: number): void => target.set(Buffer.from(text), at),
+    });
+    dealer.send([late('small'), late('L'.repeat(100_000)), Buffer.from('after')]);
+    const found = (await router.seen.messages.next('the message')).frames.map(String);
+    assert.deepEqual(found, ['small', 'L'.repeat(100_000), 'after']);
+    await dealer.close();
+    await router.close();
+  }
+});
+
 test('messages sent before there is a connection are kept in order, up to the high-water mark', async (t) => {
   const dealer = watchedSocket(t, 'dealer', { highWaterMark: 3, ...quick });
   const router = watchedSocket(t, 'router');

@@ -260,8 +260,8 @@ export function writeManagerMessage(
   return style === 'one-port' ? encode(value) : Buffer.from(JSON.stringify(toJson(value)));
 }
 
-/** The control frame before the items of a result message. */
-export function resultHeader(): Uint8Array {
+/** The control frame before the items of a result message: the same buffer each time, not to be changed. */
+export function resultHeader(): Buffer {
   return usual.result;
 }
 
@@ -406,6 +406,7 @@ const usual = {
 };
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true;
   if (a.length !== b.length) return false;
   for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
   return true;

@@ -21,6 +21,7 @@ export const kind = {
 
 const mostDeep = 512;
 const mostMemo = 4096;
+const mostBytes = 2 ** 31 - 1;
 
 /**
  * Skims one pickle after the other; what it found stands in its fields until the next. Its stack machine knows where
@@ -47,14 +48,14 @@ export class Skim {
   #bytes: Uint8Array = new Uint8Array(0);
   readonly #kinds = new Uint8Array(mostDeep);
   /** Where the opcode that begins a value stands, and from where to where the content of a text or byte string lies. */
-  readonly #forms = new Float64Array(mostDeep);
-  readonly #starts = new Float64Array(mostDeep);
-  readonly #ends = new Float64Array(mostDeep);
+  readonly #forms = new Int32Array(mostDeep);
+  readonly #starts = new Int32Array(mostDeep);
+  readonly #ends = new Int32Array(mostDeep);
   readonly #numbers = new Float64Array(mostDeep);
   #size = 0;
   readonly #memoKinds = new Uint8Array(mostMemo);
-  readonly #memoStarts = new Float64Array(mostMemo);
-  readonly #memoEnds = new Float64Array(mostMemo);
+  readonly #memoStarts = new Int32Array(mostMemo);
+  readonly #memoEnds = new Int32Array(mostMemo);
   #memoSize = 0;
 
   keyKind(entry: number): number {
@@ -130,15 +131,17 @@ export class Skim {
     const ends = this.#ends;
     const length = bytes.length;
     this.#bytes = bytes;
+    this.#size = 0;
+    kinds[0] = kind.none;
+    // Places are kept in 31 bits.
+    if (length > mostBytes) return false;
     this.hasReferences = false;
     this.hasObjects = false;
     this.frames = 0;
     this.#memoSize = 0;
-    kinds[0] = kind.none;
     let isSound = true;
     // The opening: PROTO, FRAME, EMPTY_DICT, MEMOIZE, MARK; or one entry without MARK.
     let at = 0;
-    this.#size = 0;
     if (bytes[0] === 0x80) {
       if ((bytes[1] as number) > 5) return false;
       at = 2;

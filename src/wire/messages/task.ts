@@ -1,5 +1,6 @@
 // Tasks on the wire: one pickled dict from the submitter, a pickled list of them to a pool. An interchange reads id,
 // priority and runtime and passes the dict's own bytes on; a pool reads the whole.
+import { Buffer } from 'node:buffer';
 import type { Result } from '../../base/result.ts';
 import {
   decodePrefix,
@@ -22,8 +23,13 @@ export interface TaskHead {
   /** What a worker must have to run it; `undefined` means Python. Extension key `runtime` of `context`. */
   readonly runtime: string | undefined;
   readonly envelope: Envelope;
-  /** The dict's pickle without PROTO, FRAME and STOP, and without references to its memo: it may stand anywhere. */
-  readonly body: Uint8Array;
+  /**
+   * The dict's pickle without PROTO, FRAME and STOP, and without references to its memo: it may stand anywhere. Here it lies in
+   * `bytes` from `start` to `end`.
+   */
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
 }
 
 /** Why a task frame is none, with the task's id if at least that could be read. */
@@ -77,8 +83,11 @@ export function readTask(frame: Uint8Array): Result<TaskHead, TaskFault> {
     if (!found.ok) return { ok: false, error: { taskId, reason: found.error } };
     route = found.value;
   }
-  const body = frame.subarray(skim.bodyAt, skim.stopAt);
-  return { ok: true, value: { taskId, priority: route.priority, runtime: route.runtime, envelope, body } };
+  const { priority, runtime } = route;
+  return {
+    ok: true,
+    value: { taskId, priority, runtime, envelope, bytes: frame, start: skim.bodyAt, end: skim.stopAt },
+  };
 }
 
 /** What decides who runs a task, and when. */
@@ -202,7 +211,7 @@ function readUnusual(frame: Uint8Array, seenId: number | undefined): Result<Task
   if (!route.ok) return { ok: false, error: { taskId, reason: route.error } };
   const body = writeFragment(value);
   if (body === undefined) return { ok: false, error: { taskId, reason: 'it refers to itself or nests too deeply' } };
-  return { ok: true, value: { taskId, ...route.value, envelope, body } };
+  return { ok: true, value: { taskId, ...route.value, envelope, bytes: body, start: 0, end: body.length } };
 }
 
 /** Anything whose bytes lie somewhere in a larger array. The interchange's task records are such. */
@@ -223,12 +232,8 @@ export function writeTaskBatch(bodies: readonly StoredBody[], complete?: (body: 
   if (complete !== undefined) return writeTranslated(bodies, complete);
   let length = 6;
   for (const body of bodies) length += body.length;
-  // Protocol 4, a list, MARK, the bodies, APPENDS, STOP. No FRAME: it is optional, and the bodies may hold any length.
   const batch = Buffer.allocUnsafe(length);
-  batch[0] = 0x80;
-  batch[1] = 4;
-  batch[2] = 0x5d;
-  batch[3] = 0x28;
+  openList(batch, 0);
   let at = 4;
   for (const { slab, offset, length: size } of bodies) {
     if (slab === undefined) continue;
@@ -237,9 +242,46 @@ export function writeTaskBatch(bodies: readonly StoredBody[], complete?: (body: 
     else batch.set(slab.subarray(offset, offset + size), at);
     at += size;
   }
-  batch[at++] = 0x65;
-  batch[at++] = 0x2e;
+  closeList(batch, at);
+  at += 2;
   return at === length ? batch : batch.subarray(0, at);
+}
+
+/** What {@link writeTaskBatch} makes of one task, put together when it leaves: a message that needs no memory of its own. */
+export class LateTask {
+  readonly length: number;
+  readonly #slab: Uint8Array;
+  readonly #offset: number;
+  readonly #size: number;
+
+  /** Of a dict that lies in `slab` from `offset` on, `size` bytes long, and stays there. */
+  constructor(slab: Uint8Array, offset: number, size: number) {
+    this.length = size + 6;
+    this.#slab = slab;
+    this.#offset = offset;
+    this.#size = size;
+  }
+
+  writeTo(target: Uint8Array, at: number): void {
+    const end = at + 4 + this.#size;
+    openList(target, at);
+    target.set(this.#slab.subarray(this.#offset, this.#offset + this.#size), at + 4);
+    closeList(target, end);
+  }
+}
+
+/** Protocol 4, a list, MARK. No FRAME: it is optional, and the dicts may hold any length. */
+function openList(target: Uint8Array, at: number): void {
+  target[at] = 0x80;
+  target[at + 1] = 4;
+  target[at + 2] = 0x5d;
+  target[at + 3] = 0x28;
+}
+
+/** APPENDS, STOP. */
+function closeList(target: Uint8Array, at: number): void {
+  target[at] = 0x65;
+  target[at + 1] = 0x2e;
 }
 
 function writeTranslated(bodies: readonly StoredBody[], complete: (body: Uint8Array) => Uint8Array): Uint8Array {

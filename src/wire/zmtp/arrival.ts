@@ -4,12 +4,12 @@
 import { connect, type NetConnectOpts, type OnReadOpts, type SocketConstructorOpts, Socket as Stream } from 'node:net';
 
 /** Takes what has arrived: the first `length` of `bytes`. They are lent, and overwritten when the call is over. */
-export type TakeBytes = (bytes: Buffer, length: number) => void;
+export type TakeBytes = (bytes: Uint8Array, length: number) => void;
 
 /** What a server needs whose streams shall be read here. */
 export const serverOptions = { pauseOnConnect: true, allowHalfOpen: true } as const;
 
-const shared = Buffer.allocUnsafeSlow(64 << 10);
+const shared = new Uint8Array(64 << 10);
 
 /**
  * A stream of node:net and the way in which its bytes come. Nothing else may read the stream. It stays half open when its peer

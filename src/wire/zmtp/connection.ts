@@ -164,13 +164,17 @@ export class Connection {
     this.#stream.end();
   }
 
-  readonly #onBytes = (bytes: Buffer, length: number): void => {
+  readonly #onBytes = (bytes: Uint8Array, length: number): void => {
     this.#heartbeat?.onHeard();
     if (this.#state.phase !== 'handshake') {
       if (this.#state.phase === 'open' && this.#isReflex(bytes, length, this.#state.outbox)) return;
       this.#decoder.pushLent(bytes, length);
-      if (this.#isPaused) this.#stream.pause();
-      else this.#read();
+      try {
+        if (this.#isPaused) this.#stream.pause();
+        else this.#read();
+      } finally {
+        this.#decoder.keep();
+      }
       return;
     }
     try {
@@ -182,7 +186,7 @@ export class Connection {
   };
 
   /** Answers the message of the reflex if these bytes are that alone, and nothing else is going on. */
-  #isReflex(bytes: Buffer, length: number, outbox: Outbox): boolean {
+  #isReflex(bytes: Uint8Array, length: number, outbox: Outbox): boolean {
     const { reflex } = this.#options;
     if (reflex === undefined || length !== reflex.message.length || this.#channel !== undefined) return false;
     if (this.#isPaused || this.#isReading || this.#failure !== undefined) return false;

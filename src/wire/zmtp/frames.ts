@@ -3,6 +3,7 @@
 //
 //   flags  1 byte: 1 more frames follow, 2 long, 4 command
 //   length 1 byte, or 8 bytes big endian when long
+import { Buffer } from 'node:buffer';
 import type { PeerFailure } from './failures.ts';
 import type { Limits } from './limits.ts';
 
@@ -18,12 +19,16 @@ export const shortBodyBytes = 255;
 const emptyBody = Buffer.alloc(0);
 const noChunk = Buffer.alloc(0);
 
+/** So few lent bytes are cut into frames where they lie; more are copied at once, and cut then. */
+const fewLentBytes = 1_024;
+
 /** A first piece of a frame that arrives in several chunks is no larger than this: a peer has to send what it makes us allocate. */
 const firstPieceBytes = 1 << 20;
 
 /**
  * Cuts a stream of bytes into frames, however the stream was cut into chunks. Bodies that lie in one chunk are views
- * of it, not copies. Nothing is allocated for a frame before its length was compared with the limits.
+ * of it, not copies. Nothing is allocated for a frame before its length was compared with the limits. A body that
+ * equals a `familiar` one is that very buffer.
  *
  * @example
  * decoder.push(chunk);
@@ -40,8 +45,13 @@ export class FrameDecoder {
   commandsOnly = false;
 
   readonly #limits: Limits;
-  #chunk: Buffer = noChunk;
+  readonly #familiar: Buffer | undefined;
+  #chunk: Uint8Array = noChunk;
   #at = 0;
+  /** Where the bytes of the chunk end. */
+  #end = 0;
+  /** The chunk is somebody else's. */
+  #isLent = false;
   readonly #waiting: Buffer[] = [];
   readonly #header = Buffer.alloc(headerBytes);
   #headerHave = 0;
@@ -49,30 +59,42 @@ export class FrameDecoder {
   #partialHave = 0;
   #partialWants = 0;
 
-  constructor(limits: Limits) {
+  constructor(limits: Limits, familiar?: Buffer) {
     this.#limits = limits;
+    this.#familiar = familiar;
   }
 
   /** Gives the decoder the next bytes of the stream. It keeps them, uncopied, until `next` has used them up. */
   push(chunk: Buffer): void {
-    if (this.#at >= this.#chunk.length && this.#waiting.length === 0) {
-      this.#chunk = chunk;
-      this.#at = 0;
-    } else {
-      this.#waiting.push(chunk);
-    }
+    if (this.#isUsedUp()) this.#begin(chunk, 0, chunk.length);
+    else this.#waiting.push(chunk);
   }
 
-  /** As {@link push}, of bytes that are only lent: copies the first `length` of them. */
-  pushLent(bytes: Buffer, length: number): void {
+  /**
+   * As {@link push}, of bytes that are only lent, the first `length` of `bytes`, until {@link keep} is called: before they change.
+   */
+  pushLent(bytes: Uint8Array, length: number): void {
     let from = 0;
-    if (this.#partial !== undefined && this.#at >= this.#chunk.length && this.#waiting.length === 0) {
-      from = this.#addToBody(this.#partial, bytes, 0, length);
-      if (from === length) return;
+    if (this.#isUsedUp()) {
+      if (this.#partial !== undefined) {
+        from = this.#addToBody(this.#partial, bytes, 0, length);
+        if (from === length) return;
+      }
+      if (length - from <= fewLentBytes) {
+        this.#begin(bytes, from, length);
+        this.#isLent = true;
+        return;
+      }
     }
-    const kept = Buffer.allocUnsafe(length - from);
-    bytes.copy(kept, 0, from, length);
-    this.push(kept);
+    this.push(copyOf(bytes, from, length));
+  }
+
+  /** Copies what is left of bytes that were lent. */
+  keep(): void {
+    if (!this.#isLent) return;
+    this.#isLent = false;
+    if (this.#at < this.#end) this.#begin(copyOf(this.#chunk, this.#at, this.#end), 0, this.#end - this.#at);
+    else this.#begin(noChunk, 0, 0);
   }
 
   /** Goes on to the next frame. `wait`: push more bytes. `broken`: see {@link failure}; it stays broken. */
@@ -85,27 +107,25 @@ export class FrameDecoder {
         this.#partialHave = 0;
         return 'frame';
       }
-      if (this.#at >= this.#chunk.length) {
+      if (this.#at >= this.#end) {
         if (this.#nextChunk()) continue;
         // It may be long until the next one, and the last body, a view, would keep its whole chunk alive.
         this.body = emptyBody;
         return 'wait';
       }
       if (this.#partial !== undefined) {
-        this.#at = this.#addToBody(this.#partial, this.#chunk, this.#at, this.#chunk.length);
+        this.#at = this.#addToBody(this.#partial, this.#chunk, this.#at, this.#end);
         continue;
       }
       const length =
-        this.#headerHave === 0 && this.#chunk.length - this.#at >= headerBytes
-          ? this.#readHeader()
-          : this.#collectHeader();
+        this.#headerHave === 0 && this.#end - this.#at >= headerBytes ? this.#readHeader() : this.#collectHeader();
       if (length === -1) continue;
       if (length === -2) return 'broken';
       const start = this.#at;
       const end = start + length;
-      if (end <= this.#chunk.length) {
+      if (end <= this.#end) {
         this.#at = end;
-        this.body = length === 0 ? emptyBody : this.#chunk.subarray(start, end);
+        this.body = this.#bodyAt(start, end);
         return 'frame';
       }
       this.#partialWants = length;
@@ -116,35 +136,50 @@ export class FrameDecoder {
 
   /** Nothing is kept: the next byte begins a frame. */
   get isEmpty(): boolean {
-    return (
-      this.#at >= this.#chunk.length &&
-      this.#waiting.length === 0 &&
-      this.#partial === undefined &&
-      this.#headerHave === 0
-    );
+    return this.#isUsedUp() && this.#partial === undefined && this.#headerHave === 0;
   }
 
   /** Bytes that were pushed and not yet used: what follows the last frame. Used to hand a stream over, and by tests. */
   get bufferedBytes(): number {
-    let bytes = this.#chunk.length - this.#at + this.#partialHave + this.#headerHave;
+    let bytes = this.#end - this.#at + this.#partialHave + this.#headerHave;
     for (const chunk of this.#waiting) bytes += chunk.length;
     return bytes;
   }
 
   /** Lets go of the buffers. */
   release(): void {
-    this.#chunk = noChunk;
-    this.#at = 0;
+    this.#isLent = false;
+    this.#begin(noChunk, 0, 0);
     this.#waiting.length = 0;
     this.#partial = undefined;
     this.body = emptyBody;
   }
 
+  /** All chunks were cut; a header or a body may have begun. */
+  #isUsedUp(): boolean {
+    return this.#at >= this.#end && this.#waiting.length === 0;
+  }
+
+  #begin(chunk: Uint8Array, at: number, end: number): void {
+    this.#chunk = chunk;
+    this.#at = at;
+    this.#end = end;
+  }
+
   #nextChunk(): boolean {
-    this.#at = 0;
     const chunk = this.#waiting.shift();
-    this.#chunk = chunk ?? noChunk;
+    this.#isLent = false;
+    this.#begin(chunk ?? noChunk, 0, chunk?.length ?? 0);
     return chunk !== undefined;
+  }
+
+  #bodyAt(start: number, end: number): Buffer {
+    if (start === end) return emptyBody;
+    const familiar = this.#familiar;
+    if (familiar !== undefined && familiar.length === end - start && startsWith(this.#chunk, start, familiar))
+      return familiar;
+    // What is not lent came as a Buffer.
+    return this.#isLent ? copyOf(this.#chunk, start, end) : (this.#chunk.subarray(start, end) as Buffer);
   }
 
   /** The body's length from a header that lies whole in the chunk; -2 when broken. */
@@ -164,7 +199,7 @@ export class FrameDecoder {
   /** As readHeader, byte by byte; -1 when the header is not yet complete. */
   #collectHeader(): number {
     const header = this.#header;
-    while (this.#at < this.#chunk.length) {
+    while (this.#at < this.#end) {
       header[this.#headerHave++] = this.#chunk[this.#at++]!;
       const flags = header[0]!;
       if (this.#headerHave === 1 && (flags & ~(more | long | command)) !== 0) return this.#checkLength(flags, 0);
@@ -194,7 +229,7 @@ export class FrameDecoder {
   }
 
   /** Copies what belongs to the body under way out of `bytes`, from `at` on; where it ends there. */
-  #addToBody(partial: Buffer, bytes: Buffer, at: number, end: number): number {
+  #addToBody(partial: Buffer, bytes: Uint8Array, at: number, end: number): number {
     const wants = this.#partialWants;
     const take = Math.min(wants - this.#partialHave, end - at);
     const needed = this.#partialHave + take;
@@ -204,7 +239,7 @@ export class FrameDecoder {
       partial.copy(body, 0, 0, this.#partialHave);
       this.#partial = body;
     }
-    bytes.copy(body, this.#partialHave, at, at + take);
+    body.set(bytes.subarray(at, at + take), this.#partialHave);
     this.#partialHave = needed;
     return at + take;
   }
@@ -214,6 +249,17 @@ export class FrameDecoder {
     this.release();
     return -2;
   }
+}
+
+function copyOf(bytes: Uint8Array, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafe(to - from);
+  copy.set(bytes.subarray(from, to));
+  return copy;
+}
+
+function startsWith(bytes: Uint8Array, from: number, expected: Buffer): boolean {
+  for (let at = 0; at < expected.length; at++) if (bytes[from + at] !== expected[at]) return false;
+  return true;
 }
 
 /** Writes a frame's header into `target` at `at` and returns where the body starts. Needs up to {@link headerBytes} bytes of room. */
@@ -245,6 +291,8 @@ export function encodeFrame(flags: number, body: Uint8Array): Buffer {
 }
 
 /** Eight bytes, big endian. Beyond 2^53 the number is no longer exact, and far beyond every limit. */
-function longLength(bytes: Buffer, at: number): number {
-  return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
+function longLength(bytes: Uint8Array, at: number): number {
+  let length = 0;
+  for (let digit = at; digit < at + 8; digit++) length = length * 256 + (bytes[digit] as number);
+  return length;
 }

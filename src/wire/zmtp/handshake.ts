@@ -16,6 +16,8 @@ export interface HandshakeOptions {
   readonly identity: Uint8Array;
   readonly mechanism: Mechanism;
   readonly limits: Limits;
+  /** The body of a frame that comes again and again. */
+  readonly familiar: Buffer | undefined;
 }
 
 /** What a finished handshake tells about the peer. */
@@ -60,7 +62,7 @@ export class Handshake {
   constructor(options: HandshakeOptions, isAccepted = false) {
     this.#options = options;
     this.#isReserved = isAccepted && options.mechanism.isServer;
-    this.decoder = new FrameDecoder(options.limits);
+    this.decoder = new FrameDecoder(options.limits, options.familiar);
     this.decoder.commandsOnly = true;
   }
 

@@ -39,6 +39,8 @@ export interface CommonOptions {
   readonly leaves?: 'soon' | 'gathered';
   /** A message that is answered without being handed over, when it comes alone and nothing waits for its peer. Only for a ROUTER. @default none */
   readonly reflex?: Reflex;
+  /** The body of a frame that comes again and again: it is handed over as this buffer, which nobody may change. @default none */
+  readonly familiar?: Buffer;
   /** @default the machine's */
   readonly clock?: Clock;
   /** For the waits between attempts to connect. @default Math.random */
@@ -110,6 +112,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     keepsAlive: options.keepsAlive ?? true,
     gathers: options.leaves === 'gathered',
     reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer), frames: reflex.answer },
+    familiar: options.familiar,
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
     reconnect: {

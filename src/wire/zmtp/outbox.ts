@@ -1,13 +1,23 @@
 // Messages on their way out of one connection: turned into bytes in batches, one write for many messages.
 // The connection owns it; nobody else writes to the stream once the handshake is over.
+import { Buffer } from 'node:buffer';
 import type { Socket as Stream } from 'node:net';
+import { depart } from './departure.ts';
 import { command, encodeFrame, headerBytes, more, writeHeader } from './frames.ts';
 import type { Channel } from './mechanism.ts';
 import { Queue } from './queue.ts';
 import { type Flushable, scheduleFlush, scheduleGathered } from './turn.ts';
 
+/** A frame whose bytes lie elsewhere and are put together when it leaves: many small ones need no memory of their own. */
+export interface LateFrame {
+  /** Bytes. */
+  readonly length: number;
+  /** Writes them all, from `at` on. Called once, or not at all. */
+  writeTo(target: Uint8Array, at: number): void;
+}
+
 /** A message: its frames. Neither the array nor the bytes may change until they were written. */
-export type Frames = readonly Uint8Array[];
+export type Frames = readonly (Uint8Array | LateFrame)[];
 
 /** Bodies up to this size are copied into the batch; larger ones are handed to the stream as they are. */
 const copyBytes = 8 << 10;
@@ -18,10 +28,15 @@ const scratchBytes = batchBytes + 2 * (copyBytes + 64);
 const longestCommandQueue = 16;
 
 /** Batches are built here. A write that the system did not take at once keeps its buffer until it is done, and another takes its place. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(scratchBytes);
+let scratch = newScratch();
 const nothing = Buffer.alloc(0);
-const spares: Buffer[] = [];
+const spares: Uint8Array[] = [];
 const mostSpares = 8;
+
+/** Views of a plain array are quicker to make than those of a Buffer. */
+function newScratch(): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(scratchBytes).buffer);
+}
 
 export class Outbox implements Flushable {
   readonly #stream: Stream;
@@ -34,7 +49,11 @@ export class Outbox implements Flushable {
   #isHeld = false;
   #seen = 0;
   #inFlight = 0;
-  #lent: Buffer | undefined;
+  #lent: Uint8Array | undefined;
+  /** Bytes are being handed to the system; and whether it has taken them. */
+  #isDeparting = false;
+  #isTaken = false;
+  #wasAlone = false;
 
   /**
    * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes what comes turn after turn together.
@@ -82,15 +101,14 @@ export class Outbox implements Flushable {
 
   /** Nothing waits, and nothing is under way. */
   get isIdle(): boolean {
-    return this.#state === 'idle' && !this.#isHeld;
+    return this.#state === 'idle' && !this.#isHeld && this.#isAlone();
   }
 
   /** Writes a message that is bytes already; only while it {@link isIdle}. */
   writeAtOnce(message: Buffer): void {
     if (this.#stream.destroyed) return;
     this.#state = 'flushing';
-    this.#stream.write(message);
-    if (this.#stream.writableLength === 0) {
+    if (this.#depart(message)) {
       if (this.#state === 'flushing') this.#state = 'idle';
       this.#onWritten(1);
     } else this.#block(1);
@@ -118,6 +136,11 @@ export class Outbox implements Flushable {
   /** Called at the end of the callback or turn in which messages came. */
   flush(): void {
     if (this.#state !== 'scheduled') return;
+    if (!this.#isAlone()) {
+      this.#state = 'blocked';
+      this.#stream.write(nothing, this.#onTaken);
+      return;
+    }
     this.#state = 'flushing';
     this.#seen = 0;
     let written = 0;
@@ -126,8 +149,8 @@ export class Outbox implements Flushable {
       !this.#stream.destroyed &&
       (this.#queue.length > 0 || this.#commands.length > 0)
     ) {
-      const count = this.#writeBatch();
-      if (this.#stream.writableLength === 0) written += count;
+      const count = this.#buildBatch();
+      if (this.#depart(batch.take())) written += count;
       else this.#block(count);
     }
     if (this.#state === 'flushing') this.#state = 'idle';
@@ -145,30 +168,53 @@ export class Outbox implements Flushable {
     else scheduleFlush(this);
   }
 
+  /** Whether the stream has taken what was written to it before there was an outbox: the end of the handshake. */
+  #isAlone(): boolean {
+    this.#wasAlone ||= this.#stream.writableLength === 0;
+    return this.#wasAlone;
+  }
+
+  /** @returns whether the system has taken all */
+  #depart(bytes: Uint8Array | readonly Uint8Array[]): boolean {
+    this.#isTaken = false;
+    this.#isDeparting = true;
+    depart(this.#stream, bytes, this.#onTaken);
+    this.#isDeparting = false;
+    return this.#isTaken;
+  }
+
+  /** The system has not taken all of `count` messages. */
   #block(count: number): void {
     this.#inFlight = count;
     if (this.#state === 'flushing') this.#state = 'blocked';
-    // A callback of every write would cost a tick each, and mostly there is nothing to wait for: this one comes after them.
-    this.#stream.write(nothing, this.#onStreamWritten);
-    // The stream keeps the batch; the next one must not be built over it.
+    // The system keeps the batch; the next one must not be built over it.
     this.#lent = scratch;
-    scratch = spares.pop() ?? Buffer.allocUnsafeSlow(scratchBytes);
+    scratch = spares.pop() ?? newScratch();
   }
 
-  readonly #onStreamWritten = (error?: Error | null): void => {
-    // After an error the stream closes, and its connection closes this.
-    if (error || this.#state !== 'blocked' || this.#stream.writableLength > 0) return;
+  readonly #onTaken = (error?: Error | null): void => {
+    if (error) {
+      // Its connection hears of it from the stream, and closes this.
+      this.#stream.destroy(error);
+      return;
+    }
+    if (this.#isDeparting) {
+      this.#isTaken = true;
+      return;
+    }
+    // A stream that was destroyed has taken nothing more, whatever it says.
+    if (this.#state !== 'blocked' || this.#stream.destroyed) return;
     const written = this.#inFlight;
     this.#inFlight = 0;
     this.#state = 'idle';
     if (this.#lent !== undefined && spares.length < mostSpares) spares.push(this.#lent);
     this.#lent = undefined;
     if (this.#queue.length > 0 || this.#commands.length > 0) this.#schedule();
-    this.#onWritten(written);
+    if (written > 0) this.#onWritten(written);
   };
 
-  /** Builds and writes one batch; the number of messages in it. */
-  #writeBatch(): number {
+  /** Builds one batch; the number of messages in it. */
+  #buildBatch(): number {
     batch.begin();
     if (this.#commands.length > 0) {
       for (const body of this.#commands) this.#addCommand(batch, body);
@@ -188,7 +234,6 @@ export class Outbox implements Flushable {
         batch.addSealed(this.#channel, 0, frames[last]!);
       }
     }
-    batch.write(this.#stream);
     return count;
   }
 
@@ -202,7 +247,7 @@ export class Outbox implements Flushable {
 /** One write: a run of bytes in the scratch buffer, broken up by bodies too large to copy. */
 class Batch {
   bytes = 0;
-  #buffer: Buffer = nothing;
+  #buffer: Uint8Array = nothing;
   #start = 0;
   #at = 0;
   #pieces: Uint8Array[] | undefined;
@@ -215,22 +260,24 @@ class Batch {
     this.#pieces = undefined;
   }
 
-  add(flags: number, body: Uint8Array): void {
+  add(flags: number, body: Uint8Array | LateFrame): void {
     const length = body.length;
     if (length > copyBytes) {
       this.#makeRoom(headerBytes);
       this.#at = writeHeader(this.#buffer, this.#at, flags, length);
-      this.#cut().push(body);
+      this.#cut().push(bytesOf(body));
     } else {
       this.#makeRoom(headerBytes + length);
       const at = writeHeader(this.#buffer, this.#at, flags, length);
-      this.#buffer.set(body, at);
+      if (body instanceof Uint8Array) this.#buffer.set(body, at);
+      else body.writeTo(this.#buffer, at);
       this.#at = at + length;
     }
     this.bytes += headerBytes + length;
   }
 
-  addSealed(channel: Channel, flags: number, body: Uint8Array): void {
+  addSealed(channel: Channel, flags: number, frame: Uint8Array | LateFrame): void {
+    const body = bytesOf(frame);
     const length = channel.sealedBytes(body.length);
     if (length > copyBytes) {
       this.#makeRoom(headerBytes);
@@ -254,16 +301,12 @@ class Batch {
     this.bytes += frame.length;
   }
 
-  /** Hands everything to the stream: one buffer, or several in one gathering write. */
-  write(stream: Stream): void {
-    if (this.#pieces === undefined) {
-      if (this.#at > 0) stream.write(this.#buffer.subarray(0, this.#at));
-      return;
-    }
-    stream.cork();
-    for (const piece of this.#cut()) stream.write(piece);
-    stream.uncork();
+  /** All of it: one buffer, or several for one gathering write. */
+  take(): Uint8Array | readonly Uint8Array[] {
+    if (this.#pieces === undefined) return this.#buffer.subarray(0, this.#at);
+    const pieces = this.#cut();
     this.#pieces = undefined;
+    return pieces;
   }
 
   #makeRoom(bytes: number): void {
@@ -281,6 +324,14 @@ class Batch {
     this.#start = this.#at;
     return this.#pieces;
   }
+}
+
+/** The bytes of a frame. */
+export function bytesOf(frame: Uint8Array | LateFrame): Uint8Array {
+  if (frame instanceof Uint8Array) return frame;
+  const bytes = Buffer.allocUnsafe(frame.length);
+  frame.writeTo(bytes, 0);
+  return bytes;
 }
 
 /** The one that is being built: from its beginning to its write nothing else runs. */

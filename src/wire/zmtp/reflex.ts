@@ -1,7 +1,7 @@
 // The answer to a message that comes again and again and is always the same, as a manager's sign of life: it is given within
 // the read, past all queues. A broker with thousands of idle peers does nothing else all day.
 import { encodeFrame, more } from './frames.ts';
-import type { Frames } from './outbox.ts';
+import { bytesOf, type Frames } from './outbox.ts';
 import type { Peer } from './peer.ts';
 
 /** A message that is not handed to `onMessage` when it is answered. */
@@ -23,5 +23,5 @@ export interface WireReflex {
 /** The bytes of a message. */
 export function wireBytes(frames: Frames): Buffer {
   const last = frames.length - 1;
-  return Buffer.concat(frames.map((frame, at) => encodeFrame(at === last ? 0 : more, frame)));
+  return Buffer.concat(frames.map((frame, at) => encodeFrame(at === last ? 0 : more, bytesOf(frame))));
 }

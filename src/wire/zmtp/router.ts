@@ -42,7 +42,7 @@ export class Router extends BaseSocket implements RouterSocket {
     this.#nameless = Math.floor(this.settled.random() * 2 ** 32);
   }
 
-  send(to: Peer | string, frames: Frames, mostQueued: number = Number.POSITIVE_INFINITY): boolean {
+  send(to: Peer | string, frames: Frames, mostQueued?: number): boolean {
     checkFrames(frames);
     if (this.transport.isClosed) return this.refuse('closed');
     const connection = this.#find(to);
@@ -52,7 +52,7 @@ export class Router extends BaseSocket implements RouterSocket {
       this.#full.add(connection);
       return this.refuse('high-water mark');
     }
-    if (connection.pending >= mostQueued) return this.refuse('high-water mark');
+    if (mostQueued !== undefined && connection.pending >= mostQueued) return this.refuse('high-water mark');
     connection.send(frames);
     return true;
   }
