@@ -1,7 +1,7 @@
 // What stands around an interchange in a bench: a submitter and pools without workers. Where there is a C compiler they are a
 // program that never sleeps and costs next to nothing, so that the interchange is what everything waits for. Elsewhere they are
 // those of the tests, which cost about as much as an interchange does.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -78,6 +78,11 @@ async function startInNode({ pools: count, capacity, ...options }: AroundOptions
 
 async function startLean(program: string, { pools, capacity, ...options }: AroundOptions): Promise<Around> {
   const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  const end = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await closed;
+  };
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const next = async (): Promise<string> => {
     const { value, done } = await lines.next();
@@ -89,15 +94,15 @@ async function startLean(program: string, { pools, capacity, ...options }: Aroun
   try {
     run = await InterchangeRun.start({ ...options, submitter: [tasks, results], onResults: () => {} });
   } catch (error) {
-    await end(child);
+    await end();
     throw error;
   }
   const task = encodeFrame(0, writeTask({ taskId: marker, buffer, context }));
   const result = encodeFrame(0, writeOutcome({ taskId: marker, isException: false, bytes: Buffer.from('02\nN.') }));
-  const firsts = Array.from({ length: pools }, (_, at) => withLength(poolsFirst(`pool-${at}`, capacity)));
+  const words = Array.from({ length: pools }, (_, at) => poolSays(`pool-${at}`, capacity));
   const greeting = withLength(shakeHands('DEALER', ''));
   child.stdin.write(
-    Buffer.concat([number(run.port), greeting, withPlace(task), withPlace(result), number(pools), ...firsts]),
+    Buffer.concat([number(run.port), greeting, withPlace(task), withPlace(result), number(pools), ...words]),
   );
   return {
     run,
@@ -107,15 +112,9 @@ async function startLean(program: string, { pools, capacity, ...options }: Aroun
     },
     [Symbol.asyncDispose]: async () => {
       await run[Symbol.asyncDispose]();
-      await end(child);
+      await end();
     },
   };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGKILL');
-  await ended;
 }
 
 let known: { readonly program: string | undefined } | undefined;
@@ -135,10 +134,10 @@ function compiled(): string | undefined {
   return known.program;
 }
 
-function poolsFirst(identity: string, capacity: number): Buffer {
+function poolSays(identity: string, capacity: number): Buffer {
   const record = registration({ uid: identity, maxCapacity: capacity, workerCount: capacity, ...newest });
   const message = writeManagerMessage({ type: 'registration', registration: record });
-  return Buffer.concat([shakeHands('DEALER', identity), encodeFrame(0, message)]);
+  return Buffer.concat([withLength(shakeHands('DEALER', identity)), withLength(encodeFrame(0, message))]);
 }
 
 /** All that a client says in its handshake, whatever the server says. */

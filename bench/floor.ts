@@ -2,7 +2,7 @@
 // Node.js with nothing but node:net, one in C. All of them at the same time, so that a busy machine troubles all alike.
 //   node --import tsx bench/floor.ts [--managers 2000] [--seconds 60] [--windows 3] [--only idle,one]
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { writeCommand, writeManagerMessage, writeTask } from '#src/wire/messages.js';
 import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
 import { newestRelease, parslEnvironment } from '../test/support/parsl.ts';
-import { where } from './measure.ts';
+import { cpuNanoseconds, where } from './measure.ts';
 
 const { values } = parseArgs({
   options: {
@@ -32,14 +32,6 @@ const place = mkdtempSync(join(tmpdir(), 'chervil-floor-'));
 const environment = await parslEnvironment(newestRelease);
 const parsls =
   'python' in environment ? [environment.python, join(dirname(environment.python), 'interchange.py')] : undefined;
-
-/** CPU time of all threads of a process, in nanoseconds: /proc/PID/stat counts in hundredths of a second only. */
-function cpuNanoseconds(pid: number): number {
-  let sum = 0;
-  for (const thread of readdirSync(`/proc/${pid}/task`))
-    sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
-  return sum;
-}
 
 /** A server that writes back what it reads. */
 interface Echo {

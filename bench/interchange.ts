@@ -10,7 +10,8 @@ import { parseArgs } from 'node:util';
 import { writeCommand, writeTask } from '#src/wire/messages.js';
 import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
 import { interchangeCommand, newestRelease, ParslRun, parslEnvironment } from '../test/support/parsl.ts';
-import { where } from './measure.ts';
+import { startAround } from './around.ts';
+import { cpuNanoseconds, where } from './measure.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
 const scale = values.quick ? 0.1 : 1;
@@ -58,17 +59,15 @@ class Counted {
   }
 }
 
-const finishAll = (ids: number[], pool: FakePool): void => {
-  for (const id of ids) pool.finish(id);
-};
-
 if (isWanted('cpu')) {
-  const buffer = Buffer.alloc(150, 7);
   for (const loggingLevel of [20, 10]) {
-    for (const [capacity, count] of [
-      [100, 4],
-      [1, 64],
-      [1, 4],
+    for (const [capacity, pools, kind] of [
+      [100, 4, 'lean'],
+      [1, 64, 'lean'],
+      [1, 4, 'lean'],
+      // What stands around the interchange costs as much as it does: now and then it waits, and takes its messages one by one.
+      [1, 64, 'node'],
+      [1, 4, 'node'],
     ] as const) {
       // Order reversed each round, so that a busy machine troubles both alike.
       const found = new Map<string, { cpu: number[]; rate: number[] }>(
@@ -76,31 +75,20 @@ if (isWanted('cpu')) {
       );
       for (let round = 0; round < (values.quick ? 1 : 3); round++) {
         for (const [name, command] of round % 2 === 0 ? both : [...both].reverse()) {
-          const tasks = Math.round((name === 'Chervil' ? 200_000 : 15_000) * scale * (capacity === 1 ? 0.3 : 1));
-          const counted = new Counted();
-          await using run = await InterchangeRun.start({ command, loggingLevel, onResults: counted.onResults });
-          const pools = Array.from({ length: count }, (_, at) => new FakePool(run.port, `pool-${at}`, finishAll));
-          for (const pool of pools) pool.register(capacity, { parslVersion: '2026.10.26' }).beat(30_000);
-          const flow = async (from: number, to: number): Promise<void> => {
-            // In waves of 5,000, as a submitter that is itself busy sends them.
-            for (let start = from; start < to; start += 5_000) {
-              const end = Math.min(to, start + 5_000);
-              for (let taskId = start; taskId < end; taskId++) run.tasks.send([writeTask({ taskId, buffer, context })]);
-              await counted.until(end);
-            }
-          };
-          await flow(0, tasks);
-          const before = run.cpuMicroseconds();
+          const tasks = Math.round((name === 'Chervil' ? 200_000 : 15_000) * scale * (capacity === 1 ? 0.5 : 1));
+          await using around = await startAround({ command, loggingLevel, capacity, pools, kind });
+          await around.flow(tasks);
+          const before = cpuNanoseconds(around.run.pid);
           const begin = performance.now();
-          await flow(tasks, 2 * tasks);
+          await around.flow(tasks);
           const seconds = (performance.now() - begin) / 1_000;
-          found.get(name)?.cpu.push((run.cpuMicroseconds() - before) / tasks);
+          found.get(name)?.cpu.push((cpuNanoseconds(around.run.pid) - before) / 1_000 / tasks);
           found.get(name)?.rate.push(tasks / seconds);
-          for (const pool of pools) await pool.close();
         }
       }
+      const level = loggingLevel === 20 ? 'info' : 'debug';
       for (const [name, { cpu, rate }] of found) {
-        const what = `log level ${loggingLevel === 20 ? 'info' : 'debug'}, capacity ${capacity} (${count} pools)`;
+        const what = `log ${level}, ${pools} pools of ${capacity}${kind === 'node' ? ', around it Node.js' : ''}`;
         const rates = `${Math.round(median(rate))} tasks/s`;
         say(what, name, `${median(cpu).toFixed(1)} us CPU a task (${spread(cpu)}), ${rates}`);
       }
@@ -166,7 +154,7 @@ if (isWanted('managers')) {
     await sleep(2_000);
     const empty = run.residentBytes();
     const pools = Array.from({ length: count }, (_, at) =>
-      new FakePool(run.port, `pool-${at}`, finishAll).register(10, { packages, parslVersion: '2026.10.26' }),
+      new FakePool(run.port, `pool-${at}`, () => {}).register(10, { packages, parslVersion: '2026.10.26' }),
     );
     for (;;) {
       const managers = await run.ask(writeCommand({ name: 'managers' }));

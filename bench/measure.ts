@@ -95,3 +95,11 @@ export function show(name: string, point: Point): void {
     `${name.padEnd(42)} ${rate.padStart(11)} tasks/s ${point.cpuMicrosPerTask.toFixed(2).padStart(8)} us CPU a task   (${point.tasks} a round)`,
   );
 }
+
+/** CPU time of all threads of a process, in nanoseconds: /proc/PID/stat counts in hundredths of a second only. */
+export function cpuNanoseconds(pid: number): number {
+  let sum = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+  return sum;
+}

@@ -2,7 +2,8 @@
 // as it can, so a bench measures the interchange and not this. bench/around.ts compiles and feeds it.
 //
 // It prints the two ports of its submitter, tasks and results. On standard input come numbers (32 bits, little endian) and bytes:
-// the port of the interchange; what the submitter says first; a task; a result; how many pools; what each of them says first;
+// the port of the interchange; what the submitter says in its handshake; a task; a result; how many pools; for each of them what it
+// says in its handshake, and when that is over;
 // then again and again how many tasks to send, of which it prints a line when all results are there. Bytes have their length before
 // them, tasks and results then the place of the task id in them (4 bytes).
 #define _GNU_SOURCE
@@ -22,7 +23,8 @@ enum { room = 1 << 20, greeting = 64, wave = 5000 };
 struct bytes { unsigned char *at; uint32_t length, id_at; };
 
 struct link {
-  int stream, is_pool, is_greeted;
+  int stream, is_pool, is_greeted, is_ready;
+  struct bytes then; // what it says when the handshake is over
   size_t have; // bytes of what came that are not used yet
   unsigned char bytes[room];
 };
@@ -68,18 +70,21 @@ static size_t answer(const unsigned char *at, const unsigned char *end, size_t l
   while ((at = memmem(at, end - at, "task_id", 7)) != NULL) {
     at += 7;
     if (at < end && *at == 0x94) at++;
-    if (*at != 'J' || at + 5 > end || length + result.length > room) fail("a task without an id of four bytes");
+    uint32_t id = 0;
+    size_t width = *at == 'K' ? 1 : *at == 'M' ? 2 : *at == 'J' ? 4 : 0;
+    if (width == 0 || at + 1 + width > end || length + result.length > room) fail("a task without an id");
+    memcpy(&id, at + 1, width);
     memcpy(answers + length, result.at, result.length);
-    memcpy(answers + length + result.id_at, at + 1, 4);
+    memcpy(answers + length + result.id_at, &id, 4);
     length += result.length;
-    at += 5;
+    at += 1 + width;
   }
   return length;
 }
 
 static void take(struct link *link) {
   ssize_t length = read(link->stream, link->bytes + link->have, room - link->have);
-  if (length <= 0) exit(0);
+  if (length <= 0) fail(link->is_pool ? "the interchange has left a pool" : "the interchange has left its submitter");
   link->have += length;
   size_t at = 0, answered = 0;
   if (!link->is_greeted) {
@@ -99,7 +104,12 @@ static void take(struct link *link) {
     } else body = head[1];
     if (size + body > room) fail("a frame that is too large");
     if (left < size + body) break;
-    if (!(head[0] & 4)) {
+    if (head[0] & 4) {
+      // The first command is READY. libzmq takes nothing before it has said so itself.
+      if (write(link->stream, link->then.at, link->then.length) != link->then.length) fail("no registration");
+      link->then.length = 0;
+      link->is_ready = 1;
+    } else {
       if (link->is_pool) answered = answer(head + size, head + size + body, answered);
       else received++;
     }
@@ -141,7 +151,8 @@ int main(void) {
   for (uint32_t left = number(); left > 0; left--) {
     int stream = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(stream, (struct sockaddr *)&address, sizeof address) < 0) fail("no interchange");
-    opened(poll, stream, 1, given(0));
+    struct link *link = opened(poll, stream, 1, given(0));
+    link->then = given(0);
   }
   unsigned char *many = malloc((size_t)task.length * wave);
   size_t sent = 0;
@@ -156,7 +167,7 @@ int main(void) {
       }
       sent += count;
       while (received < sent) {
-        if (gone < length) {
+        if (gone < length && tasks_link->is_ready) {
           ssize_t taken = write(tasks_link->stream, many + gone, length - gone);
           if (taken > 0) gone += taken;
         }
