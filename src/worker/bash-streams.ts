@@ -1,6 +1,7 @@
 // The files that a command's stdout and stderr go to: opened before it is started, and read again only when it has failed.
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../base/directory.ts';
 import type { Result } from '../base/result.ts';
 import { BadStreamError } from '../task/errors.ts';
 import type { StreamTarget } from '../task/ports.ts';
@@ -89,27 +90,4 @@ function openWithDirectory(path: string, flags: number): number {
   }
   makeDirectory(dirname(path));
   return openSync(path, flags);
-}
-
-/** As `mkdir -p`. Node's own `recursive` never returns where a file system answers ENOENT for a new directory, as /proc does. */
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    const parent = dirname(path);
-    if (code !== 'ENOENT' || parent === path) throw error;
-    makeDirectory(parent);
-    mkdirOnce(path);
-  }
-}
-
-function mkdirOnce(path: string): void {
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    // Another task made it meanwhile.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
 }
