@@ -16,7 +16,7 @@ import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
-import { giveOut, mark, noteFreed, refill, updateReady } from './schedule.ts';
+import { giveOut, mark, noteFreed, refill, sayHolding, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, laneOf, log, mostCodeBytes } from './state.ts';
 import { TaskRecord } from './task.ts';
@@ -288,8 +288,10 @@ function onResults(
     manager.unsaid.came += items.length;
     manager.unsaid.passedOn += frames?.length ?? 0;
   }
-  noteFreed(state, manager);
-  if (manager.isDraining && manager.leased === 0) finishDrain(state, manager, now, effects);
+  if (manager.isDraining && manager.leased === 0) {
+    if (state.logsDebug) sayHolding(effects, manager);
+    finishDrain(state, manager, now, effects);
+  } else noteFreed(state, manager);
 }
 
 /** `frames` and one more. A literal is as long as what is in it, and mostly it is one; a list that grows makes room for more. */

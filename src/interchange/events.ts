@@ -9,7 +9,7 @@ import type { TaskRecord } from './task.ts';
 
 /**
  * Something that happened, already checked by the message codecs. `peer` is a pool's ZeroMQ identity, one character a
- * byte. Every event of one turn of the loop shares one time; `turn` ends the turn.
+ * byte. `turn` ends the turn of the loop in which the events before it came.
  */
 export type InterchangeEvent =
   /** The submitter sent a task: its pickled dict without header and STOP lies in `bytes` from `start` to `end`. */

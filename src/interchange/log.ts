@@ -8,7 +8,7 @@ import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
 import { compileFormat, type LogRecord, levelNumbers, loggerName } from './log-format.ts';
 
-/** Takes lines; nothing a peer said can break one. */
+/** Takes lines; nothing a peer said can break one. At the level `debug` that is the caller's duty: every task has such lines. */
 export interface InterchangeLog {
   write(level: LogLevel, text: string): void;
   close(): void;
@@ -32,7 +32,7 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
-      // The lines of `debug` come with every task, and the core makes them of numbers and of names that are printable.
+      // The core makes its lines of `debug` of numbers, and of names of managers as they are shown.
       const isPlain = isJson || level === 'debug';
       file.write(`${form({ level, text: isPlain ? text : printable(text), at: Date.now() })}\n`);
       // People look for the file as soon as the interchange answers.

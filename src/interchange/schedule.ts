@@ -63,7 +63,7 @@ export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): 
 }
 
 /** One line for the results of a manager and the tasks that it gets for them: with every task comes one. */
-function sayHolding(effects: InterchangeEffect[], manager: Manager): void {
+export function sayHolding(effects: InterchangeEffect[], manager: Manager): void {
   const { name, unsaid, leased, capacity } = manager;
   const results =
     unsaid.came > 0

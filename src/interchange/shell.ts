@@ -102,7 +102,7 @@ export class Interchange implements AsyncDisposable {
   #submitterReadsBatches = false;
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
   #timer: NodeJS.Timeout | undefined;
-  /** When the last event came. */
+  /** When the last event came for which the time counts. */
   #now = now();
   #hasTurn = false;
   /** Results came in what is being read from a pool. */
@@ -157,7 +157,10 @@ export class Interchange implements AsyncDisposable {
     const reflex: Reflex = {
       message: [writeManagerMessage({ type: 'heartbeat' })],
       answer: writeInterchangeWord(words.heartbeat, 'one-port'),
-      isAnswered: ({ key }) => !this.#hasEnded && hear(this.#state, key, 'one-port', now()),
+      isAnswered: ({ key }) => {
+        this.#now = now();
+        return !this.#hasEnded && hear(this.#state, key, 'one-port', this.#now);
+      },
     };
     const router = (port: 'single' | 'tasks' | 'results'): RouterSocket =>
       createSocket({

@@ -5,16 +5,17 @@ import type { TaskRecord } from './task.ts';
 const slotsPerPage = 64;
 
 interface Page {
+  readonly key: number;
   readonly slots: (TaskRecord | undefined)[];
   taken: number;
 }
 
-/** Whole numbers to tasks. Any ids will do; those that lie far apart cost a page each. */
+/** Whole numbers to tasks. Any ids will do; those that lie far apart cost a page each, of half a kilobyte. */
 export class TaskTable {
   readonly #pages = new Map<number, Page>();
   #size = 0;
-  #lastKey = Number.NaN;
-  #lastPage: Page | undefined;
+  /** The page that was looked up last. It stays when it gets empty: where one task follows the other it is wanted again at once. */
+  #last: Page | undefined;
 
   /** How many tasks there are. */
   get size(): number {
@@ -30,13 +31,8 @@ export class TaskTable {
   add(task: TaskRecord): boolean {
     const key = Math.floor(task.id / slotsPerPage);
     const at = task.id - key * slotsPerPage;
-    let page = this.#page(key);
-    if (page === undefined) {
-      page = { slots: new Array(slotsPerPage).fill(undefined), taken: 0 };
-      this.#pages.set(key, page);
-      this.#lastKey = key;
-      this.#lastPage = page;
-    } else if (page.slots[at] !== undefined) return false;
+    const page = this.#page(key) ?? this.#newPage(key);
+    if (page.slots[at] !== undefined) return false;
     page.slots[at] = task;
     page.taken++;
     this.#size++;
@@ -50,22 +46,27 @@ export class TaskTable {
     const page = this.#page(key);
     if (page?.slots[at] === undefined) return false;
     page.slots[at] = undefined;
+    page.taken--;
     this.#size--;
-    if (--page.taken === 0) {
-      this.#pages.delete(key);
-      this.#lastKey = Number.NaN;
-      this.#lastPage = undefined;
-    }
     return true;
   }
 
   #page(key: number): Page | undefined {
-    if (key === this.#lastKey) return this.#lastPage;
+    if (this.#last?.key === key) return this.#last;
     const page = this.#pages.get(key);
-    if (page !== undefined) {
-      this.#lastKey = key;
-      this.#lastPage = page;
-    }
+    if (page !== undefined) this.#turnTo(page);
     return page;
+  }
+
+  #newPage(key: number): Page {
+    const page: Page = { key, slots: new Array(slotsPerPage).fill(undefined), taken: 0 };
+    this.#pages.set(key, page);
+    this.#turnTo(page);
+    return page;
+  }
+
+  #turnTo(page: Page): void {
+    if (this.#last?.taken === 0) this.#pages.delete(this.#last.key);
+    this.#last = page;
   }
 }

@@ -87,6 +87,17 @@ describe('giving out tasks', () => {
     ]);
   });
 
+  it('no line of the debug level has anything in it that acts upon a terminal, whatever managers are called', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    const peer = '\x1b[2J\n\r\x07\xe2\x80\xae';
+    const events = [bench.register(peer), bench.task(1), bench.results(peer, 1), bench.results(peer, 1)];
+    const lines = bench
+      .take(...events, { type: 'drain', peer })
+      .flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+    assert.ok(lines.length >= 3);
+    for (const line of lines) assert.match(line, /^[ -~]+$/);
+  });
+
   it('a manager never gets more tasks than it said it can take', () => {
     const bench = new Bench();
     bench.take(bench.register('m', { maxCapacity: 3 }));

@@ -13,34 +13,52 @@ class RecordingStream {
   destroyed = false;
   writableLength = 0;
   isFull = false;
+  /** How many writes it was given. */
+  given = 0;
+  /** What it has taken. */
   readonly writes: Buffer[] = [];
-  #callbacks: ((error?: Error) => void)[] = [];
+  /** What it was destroyed with. */
+  readonly reasons: unknown[] = [];
+  /** What it was given and has not taken: the bytes themselves. */
+  #kept: { readonly bytes: readonly Uint8Array[]; readonly callback: Taken }[] = [];
 
   /** What a stream does with bytes of its own queue. */
-  _write(bytes: Buffer, _encoding: string, callback: () => void): void {
-    this.#keep(Buffer.from(bytes), callback);
+  _write(bytes: Uint8Array, _encoding: string, callback: Taken): void {
+    this.#keep([bytes], callback);
   }
 
-  _writev(chunks: readonly { readonly chunk: Buffer }[], callback: () => void): void {
-    this.#keep(Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
+  _writev(chunks: readonly { readonly chunk: Uint8Array }[], callback: Taken): void {
+    this.#keep(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
   }
 
   /** Into its own queue: called back when everything before it was taken. */
-  write(bytes: Buffer, callback: () => void): void {
+  write(bytes: Buffer, callback: Taken): void {
     assert.equal(bytes.length, 0);
-    this.#callbacks.push(callback);
+    this.#kept.push({ bytes: [], callback });
   }
 
-  #keep(bytes: Buffer, callback: () => void): void {
-    this.writes.push(bytes);
-    if (this.isFull) this.#callbacks.push(callback);
-    else callback();
+  destroy(reason?: unknown): void {
+    this.destroyed = true;
+    this.reasons.push(reason);
   }
 
-  take(): void {
+  /** Takes what it kept, or fails with all of it. */
+  take(error?: Error): void {
     this.isFull = false;
     this.writableLength = 0;
-    for (const callback of this.#callbacks.splice(0)) callback();
+    for (const { bytes, callback } of this.#kept.splice(0)) {
+      if (bytes.length > 0) this.writes.push(Buffer.concat(bytes));
+      callback(error);
+    }
+  }
+
+  #keep(bytes: readonly Uint8Array[], callback: Taken): void {
+    this.given++;
+    this.#kept.push({ bytes, callback });
+    if (!this.isFull) this.take();
   }
 
   bodies(): string[] {
@@ -51,6 +69,8 @@ class RecordingStream {
     return found;
   }
 }
+
+type Taken = (error?: Error) => void;
 
 function outbox(gathers = false): { stream: RecordingStream; box: Outbox; written: number[] } {
   const stream = new RecordingStream();
@@ -207,7 +227,7 @@ test('while the system takes no more, messages wait, and the next write builds o
   box.push(frames('two'));
   box.pushCommand(Buffer.from('\x04PONG', 'latin1'));
   await endOfTurn();
-  assert.deepEqual([stream.writes.length, box.pending, written], [1, 2, []]);
+  assert.deepEqual([stream.given, box.pending, written], [1, 2, []]);
   stream.take();
   await endOfTurn();
   assert.deepEqual([box.pending, written], [0, [1, 1]]);
@@ -230,26 +250,48 @@ test('messages follow what was written before there was an outbox, the end of th
   stream.take();
   await endOfTurn();
   assert.deepEqual(stream.bodies(), ['one', 'two']);
-  assert.deepEqual([stream.writes.length, box.pending, written], [1, 0, [2]]);
+  assert.deepEqual([stream.writes.length, box.pending, written], [1, 0, [0, 2]]);
 });
 
-test('a message of which the system takes nothing is counted as lost, and the connection hears why', async () => {
-  const { stream, box, written } = outbox();
-  const reasons: unknown[] = [];
-  const broken = new Error('write EPIPE');
-  Object.assign(stream, {
-    _write: (_bytes: Buffer, _encoding: string, callback: (error: Error) => void) => callback(broken),
-    destroy: (reason: Error) => {
-      stream.destroyed = true;
-      reasons.push(reason);
-    },
+for (const size of [3, 50_000]) {
+  test(`messages of ${size} bytes of which the system takes nothing are counted as lost, and the connection hears why`, async () => {
+    for (const isLate of [false, true]) {
+      const { stream, box, written } = outbox();
+      const broken = new Error('write EPIPE');
+      stream.isFull = true;
+      if (!isLate) {
+        stream._write = (_bytes, _encoding, callback) => callback(broken);
+        stream._writev = (_chunks, callback) => callback(broken);
+      }
+      box.push([Buffer.alloc(size)]);
+      await endOfTurn();
+      if (isLate) stream.take(broken);
+      box.push(frames('two'));
+      await endOfTurn();
+      assert.deepEqual(stream.reasons, [broken]);
+      assert.deepEqual([box.close().map(String), box.pending, written], [['two'], 1, []]);
+    }
   });
+}
+
+test('what a destroyed stream lets go of was not sent', async () => {
+  const { stream, box, written } = outbox();
+  stream.isFull = true;
   box.push(frames('one'));
   await endOfTurn();
-  box.push(frames('two'));
+  stream.destroy();
+  stream.take();
+  assert.deepEqual([box.pending, written], [1, []]);
+});
+
+test('that there is room again is told also when commands alone had taken it', async () => {
+  const { stream, box, written } = outbox();
+  stream.isFull = true;
+  box.pushCommand(Buffer.from('\x04PONG', 'latin1'));
   await endOfTurn();
-  assert.deepEqual(reasons, [broken]);
-  assert.deepEqual([box.close().map(String), box.pending, written], [['two'], 1, []]);
+  assert.ok(box.isBlocked);
+  stream.take();
+  assert.deepEqual([box.isBlocked, written], [false, [0]]);
 });
 
 test('answers to a flood of PING are bounded when the peer does not read them', async () => {

@@ -1,7 +1,10 @@
 // Bad peers: each costs itself, never the socket nor its other peers.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket as Stream } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { encodeCommand, encodeMetadata } from '#src/wire/zmtp/commands.js';
 import { encodeFrame } from '#src/wire/zmtp/frames.js';
@@ -275,3 +278,39 @@ function hideHandles(t: TestContext): void {
     key === '_handle' ? undefined : get(target, key, ...receiver),
   );
 }
+
+test('a DEALER whose answer to a PING is what the system does not take goes on when it does', async (t) => {
+  const arrived = new Promise<Stream>((resolve) => {
+    // A unix socket takes a small message whole or not at all.
+    const path = join(mkdtempSync(join(tmpdir(), 'chervil-')), 'socket');
+    const server = createServer(resolve).listen(path, () => dealer.connect(`ipc://${path}`));
+    t.after(() => {
+      server.close();
+      rmSync(dirname(path), { recursive: true });
+    });
+  });
+  const dealer = watchedSocket(t, 'dealer', { highWaterMark: 0 });
+  const peer = await arrived;
+  t.after(() => peer.destroy());
+  peer.write(encodeGreeting('NULL', false));
+  peer.write(encodeFrame(4, encodeCommand('READY', encodeMetadata('ROUTER', Buffer.alloc(0)))));
+  await dealer.seen.joined.next();
+  const ping = encodeFrame(4, encodeCommand('PING', Buffer.alloc(2)));
+  const turns = async (count: number): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  for (let round = 0; round < 5; round++) {
+    peer.pause();
+    // One message and one answer after the other, until the system is full with the one or the other.
+    while (dealer.queued === 0) {
+      dealer.send([Buffer.alloc(1_000)]);
+      await turns(1);
+      if (dealer.queued === 0) peer.write(ping);
+      await turns(10);
+    }
+    peer.resume();
+    const patience = performance.now() + 20_000;
+    while (dealer.queued > 0 && performance.now() < patience) await turns(1);
+    assert.equal(dealer.queued, 0, `round ${round}: messages wait although the peer reads`);
+  }
+});

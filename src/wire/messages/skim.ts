@@ -133,12 +133,12 @@ export class Skim {
     this.#bytes = bytes;
     this.#size = 0;
     kinds[0] = kind.none;
-    // Places are kept in 31 bits.
-    if (length > mostBytes) return false;
     this.hasReferences = false;
     this.hasObjects = false;
     this.frames = 0;
     this.#memoSize = 0;
+    // Places are kept in 31 bits.
+    if (length > mostBytes) return false;
     let isSound = true;
     // The opening: PROTO, FRAME, EMPTY_DICT, MEMOIZE, MARK; or one entry without MARK.
     let at = 0;

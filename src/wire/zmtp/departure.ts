@@ -12,13 +12,15 @@ export type OnTaken = (error?: Error | null) => void;
  */
 export function depart(stream: Stream, bytes: Uint8Array | readonly Uint8Array[], onTaken: OnTaken): void {
   if (bytes instanceof Uint8Array) stream._write(bytes, binary, onTaken);
-  else if (stream._writev === undefined) stream._write(Buffer.concat(bytes), binary, onTaken);
   else
-    stream._writev(
+    (stream as Gathering)._writev(
       bytes.map((chunk) => ({ chunk, encoding: binary })),
       onTaken,
     );
 }
+
+/** A Writable need not have it, and those of node:net have. */
+type Gathering = Stream & Required<Pick<Stream, '_writev'>>;
 
 /** What a stream calls the encoding of bytes. */
 const binary = 'buffer' as BufferEncoding;

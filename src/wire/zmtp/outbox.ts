@@ -12,7 +12,7 @@ import { type Flushable, scheduleFlush, scheduleGathered } from './turn.ts';
 export interface LateFrame {
   /** Bytes. */
   readonly length: number;
-  /** Writes them all, from `at` on. Called once, or not at all. */
+  /** Writes them all, from `at` on. Called once, or not at all; must not throw. */
   writeTo(target: Uint8Array, at: number): void;
 }
 
@@ -53,10 +53,11 @@ export class Outbox implements Flushable {
   /** Bytes are being handed to the system; and whether it has taken them. */
   #isDeparting = false;
   #isTaken = false;
+  /** Whether {@link #isAlone} was ever so: then it stays so. */
   #wasAlone = false;
 
   /**
-   * `onWritten` hears how many messages the system has taken. An outbox that `gathers` writes what comes turn after turn together.
+   * `onWritten` hears how many messages the system has taken, and with 0, too, that there is room again. An outbox that `gathers` writes what comes turn after turn together.
    */
   constructor(
     stream: Stream,
@@ -187,7 +188,7 @@ export class Outbox implements Flushable {
   #block(count: number): void {
     this.#inFlight = count;
     if (this.#state === 'flushing') this.#state = 'blocked';
-    // The system keeps the batch; the next one must not be built over it.
+    // The system keeps the batch, if it was one; the next must not be built over it.
     this.#lent = scratch;
     scratch = spares.pop() ?? newScratch();
   }
@@ -210,7 +211,8 @@ export class Outbox implements Flushable {
     if (this.#lent !== undefined && spares.length < mostSpares) spares.push(this.#lent);
     this.#lent = undefined;
     if (this.#queue.length > 0 || this.#commands.length > 0) this.#schedule();
-    if (written > 0) this.#onWritten(written);
+    // Also of none: whoever waited for room may come, though commands alone had taken it.
+    this.#onWritten(written);
   };
 
   /** Builds one batch; the number of messages in it. */
