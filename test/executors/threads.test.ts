@@ -1,8 +1,9 @@
 // threads passes the conformance suite, and does what only threads do.
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { threads } from '#src/executors/threads.js';
 import { fileText, onBench } from '#src/testing/conformance/bench.js';
 import { conformance } from '#src/testing/index.js';
@@ -193,6 +194,96 @@ test('when all that a thread held was stopped before it began, the thread gets w
       await new Promise((resolve) => setImmediate(resolve));
       stop(stopped);
       assert.equal(await host.value(waiting), 2);
+    },
+  ),
+);
+
+test('arguments that do not fit into a thread are answered, and what stands beside them is run', limit, () =>
+  onBench(
+    () => threads({ max: 1, memoryMegabytes: 32 }),
+    async ({ host, submit }) => {
+      const count = (values: readonly unknown[]): number => values.length;
+      // Of a function that was quick so far many calls go to a thread at once.
+      for (let call = 0; call < 5; call++) assert.equal(await host.value(submit(count, [[call]])), 1);
+      const large = Array.from({ length: 1_000_000 }, (_, at) => ({ at, text: `x${at}` }));
+      const before = [1, 2, 3].map((size) => submit(count, [new Array(size)]));
+      const tooLarge = submit(count, [large]);
+      const behind = [4, 5, 6].map((size) => submit(count, [new Array(size)]));
+      const error = await host.error(tooLarge);
+      assert.match(error.message, /limit of 32 MB; give threads\(\) a larger memoryMegabytes/);
+      const sizes = await Promise.all([...before, ...behind].map((attempt) => host.value(attempt)));
+      assert.deepEqual(sizes, [1, 2, 3, 4, 5, 6]);
+    },
+  ),
+);
+
+test('a thread gets its next job while the result of the last one is still being decoded', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, directory }) => {
+      const module = pathToFileURL(join(directory, 'slow-here.mjs')).href;
+      const index = new URL('../../dist/index.js', import.meta.url).href;
+      writeFileSync(
+        new URL(module),
+        `import { isMainThread } from 'node:worker_threads';
+         import { serializer } from '${index}';
+         export class Slow {}
+         Slow[serializer] = { module: import.meta.url, export: 'Slow', to: () => 1, from: () => new Slow() };
+         if (isMainThread) await new Promise((resolve) => { globalThis.finishSlow = resolve; });`,
+      );
+      const make = async (url: string): Promise<unknown> => new (await import(url)).Slow();
+      const decoded = submit(make, [module]);
+      assert.equal(await host.value(submit((n: number) => n, [2])), 2);
+      const here = globalThis as { finishSlow?: () => void };
+      while (here.finishSlow === undefined) await new Promise((resolve) => setImmediate(resolve));
+      here.finishSlow();
+      assert.equal(((await host.value(decoded)) as object).constructor.name, 'Slow');
+    },
+  ),
+);
+
+test('a job that its own arguments stop while they are packed is not run', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, stop }) => {
+      const endless = (_argument: unknown): void => {
+        for (;;);
+      };
+      let reads = 0;
+      let first: ReturnType<typeof submit> | undefined;
+      const argument = {
+        get read() {
+          // The first time when they are looked through, and then again when they are sent.
+          if (first !== undefined && ++reads === 1) stop(first);
+          return 1;
+        },
+      };
+      first = submit(endless, [argument]);
+      assert.equal(await host.value(submit((n: number) => n, [2])), 2);
+      assert.ok(reads > 0);
+    },
+  ),
+);
+
+test('closing does not wait for a thread that a body left blocked behind its end', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, executor, directory }) => {
+      const path = join(directory, 'blocked');
+      const leave = (file: string): number => {
+        const { writeFileSync } = process.getBuiltinModule('node:fs');
+        setTimeout(() => {
+          writeFileSync(file, '');
+          for (;;);
+        }, 1);
+        return 1;
+      };
+      assert.equal(await host.value(submit(leave, [path])), 1);
+      while (!existsSync(path)) await new Promise((resolve) => setImmediate(resolve));
+      const never = submit((n: number) => n, [2]);
+      await new Promise((resolve) => setImmediate(resolve));
+      await executor.close();
+      assert.ok(await host.error(never));
     },
   ),
 );

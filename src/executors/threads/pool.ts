@@ -56,6 +56,10 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
   /** Somebody has wanted to know when bodies start. */
   #isWatched = false;
   readonly #places = new WeakMap<Thread, Place>();
+  /** Attempts whose thread ended before it had begun any of its jobs. Each is tried once more, alone. */
+  readonly #suspects = new WeakSet<Attempt>();
+  /** Threads that were given one of those: nothing is put behind it. */
+  readonly #lone = new WeakSet<Thread>();
 
   constructor(options: ThreadPoolOptions<Label>) {
     this.label = options.label;
@@ -131,11 +135,12 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
       if (attempt === undefined) break;
       const known = this.#knownFor(attempt);
       if (known === undefined) continue;
-      let thread = this.#roomiest(known.ahead);
+      const ahead = this.#aheadOf(attempt, known);
+      let thread = this.#roomiest(ahead);
       if ((thread === undefined || thread.held > 0) && this.#threads.length < this.#max)
         thread = this.#startThread() ?? thread;
       if (thread === undefined) break;
-      this.#fill(thread, known.ahead);
+      this.#fill(thread, ahead);
     }
     if (this.#over !== undefined) this.#refuseQueued(this.#over);
     this.#trim();
@@ -165,12 +170,16 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     }
   }
 
+  #aheadOf(attempt: Attempt, known: KnownFunction): number {
+    return this.#suspects.has(attempt) ? 1 : known.ahead;
+  }
+
   #roomiest(ahead: number): Thread | undefined {
     let best: Thread | undefined;
     for (const thread of this.#threads) {
       const { held } = thread;
       // What stands behind a long body would only be taken back again.
-      if (held > ahead / 2 || (held > 0 && thread.runningMs >= patienceMs)) continue;
+      if (held > ahead / 2 || (held > 0 && (thread.runningMs >= patienceMs || this.#lone.has(thread)))) continue;
       if (best === undefined || held < best.held) best = thread;
     }
     return best;
@@ -183,8 +192,10 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     for (let given = 0; given < Math.max(1, share); given++) {
       const attempt = this.#peek();
       const known = attempt && this.#knownFor(attempt);
-      if (attempt === undefined || known === undefined || known.ahead < ahead) return;
+      if (attempt === undefined || known === undefined || this.#aheadOf(attempt, known) < ahead) return;
       this.#queue[this.#head++] = undefined;
+      if (this.#suspects.has(attempt)) this.#lone.add(thread);
+      else this.#lone.delete(thread);
       try {
         thread.add(attempt, known);
       } catch (thrown) {
@@ -264,7 +275,6 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#stillborn = 0;
     if (tookMs !== undefined) this.#functions.took(attempt.body, tookMs);
     const { note } = attempt;
-    this.onRoom();
     if (note === dropped) return;
     attempt.note = undefined;
     if (attempt.watched && note instanceof Holding) {
@@ -319,6 +329,17 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#queue = [...wanted, ...this.#queue.slice(this.#head)];
     this.#head = 0;
     this.#schedule();
+  }
+
+  onLostBefore(attempts: readonly Attempt[], error: TaskError, by: Thread): void {
+    const [only] = attempts;
+    if (attempts.length === 1 && only !== undefined && this.#suspects.has(only)) {
+      // Twice, and the second time alone: what it brings is what the thread cannot take, as arguments beyond its memory.
+      this.onAnswer(only, { ok: false, error }, undefined, by);
+      return;
+    }
+    for (const attempt of attempts) this.#suspects.add(attempt);
+    this.onGivenBack(attempts);
   }
 
   onLeft(thread: Thread): void {

@@ -33,10 +33,12 @@ export interface ThreadOwner {
   /** @param at milliseconds since the epoch */
   onBegan(attempt: Attempt, by: Thread, at: number): void;
   onOutput(attempt: Attempt, stream: 'stdout' | 'stderr', text: string): void;
-  /** It has room again: it has said its last about a job that was answered or taken back before. */
+  /** It has room again: it has said its last about a job. */
   onRoom(): void;
   /** Jobs that had not begun, and go to another thread. */
   onGivenBack(attempts: readonly Attempt[]): void;
+  /** It ended by itself while none of its jobs had begun, of which these were: one of them may be the reason. */
+  onLostBefore(attempts: readonly Attempt[], error: TaskError, by: Thread): void;
   /** It takes no more jobs: it is being ended, or has ended. */
   onLeft(thread: Thread): void;
   /** It ended before its program ran at all. */
@@ -138,12 +140,19 @@ export class Thread {
   /** Adds a job to the next message. Throws a SerializationError when its arguments cannot be sent. */
   add(attempt: Attempt, known: KnownFunction): void {
     const slot = this.#free.at(-1) as number; // the pool gives no more than half of the slots
+    const { note } = attempt;
     this.#outbox.add(attempt, known, slot);
     this.#free.pop();
     this.#held[slot] = attempt;
     if (this.#loading?.slot === slot) this.#loading = undefined;
-    attempt.note = new Holding(this, slot);
     this.#slots.offer(slot);
+    if (attempt.note !== note) {
+      // A getter or a serializer in its arguments has stopped it while they were packed: the thread passes it over.
+      this.#slots.takeBack(slot);
+      this.#release(slot);
+      return;
+    }
+    attempt.note = new Holding(this, slot);
     if (attempt.timeoutMs > 0) this.#limits.add(attempt);
   }
 
@@ -158,6 +167,7 @@ export class Thread {
     for (const { slot, thrown } of this.#outbox.send(this.#port, () => this.#owner.reaperFd())) {
       const attempt = this.#release(slot);
       this.#free.push(slot);
+      this.#owner.onRoom();
       if (attempt !== undefined)
         this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, undefined, this);
     }
@@ -196,10 +206,8 @@ export class Thread {
     const attempt = this.#release(slot);
     this.#free.push(slot);
     if (kind === resultKind.abandoned) this.#kill();
-    if (attempt === undefined) {
-      this.#owner.onRoom();
-      return;
-    }
+    this.#owner.onRoom();
+    if (attempt === undefined) return;
     switch (kind) {
       case resultKind.value:
         this.#owner.onAnswer(attempt, { ok: true, value: data }, tookMs, this);
@@ -373,7 +381,7 @@ export class Thread {
       const attempt = this.#held[slot];
       if (attempt !== undefined) this.stop(slot, attempt, reason);
     }
-    if (this.held > 0) {
+    if (this.#held.some((attempt) => attempt !== undefined)) {
       const idle = new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -400,17 +408,22 @@ export class Thread {
     const how = { worker: this.name, exitCode, uncaught: this.#uncaught, memoryMegabytes: this.#owner.memoryMegabytes };
     const error = wasKilled ? (this.#closeReason ?? endedOnPurpose(this.name)) : lossOf(how);
     if (!wasKilled) this.#owner.log('warn', error.message);
+    const unbegun: Attempt[] = [];
+    let hasLost = false;
     for (let slot = 0; slot < slotCount; slot++) {
       if (this.#held[slot] === undefined) continue;
       const isLost = this.#slots.wasBegun(slot);
       const attempt = this.#release(slot) as Attempt;
-      if (isLost) {
-        this.#noteBegun(attempt, Date.now());
-        this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
-      } else {
-        this.#owner.onGivenBack([attempt]);
+      if (!isLost) {
+        unbegun.push(attempt);
+        continue;
       }
+      hasLost = true;
+      this.#noteBegun(attempt, Date.now());
+      this.#owner.onAnswer(attempt, { ok: false, error }, undefined, this);
     }
+    if (wasKilled || hasLost || !this.#slots.wasAlive) this.#owner.onGivenBack(unbegun);
+    else this.#owner.onLostBefore(unbegun, error, this);
     this.#onIdle?.();
     if (!this.#slots.wasAlive && !wasKilled) this.#owner.onStillborn(this.#uncaught);
     await Promise.all(commands);
