@@ -27,14 +27,14 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   }
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
-  const form = formOf(choice);
+  const line = lineOf(choice);
   let isEmpty = true;
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
       // The core makes its lines of `debug` of numbers, and of names of managers as they are shown.
       const isPlain = isJson || level === 'debug';
-      file.write(`${form({ level, text: isPlain ? text : printable(text), at: Date.now() })}\n`);
+      file.write(line({ level, text: isPlain ? text : printable(text), at: Date.now() }));
       // People look for the file as soon as the interchange answers.
       if (isEmpty) file.flush();
       isEmpty = false;
@@ -52,9 +52,10 @@ export function leastLevel(choice: LogChoice): LogLevel {
 
 const usualFormat = '%(asctime)s.%(msecs)03d interchange %(process)d [%(levelname)s] %(message)s';
 
-function formOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
-  if (choice.kind === 'json') return jsonLine;
-  return compileFormat((choice.kind === 'file' ? choice.format : undefined) ?? usualFormat);
+/** Makes lines, each with its end. */
+function lineOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
+  if (choice.kind === 'json') return (record) => `${jsonLine(record)}\n`;
+  return compileFormat(`${(choice.kind === 'file' ? choice.format : undefined) ?? usualFormat}\n`);
 }
 
 /** The keys of Parsl's JSONLogging. */

@@ -40,6 +40,8 @@ export class Manager {
   isFreed = false;
   /** Frames of results that came, and that were passed on, since the log last said so. Counted at the level `debug` only. */
   readonly unsaid = { came: 0, passedOn: 0 };
+  /** The line that the log said of it last, and of what. */
+  said = { came: -1, passedOn: 0, leased: 0, capacity: 0, text: '' };
   /** Set while a monitoring record of it waits for the end of the turn. */
   isMarked = false;
   /** When monitoring was told of it last. */

@@ -64,14 +64,17 @@ export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): 
 
 /** One line for the results of a manager and the tasks that it gets for them: with every task comes one. */
 export function sayHolding(effects: InterchangeEffect[], manager: Manager): void {
-  const { name, unsaid, leased, capacity } = manager;
-  const results =
-    unsaid.came > 0
-      ? `Passed on ${unsaid.passedOn} of ${unsaid.came} results of manager ${name}; it`
-      : `Manager ${name}`;
+  const { name, unsaid, said, leased, capacity } = manager;
+  const { came, passedOn } = unsaid;
   unsaid.came = 0;
   unsaid.passedOn = 0;
-  effects.push({ do: 'log', level: 'debug', text: `${results} now holds ${leased} of at most ${capacity} tasks` });
+  // Of a busy manager it is mostly the line that was said before.
+  if (said.came !== came || said.passedOn !== passedOn || said.leased !== leased || said.capacity !== capacity) {
+    const results = came > 0 ? `Passed on ${passedOn} of ${came} results of manager ${name}; it` : `Manager ${name}`;
+    const text = `${results} now holds ${leased} of at most ${capacity} tasks`;
+    manager.said = { came, passedOn, leased, capacity, text };
+  }
+  effects.push({ do: 'log', level: 'debug', text: manager.said.text });
 }
 
 /** Among lanes with both tasks and ready managers, the one whose first task comes first. */
