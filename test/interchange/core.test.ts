@@ -70,31 +70,38 @@ describe('giving out tasks', () => {
     ]);
   });
 
+  /** What the log says at the level debug of these events and of the turn behind them. */
+  const debugLines = (bench: Bench, ...events: ReturnType<Bench['task']>[]): string[] =>
+    [...events, { type: 'turn' } as const]
+      .flatMap((event) => step(bench.state, event, bench.now, []))
+      .flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+
   it('at the debug level one line says what came of a manager and what it holds after it was given more', () => {
     const bench = new Bench({ logLevel: 'debug' });
     bench.take(bench.register('m', { maxCapacity: 2 }), bench.task(1), bench.task(2), bench.task(3));
-    const lines = (...events: Parameters<typeof bench.take>): string[] =>
-      bench.take(...events).flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
-    assert.deepEqual(lines(bench.results('m', 1)), [
-      'Passed on 1 of 1 results of manager m; it now holds 2 of at most 2 tasks',
-    ]);
-    assert.deepEqual(lines(bench.results('m', 2, 9, 3)), [
+    const full = 'Passed on 1 of 1 results of manager m; it now holds 2 of at most 2 tasks';
+    assert.deepEqual(debugLines(bench, bench.results('m', 1)), [full]);
+    assert.deepEqual(debugLines(bench, bench.results('m', 2, 9, 3)), [
       'Passed on 2 of 3 results of manager m; it now holds 0 of at most 2 tasks',
     ]);
-    assert.deepEqual(lines(bench.task(4)), [
+    assert.deepEqual(debugLines(bench, bench.task(4)), [
       'Put task 4 onto pending_task_queue, where 1 wait',
       'Manager m now holds 1 of at most 2 tasks',
+    ]);
+    bench.take(bench.task(5), bench.task(6));
+    assert.deepEqual(debugLines(bench, bench.results('m', 4)), [full]);
+    bench.take({ type: 'drain', peer: 'm' }, bench.results('m', 5));
+    assert.deepEqual(debugLines(bench, bench.results('m', 6)), [
+      'Passed on 1 of 1 results of manager m; it now holds 0 of at most 2 tasks',
     ]);
   });
 
   it('no line of the debug level has anything in it that acts upon a terminal, whatever managers are called', () => {
     const bench = new Bench({ logLevel: 'debug' });
     const peer = '\x1b[2J\n\r\x07\xe2\x80\xae';
-    const events = [bench.register(peer), bench.task(1), bench.results(peer, 1), bench.results(peer, 1)];
-    const lines = bench
-      .take(...events, { type: 'drain', peer })
-      .flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
-    assert.ok(lines.length >= 3);
+    const results = bench.results(peer, 1);
+    const lines = debugLines(bench, bench.register(peer), bench.task(1), { type: 'turn' }, results, results);
+    assert.ok(lines.length >= 3, lines.join('; '));
     for (const line of lines) assert.match(line, /^[ -~]+$/);
   });
 
