@@ -11,14 +11,15 @@ import type { TaskRecord } from './task.ts';
 export function settle(state: InterchangeState, task: TaskRecord, now: number): void {
   const { counters } = state;
   if (!state.tasks.delete(task.id)) throw new InternalError(`task ${task.id} is settled twice`);
-  if (task.state === 'leased') {
+  const isInQueue = task.state === 'queued';
+  if (isInQueue) counters.queued--;
+  else {
     task.manager?.release(task, now);
     counters.leased--;
-  } else {
-    counters.queued--;
   }
   task.state = 'answered';
   task.slab = undefined;
+  if (!isInQueue) state.records.giveBack(task);
   counters.answered++;
 }
 

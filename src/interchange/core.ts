@@ -7,6 +7,7 @@
 //
 // A task is on the books from the event `task` to its one answer: `received = queued + leased + answered`, always.
 import { assertNever } from '../base/assert.ts';
+import { Wording } from '../base/log-text.ts';
 import { entry, type ResultBatch, ResultGatherer } from '../wire/messages/batch.ts';
 import type { PoolStyle } from '../wire/messages/era.ts';
 import type { Item } from '../wire/messages/item.ts';
@@ -19,7 +20,6 @@ import { type Manager, showIdentity } from './managers.ts';
 import { giveOut, mark, noteFreed, refill, sayHolding, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
 import { type InterchangeState, laneOf, log, mostCodeBytes } from './state.ts';
-import { TaskRecord } from './task.ts';
 import { noteUnserved } from './unserved.ts';
 
 export { checkLaw } from './answer.ts';
@@ -118,6 +118,9 @@ export function step(
   }
 }
 
+const taskCame = new Wording('Put task ', ' onto pending_task_queue, where ', ' wait');
+const batchCame = new Wording('Put a batch of ', ' tasks onto pending_task_queue, where ', ' wait');
+
 function onTask(
   state: InterchangeState,
   event: Extract<InterchangeEvent, { type: 'task' }>,
@@ -139,14 +142,14 @@ function onTask(
     return;
   }
   bytes.store(event.bytes, event.start, event.end);
-  const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, event.end - event.start);
+  const task = state.records.make(taskId, priority, lane, bytes.slab, bytes.offset, event.end - event.start);
   state.tasks.add(task);
   lane.queue.push(task);
   counters.received++;
   counters.queued++;
   // Parsl's tests, and perhaps others, wait for these words to know that a task has come.
   if (state.logsDebug) {
-    const text = `Put task ${taskId} onto pending_task_queue, where ${counters.queued} wait`;
+    const text = taskCame.with(taskId, counters.queued);
     effects.push({ do: 'log', level: 'debug', text });
   }
 }
@@ -175,14 +178,14 @@ function onTaskBatch(
     const start = starts[index] as number;
     const end = ends[index] as number;
     bytes.store(frame, start, end);
-    const task = new TaskRecord(taskId, priority, lane, bytes.slab, bytes.offset, end - start, context);
+    const task = state.records.make(taskId, priority, lane, bytes.slab, bytes.offset, end - start, context);
     tasks.add(task);
     lane.queue.push(task);
     counters.received++;
     counters.queued++;
   }
   if (state.logsDebug) {
-    const text = `Put a batch of ${ids.length} tasks onto pending_task_queue, where ${counters.queued} wait`;
+    const text = batchCame.with(ids.length, counters.queued);
     effects.push({ do: 'log', level: 'debug', text });
   }
 }

@@ -1,4 +1,6 @@
 // What can happen to the interchange, and what it can want: the two unions between the pure core and its shell.
+
+import type { LogText } from '../base/log-text.ts';
 import type { TaskBatch } from '../wire/messages/batch.ts';
 import type { Command, CommandReply, StatusReport } from '../wire/messages/command.ts';
 import type { Envelope, Era, PoolStyle } from '../wire/messages/era.ts';
@@ -90,7 +92,7 @@ export type InterchangeEffect =
   | { readonly do: 'relay monitoring'; readonly frame: Uint8Array }
   /** Tell monitoring how this manager stands. */
   | { readonly do: 'record manager'; readonly manager: Manager; readonly now: number }
-  | { readonly do: 'log'; readonly level: LogLevel; readonly text: string }
+  | { readonly do: 'log'; readonly level: LogLevel; readonly text: string | LogText }
   /** Send the event `timer` at this time, in milliseconds. A new one replaces the old one. */
   | { readonly do: 'timer'; readonly at: number }
   /** Send what is waiting, then end the process. */

@@ -1,5 +1,6 @@
 // Format strings of Python's logging: the user of a FileLogging wrote one, and the interchange's lines follow it. Used by
 // log.ts.
+import { Buffer } from 'node:buffer';
 import type { LogLevel } from './events.ts';
 
 /** One event for the log. */
@@ -41,6 +42,13 @@ const attributes: Readonly<Record<string, (record: LogRecord) => string | number
   taskName: () => 'None',
 };
 
+/** What a format says, piece by piece. */
+interface Format {
+  readonly pieces: readonly (string | ((record: LogRecord) => string))[];
+  /** Where its text stands, and whether it stands there as it is; `undefined` with none, or with several. */
+  readonly text: { readonly at: number; readonly isAsItIs: boolean } | undefined;
+}
+
 /**
  * Makes lines of this format, in Python's `%` style. What it names and nobody knows stays as it is written.
  *
@@ -48,8 +56,52 @@ const attributes: Readonly<Record<string, (record: LogRecord) => string | number
  * compileFormat('%(levelname)-8s %(message)s')({ level: 'info', text: 'ready', at: 0 }) // 'INFO     ready'
  */
 export function compileFormat(format: string): (record: LogRecord) => string {
+  const { pieces } = parse(format);
+  return (record) => join(pieces, record);
+}
+
+/** What stands before and behind the text of a line, in UTF-8. */
+export interface Surroundings {
+  readonly before: Uint8Array;
+  readonly behind: Uint8Array;
+}
+
+/**
+ * Makes what stands around the text in lines of this format, or `undefined` for a format that does more with the text than
+ * to show it once. Lines of one level within one millisecond have the same around them, which is then made once.
+ *
+ * @example
+ * const around = compileSurroundings('%(levelname)s: %(message)s\n');
+ * around?.('info', 0).before // the bytes of 'INFO: '
+ */
+export function compileSurroundings(format: string): ((level: LogLevel, at: number) => Surroundings) | undefined {
+  const { pieces, text } = parse(format);
+  if (text?.isAsItIs !== true) return undefined;
+  const [front, back] = [pieces.slice(0, text.at), pieces.slice(text.at + 1)];
+  const bytes = (part: Format['pieces'], record: LogRecord): Uint8Array =>
+    new Uint8Array(Buffer.from(join(part, record)));
+  let last: Surroundings & { readonly level: LogLevel | undefined; readonly at: number } = {
+    level: undefined,
+    at: 0,
+    before: new Uint8Array(0),
+    behind: new Uint8Array(0),
+  };
+  return (level, at) => {
+    if (at !== last.at || level !== last.level) {
+      const record = { level, at, text: '' };
+      last = { level, at, before: bytes(front, record), behind: bytes(back, record) };
+    }
+    return last;
+  };
+}
+
+function join(pieces: Format['pieces'], record: LogRecord): string {
+  return pieces.map((piece) => (typeof piece === 'string' ? piece : piece(record))).join('');
+}
+
+function parse(format: string): Format {
   const pieces: (string | ((record: LogRecord) => string))[] = [];
-  const texts: { readonly at: number; readonly show: (record: LogRecord) => string }[] = [];
+  const texts: { readonly at: number; readonly isAsItIs: boolean }[] = [];
   let end = 0;
   for (const match of format.matchAll(/%%|%\((\w+)\)([-+ 0#]*)(\d{0,3})(?:\.(\d{1,3}))?([sdifrFeEgGxXu])/g)) {
     const [whole, name = '', flags = '', width = '', precision, conversion = 's'] = match;
@@ -61,33 +113,16 @@ export function compileFormat(format: string): (record: LogRecord) => string {
     else {
       const digits = precision === undefined ? undefined : Number(precision);
       const isAsItIs = conversion === 's' && digits === undefined && width === '';
-      const show = isAsItIs
-        ? (record: LogRecord): string => String(read(record))
-        : (record: LogRecord): string => pad(convert(read(record), conversion, digits), flags, Number(width));
-      if (name === 'message' || name === 'msg') texts.push({ at: pieces.length, show });
-      pieces.push(show);
+      if (name === 'message' || name === 'msg') texts.push({ at: pieces.length, isAsItIs });
+      pieces.push(
+        isAsItIs
+          ? (record) => String(read(record))
+          : (record) => pad(convert(read(record), conversion, digits), flags, Number(width)),
+      );
     }
   }
   pieces.push(format.slice(end));
-  const join = (record: LogRecord, from: number, to?: number): string =>
-    pieces
-      .slice(from, to)
-      .map((piece) => (typeof piece === 'string' ? piece : piece(record)))
-      .join('');
-  const [text] = texts;
-  if (text === undefined || texts.length > 1) return (record) => join(record, 0);
-  // Before and behind its text, lines of one level within one millisecond are the same.
-  let last: LogRecord | undefined;
-  let before = '';
-  let behind = '';
-  return (record) => {
-    if (record.at !== last?.at || record.level !== last.level) {
-      last = record;
-      before = join(record, 0, text.at);
-      behind = join(record, text.at + 1);
-    }
-    return before + text.show(record) + behind;
-  };
+  return { pieces, text: texts.length === 1 ? texts[0] : undefined };
 }
 
 function convert(value: string | number, conversion: string, precision: number | undefined): string {

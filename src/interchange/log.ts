@@ -3,14 +3,15 @@
 import { join } from 'node:path';
 import { makeDirectory } from '../base/directory.ts';
 import { LogFile } from '../base/log-file.ts';
+import type { LogText } from '../base/log-text.ts';
 import { printable } from '../base/printable.ts';
 import type { LogChoice } from '../wire/messages/config.ts';
 import type { LogLevel } from './events.ts';
-import { compileFormat, type LogRecord, levelNumbers, loggerName } from './log-format.ts';
+import { compileFormat, compileSurroundings, type LogRecord, levelNumbers, loggerName } from './log-format.ts';
 
-/** Takes lines; nothing a peer said can break one. At the level `debug` that is the caller's duty: every task has such lines. */
+/** Takes lines; nothing a peer said can break one. Of a {@link LogText} that is the caller's duty: every task has such lines. */
 export interface InterchangeLog {
-  write(level: LogLevel, text: string): void;
+  write(level: LogLevel, text: string | LogText): void;
   close(): void;
 }
 
@@ -27,14 +28,20 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   }
   const isJson = choice.kind === 'json';
   const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
-  const line = lineOf(choice);
+  const format = `${(choice.kind === 'file' ? choice.format : undefined) ?? usualFormat}\n`;
+  const line = isJson ? (record: LogRecord): string => `${jsonLine(record)}\n` : compileFormat(format);
+  const around = isJson ? undefined : compileSurroundings(format);
   let isEmpty = true;
   return {
     write: (level, text) => {
       if (levelNumbers[level] < choice.level) return;
-      // The core makes its lines of `debug` of numbers, and of names of managers as they are shown.
-      const isPlain = isJson || level === 'debug';
-      file.write(line({ level, text: isPlain ? text : printable(text), at: Date.now() }));
+      const at = Date.now();
+      if (typeof text === 'string') file.write(line({ level, text: isJson ? text : printable(text), at }));
+      else if (around === undefined) file.write(line({ level, text: String(text), at }));
+      else {
+        const { before, behind } = around(level, at);
+        file.writeLine(before, text, behind);
+      }
       // People look for the file as soon as the interchange answers.
       if (isEmpty) file.flush();
       isEmpty = false;
@@ -51,12 +58,6 @@ export function leastLevel(choice: LogChoice): LogLevel {
 }
 
 const usualFormat = '%(asctime)s.%(msecs)03d interchange %(process)d [%(levelname)s] %(message)s';
-
-/** Makes lines, each with its end. */
-function lineOf(choice: Exclude<LogChoice, { kind: 'none' }>): (record: LogRecord) => string {
-  if (choice.kind === 'json') return (record) => `${jsonLine(record)}\n`;
-  return compileFormat(`${(choice.kind === 'file' ? choice.format : undefined) ?? usualFormat}\n`);
-}
 
 /** The keys of Parsl's JSONLogging. */
 function jsonLine({ level, text, at }: LogRecord): string {

@@ -1,5 +1,6 @@
 // Giving out tasks: which task goes to which manager, and how many at once. The core calls `giveOut` at the end of each
 // turn, and `updateReady` whenever something about a manager changed.
+import { Wording } from '../base/log-text.ts';
 import type { InterchangeEffect } from './events.ts';
 import type { Lane } from './lane.ts';
 import type { Manager } from './managers.ts';
@@ -71,10 +72,10 @@ export function sayHolding(effects: InterchangeEffect[], manager: Manager): void
   // Of a busy manager it is mostly the line that was said before.
   if (said.came !== came || said.passedOn !== passedOn || said.leased !== leased || said.capacity !== capacity) {
     const results = came > 0 ? `Passed on ${passedOn} of ${came} results of manager ${name}; it` : `Manager ${name}`;
-    const text = `${results} now holds ${leased} of at most ${capacity} tasks`;
-    manager.said = { came, passedOn, leased, capacity, text };
+    const line = new Wording(`${results} now holds ${leased} of at most ${capacity} tasks`).with();
+    manager.said = { came, passedOn, leased, capacity, line };
   }
-  effects.push({ do: 'log', level: 'debug', text: manager.said.text });
+  effects.push({ do: 'log', level: 'debug', text: manager.said.line });
 }
 
 /** Among lanes with both tasks and ready managers, the one whose first task comes first. */

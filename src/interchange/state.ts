@@ -5,7 +5,7 @@ import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.
 import { Lane, mostLanes } from './lane.ts';
 import { type Manager, ManagerTable } from './managers.ts';
 import { readyManagers } from './selectors.ts';
-import { TaskBytes } from './task.ts';
+import { TaskBytes, TaskRecords } from './task.ts';
 import { TaskTable } from './task-table.ts';
 import { firstReference, type VersionReference } from './versions.ts';
 
@@ -16,6 +16,7 @@ export interface InterchangeState {
   /** Every unanswered task. */
   readonly tasks: TaskTable;
   readonly bytes: TaskBytes;
+  readonly records: TaskRecords;
   /** The context of the batch of tasks that came last. */
   lastContext: Uint8Array;
   readonly lanes: Map<string, Lane>;
@@ -65,6 +66,7 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     logsDebug: settings.logLevel === 'debug',
     tasks: new TaskTable(),
     bytes: new TaskBytes(),
+    records: new TaskRecords(),
     lastContext: new Uint8Array(0),
     lanes: new Map(),
     managers: new ManagerTable(),

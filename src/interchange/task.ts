@@ -12,18 +12,19 @@ export type TaskState = 'queued' | 'leased' | 'answered';
 
 /**
  * One unanswered task. Its bytes lie in a shared slab, so that a million queued tasks are a million of these and not
- * two million; `slab` is `undefined` as soon as the bytes are no longer needed.
+ * two million; `slab` is `undefined` as soon as the bytes are no longer needed. {@link TaskRecords} makes them, and makes another
+ * task of one that was answered: nobody may hold on to it beyond that.
  */
 export class TaskRecord {
-  readonly id: number;
+  id: number;
   /** Lower runs earlier; `undefined` runs last. */
-  readonly priority: number | undefined;
-  readonly lane: Lane;
+  priority: number | undefined;
+  lane: Lane;
   slab: Uint8Array | undefined;
-  readonly offset: number;
-  readonly length: number;
+  offset: number;
+  length: number;
   /** Of a task that came in a batch; its bytes are then its buffer alone. */
-  readonly context: Uint8Array | undefined;
+  context: Uint8Array | undefined;
   state: TaskState = 'queued';
   /** The manager that holds the lease, and its neighbours in that manager's list. */
   manager: Manager | undefined = undefined;
@@ -46,6 +47,46 @@ export class TaskRecord {
     this.offset = offset;
     this.length = length;
     this.context = context;
+  }
+}
+
+/** So many records at most wait for another task: two megabytes. */
+const mostSpares = 16_384;
+
+/**
+ * Makes the records of tasks, of those that were answered where there are some: what lives as long as a task waits would
+ * otherwise be moved twice by the garbage collector before it dies.
+ */
+export class TaskRecords {
+  readonly #spares: TaskRecord[] = [];
+
+  /** The record of a task that has just come. */
+  make(
+    id: number,
+    priority: number | undefined,
+    lane: Lane,
+    slab: Uint8Array,
+    offset: number,
+    length: number,
+    context?: Uint8Array,
+  ): TaskRecord {
+    const task = this.#spares.pop();
+    if (task === undefined) return new TaskRecord(id, priority, lane, slab, offset, length, context);
+    task.id = id;
+    task.priority = priority;
+    task.lane = lane;
+    task.slab = slab;
+    task.offset = offset;
+    task.length = length;
+    task.context = context;
+    task.state = 'queued';
+    return task;
+  }
+
+  /** Takes the record of a task back that was answered, and that no queue and no list of a manager holds. */
+  giveBack(task: TaskRecord): void {
+    task.context = undefined;
+    if (this.#spares.length < mostSpares) this.#spares.push(task);
   }
 }
 

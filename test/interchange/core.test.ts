@@ -63,7 +63,9 @@ describe('giving out tasks', () => {
   it('at the debug level the log names every queued task in words that programs around Parsl look for', () => {
     const bench = new Bench({ logLevel: 'debug' });
     const effects = [7, 8, 8].flatMap((id) => step(bench.state, bench.task(id), bench.now, []));
-    const lines = effects.flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+    const lines = effects.flatMap((effect) =>
+      effect.do === 'log' && effect.level === 'debug' ? [String(effect.text)] : [],
+    );
     assert.deepEqual(lines, [
       'Put task 7 onto pending_task_queue, where 1 wait',
       'Put task 8 onto pending_task_queue, where 2 wait',
@@ -74,7 +76,7 @@ describe('giving out tasks', () => {
   const debugLines = (bench: Bench, ...events: ReturnType<Bench['task']>[]): string[] =>
     [...events, { type: 'turn' } as const]
       .flatMap((event) => step(bench.state, event, bench.now, []))
-      .flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [effect.text] : []));
+      .flatMap((effect) => (effect.do === 'log' && effect.level === 'debug' ? [String(effect.text)] : []));
 
   it('at the debug level one line says what came of a manager and what it holds after it was given more', () => {
     const bench = new Bench({ logLevel: 'debug' });
