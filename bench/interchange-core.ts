@@ -92,7 +92,7 @@ function run(tasks: number, managers: number, perTurn: number, logLevel: 'debug'
       if (effect.do === 'send tasks') {
         bytes += writeTaskBatch(effect.tasks).length;
         for (const task of effect.tasks) {
-          task.slab = undefined;
+          task.letGo();
           waiting.push({ peer: effect.manager.peer, id: task.id });
         }
       } else if (effect.do === 'log') log.write(effect.level, effect.text);

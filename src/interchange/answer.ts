@@ -18,7 +18,7 @@ export function settle(state: InterchangeState, task: TaskRecord, now: number): 
     counters.leased--;
   }
   task.state = 'answered';
-  task.slab = undefined;
+  task.letGo();
   if (!isInQueue) state.records.giveBack(task);
   counters.answered++;
 }

@@ -142,7 +142,7 @@ function onTask(
     return;
   }
   bytes.store(event.bytes, event.start, event.end);
-  const task = state.records.make(taskId, priority, lane, bytes.slab, bytes.offset, event.end - event.start);
+  const task = state.records.make(taskId, priority, lane, bytes.place, bytes.offset, event.end - event.start);
   state.tasks.add(task);
   lane.queue.push(task);
   counters.received++;
@@ -178,7 +178,7 @@ function onTaskBatch(
     const start = starts[index] as number;
     const end = ends[index] as number;
     bytes.store(frame, start, end);
-    const task = state.records.make(taskId, priority, lane, bytes.slab, bytes.offset, end - start, context);
+    const task = state.records.make(taskId, priority, lane, bytes.place, bytes.offset, end - start, context);
     tasks.add(task);
     lane.queue.push(task);
     counters.received++;

@@ -401,7 +401,7 @@ export class Interchange implements AsyncDisposable {
         const { manager, tasks } = effect;
         if (tasks.every(isDict)) this.#sendTasks(manager, [this.#listOf(tasks, manager)]);
         else for (const frames of this.#mixedFrames(manager, tasks)) this.#sendTasks(manager, frames);
-        for (const task of tasks) task.slab = undefined;
+        for (const task of tasks) task.letGo();
         return;
       }
       case 'forward':
@@ -475,7 +475,7 @@ export class Interchange implements AsyncDisposable {
   #listOf(tasks: readonly TaskRecord[], manager: Manager): Uint8Array | LateTask {
     const complete = this.#translationFor(manager);
     const only = tasks.length === 1 && complete === undefined ? tasks[0] : undefined;
-    if (only?.slab !== undefined) return new LateTask(only.slab, only.offset, only.length);
+    if (only?.place !== undefined) return new LateTask(only.place, only.offset, only.length);
     return writeTaskBatch(tasks, complete);
   }
 

@@ -12,15 +12,16 @@ export type TaskState = 'queued' | 'leased' | 'answered';
 
 /**
  * One unanswered task. Its bytes lie in a shared slab, so that a million queued tasks are a million of these and not
- * two million; `slab` is `undefined` as soon as the bytes are no longer needed. {@link TaskRecords} makes them, and makes another
- * task of one that was answered: nobody may hold on to it beyond that.
+ * two million. {@link TaskRecords} makes them, and makes another task of one that was answered: nobody may hold on to it
+ * beyond that.
  */
 export class TaskRecord {
   id: number;
   /** Lower runs earlier; `undefined` runs last. */
   priority: number | undefined;
   lane: Lane;
-  slab: Uint8Array | undefined;
+  /** Where its bytes are, until {@link letGo}. */
+  place: Slab | undefined;
   offset: number;
   length: number;
   /** Of a task that came in a batch; its bytes are then its buffer alone. */
@@ -35,7 +36,7 @@ export class TaskRecord {
     id: number,
     priority: number | undefined,
     lane: Lane,
-    slab: Uint8Array | undefined,
+    place: Slab | undefined,
     offset: number,
     length: number,
     context?: Uint8Array,
@@ -43,10 +44,21 @@ export class TaskRecord {
     this.id = id;
     this.priority = priority;
     this.lane = lane;
-    this.slab = slab;
+    this.place = place;
     this.offset = offset;
     this.length = length;
     this.context = context;
+  }
+
+  /** The bytes in which its own lie. */
+  get slab(): Uint8Array | undefined {
+    return this.place?.bytes;
+  }
+
+  /** Its bytes are no longer needed. */
+  letGo(): void {
+    this.place?.release();
+    this.place = undefined;
   }
 }
 
@@ -65,17 +77,17 @@ export class TaskRecords {
     id: number,
     priority: number | undefined,
     lane: Lane,
-    slab: Uint8Array,
+    place: Slab,
     offset: number,
     length: number,
     context?: Uint8Array,
   ): TaskRecord {
     const task = this.#spares.pop();
-    if (task === undefined) return new TaskRecord(id, priority, lane, slab, offset, length, context);
+    if (task === undefined) return new TaskRecord(id, priority, lane, place, offset, length, context);
     task.id = id;
     task.priority = priority;
     task.lane = lane;
-    task.slab = slab;
+    task.place = place;
     task.offset = offset;
     task.length = length;
     task.context = context;
@@ -101,41 +113,80 @@ export function runsBefore(a: TaskRecord, b: TaskRecord): boolean {
 }
 
 const slabBytes = 64 * 1024;
+/** So many slabs at most wait for other tasks: four megabytes. */
+const mostSpareSlabs = 64;
 /** Making a view costs as much as copying so few bytes one by one, or as keeping so few more. */
 const fewBytes = 32;
 
+/** Bytes for tasks, of as many tasks as fit. Whoever needs them holds them, and releases them once. */
+export class Slab {
+  readonly bytes: Uint8Array;
+  readonly #home: TaskBytes | undefined;
+  #holders = 1;
+
+  /** Held by who makes it. Where there is a `home`, it gets the slab back from the last holder. */
+  constructor(bytes: Uint8Array, home?: TaskBytes) {
+    this.bytes = bytes;
+    this.#home = home;
+  }
+
+  hold(): void {
+    this.#holders++;
+  }
+
+  /** Of a holder that never does nothing worse comes than that the slab is not used again. */
+  release(): void {
+    this.#holders--;
+    if (this.#holders === 0) this.#home?.giveBack(this);
+  }
+}
+
 /**
  * Keeps the bytes of queued tasks, packed in slabs of 64 KiB: a received frame is a window on a chunk the socket read,
- * with other frames in it, and one waiting task must not keep all of that alive. A slab goes when its last task has gone.
+ * with other frames in it, and one waiting task must not keep all of that alive. When its last task has gone, a slab is used
+ * again: as much as passes through it would otherwise make the garbage collector look at everything several times a second.
  */
 export class TaskBytes {
-  #slab = new Uint8Array(0);
+  readonly #spares: Slab[] = [];
+  #current = new Slab(new Uint8Array(0));
   #used = 0;
 
-  /** The slab and offset of the bytes stored last. */
-  slab: Uint8Array = this.#slab;
+  /** Where the bytes stored last are; held for whoever had them stored. */
+  place: Slab = this.#current;
   offset = 0;
 
-  /** Copies `bytes`, or a part of them; read `slab` and `offset` afterwards. Large tasks get a slab of their own. */
+  /** Copies `bytes`, or a part of them; read `place` and `offset` afterwards. Large tasks get a slab of their own. */
   store(bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     const length = to - from;
     if (length > slabBytes / 4) {
       // Not `slice` of a Buffer, which would be a view.
-      this.slab = Uint8Array.prototype.slice.call(bytes, from, to);
+      this.place = new Slab(Uint8Array.prototype.slice.call(bytes, from, to));
       this.offset = 0;
       return;
     }
     const isNearlyWhole = bytes.length - length <= fewBytes;
     const needed = isNearlyWhole ? bytes.length : length;
-    if (this.#used + needed > this.#slab.length) {
-      this.#slab = new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer);
-      this.#used = 0;
-    }
-    if (isNearlyWhole) this.#slab.set(bytes, this.#used);
-    else if (length > fewBytes) this.#slab.set(bytes.subarray(from, to), this.#used);
-    else for (let at = from, put = this.#used; at < to; ) this.#slab[put++] = bytes[at++] as number;
-    this.slab = this.#slab;
+    if (this.#used + needed > this.#current.bytes.length) this.#beginSlab();
+    const slab = this.#current.bytes;
+    if (isNearlyWhole) slab.set(bytes, this.#used);
+    else if (length > fewBytes) slab.set(bytes.subarray(from, to), this.#used);
+    else for (let at = from, put = this.#used; at < to; ) slab[put++] = bytes[at++] as number;
+    this.#current.hold();
+    this.place = this.#current;
     this.offset = isNearlyWhole ? this.#used + from : this.#used;
     this.#used += needed;
+  }
+
+  /** Takes a slab back that nobody holds. */
+  giveBack(slab: Slab): void {
+    if (this.#spares.length < mostSpareSlabs) this.#spares.push(slab);
+  }
+
+  #beginSlab(): void {
+    this.#current.release();
+    const spare = this.#spares.pop();
+    spare?.hold();
+    this.#current = spare ?? new Slab(new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer), this);
+    this.#used = 0;
   }
 }

@@ -197,7 +197,7 @@ export class FrameInterchange {
           return { slab: body, offset: 0, length: body.length };
         });
         const batch = writeTaskBatch(pickled, translation('context', wanted));
-        for (const task of effect.tasks) task.slab = undefined;
+        for (const task of effect.tasks) task.letGo();
         const read = readInterchangeMessage(style === 'two-port' ? [new Uint8Array(0), batch] : [batch]);
         assert.ok(read.ok && read.value.type === 'tasks', 'a batch that no pool can read');
         const tasks = readTaskBatch(read.value.value);

@@ -86,8 +86,7 @@ export class Bench {
     }
     const effects = this.#pending;
     this.#pending = [];
-    for (const effect of effects)
-      if (effect.do === 'send tasks') for (const task of effect.tasks) task.slab = undefined;
+    for (const effect of effects) if (effect.do === 'send tasks') for (const task of effect.tasks) task.letGo();
     return effects.filter((effect) => effect.do !== 'log' && effect.do !== 'timer');
   }
 

@@ -104,7 +104,7 @@ export function simulate(options: SimulationOptions): { digest: number; state: I
         note(`${effect.manager.peer} ${ids.join()}`);
         for (const task of effect.tasks) {
           sure(effect.manager.registration.runtimes.includes(task.lane.runtime));
-          task.slab = undefined;
+          task.letGo();
         }
         const node = nodes.get(effect.manager.peer);
         // What was on its way to a process that ended does not reach its successor.

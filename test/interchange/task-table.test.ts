@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Lane } from '#src/interchange/lane.js';
 import { readyManagers } from '#src/interchange/selectors.js';
-import { TaskBytes, TaskRecord } from '#src/interchange/task.js';
+import { type Slab, TaskBytes, TaskRecord, TaskRecords } from '#src/interchange/task.js';
 import { TaskTable } from '#src/interchange/task-table.js';
 import { seeded, withSeed } from './builders.ts';
 
@@ -41,24 +41,55 @@ it('the table of tasks is a map from ids to tasks, whatever the ids are', () => 
   });
 });
 
-it('the bytes of waiting tasks are kept, whatever part of a frame they are', () => {
+it('the bytes of waiting tasks are kept, whatever part of a frame they are and whatever came and went meanwhile', () => {
   withSeed((seed) => {
     const random = seeded(seed);
     const below = (most: number): number => Math.floor(random() * most);
     const bytes = new TaskBytes();
-    const kept: { slab: Uint8Array; offset: number; wanted: Buffer }[] = [];
-    for (let count = 0; count < 2_000; count++) {
+    const slabs = new Set<Slab>();
+    let stored = 0;
+    const kept: { place: Slab; offset: number; wanted: Buffer; holders: number }[] = [];
+    const check = ({ place, offset, wanted }: (typeof kept)[number]): void =>
+      assert.deepEqual(Buffer.from(place.bytes.subarray(offset, offset + wanted.length)), wanted);
+    for (let count = 0; count < 6_000; count++) {
       const length = [0, 1, 20, 33, 255, 5_000, 16_384, 16_385, 70_000][below(count % 50 === 0 ? 9 : 6)] as number;
       const before = [0, 11, 32, 33, 400][below(5)] as number;
       const behind = [0, 1, 40][below(3)] as number;
-      const frame = Buffer.from(Array.from({ length: before + length + behind }, () => below(256)));
+      const frame = Buffer.alloc(before + length + behind, below(256));
       const wanted = Buffer.from(frame.subarray(before, before + length));
       bytes.store(frame, before, before + length);
-      kept.push({ slab: bytes.slab, offset: bytes.offset, wanted });
+      const { place, offset } = bytes;
+      // One that is on its way out is held once more.
+      const holders = 1 + below(2);
+      if (holders === 2) place.hold();
+      kept.push({ place, offset, wanted, holders });
+      if (length <= 16_384) slabs.add(place);
+      stored += length;
       // It was a window on what a socket had read, where something else stands by now.
       frame.fill(0xee);
+      while (kept.length > below(200)) {
+        const gone = kept.splice(below(kept.length), 1)[0] as (typeof kept)[number];
+        check(gone);
+        for (let left = gone.holders; left > 0; left--) gone.place.release();
+      }
     }
-    for (const { slab, offset, wanted } of kept)
-      assert.deepEqual(Buffer.from(slab.subarray(offset, offset + wanted.length)), wanted);
+    kept.forEach(check);
+    assert.ok(slabs.size * 65_536 < stored / 2, `${slabs.size} slabs for ${stored} bytes: none was used again`);
   });
+});
+
+it('a record is used again for another task, with nothing left of the one before', () => {
+  const records = new TaskRecords();
+  const bytes = new TaskBytes();
+  bytes.store(new Uint8Array(40));
+  const first = records.make(1, 7, lane, bytes.place, bytes.offset, 40, Uint8Array.of(1));
+  first.state = 'answered';
+  first.letGo();
+  records.giveBack(first);
+  const other = new Lane('node', readyManagers('random', Math.random));
+  bytes.store(new Uint8Array(50));
+  const second = records.make(2, undefined, other, bytes.place, bytes.offset, 50);
+  assert.equal(second, first);
+  const fresh = new TaskRecord(2, undefined, other, bytes.place, bytes.offset, 50);
+  assert.deepEqual({ ...second }, { ...fresh });
 });

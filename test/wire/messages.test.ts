@@ -286,9 +286,13 @@ describe('tasks', () => {
     for (const size of [0, 10, 300, 70_000]) {
       const frame = writeTask({ taskId: 5, buffer: new Uint8Array(size).fill(7), context: new Map() });
       const { slab, offset, length } = stored(head(frame));
-      const late = new LateTask(slab, offset, length);
+      let holders = 0;
+      const place = { bytes: slab, hold: () => holders++, release: () => holders-- };
+      const late = new LateTask(place, offset, length);
+      assert.equal(holders, 1, 'its bytes must not change until it leaves');
       const target = Buffer.alloc(late.length + 5, 0xee);
       late.writeTo(target, 3);
+      assert.equal(holders, 0);
       assert.deepEqual(target.subarray(3, -2), Buffer.from(writeTaskBatch([{ slab, offset, length }])));
       assert.deepEqual([...target.subarray(0, 3), ...target.subarray(-2)], [0xee, 0xee, 0xee, 0xee, 0xee]);
     }

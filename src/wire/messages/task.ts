@@ -247,17 +247,25 @@ export function writeTaskBatch(bodies: readonly StoredBody[], complete?: (body: 
   return at === length ? batch : batch.subarray(0, at);
 }
 
+/** Bytes that stay what they are while somebody holds them. Who holds them releases them once. */
+export interface HeldBytes {
+  readonly bytes: Uint8Array;
+  hold(): void;
+  release(): void;
+}
+
 /** What {@link writeTaskBatch} makes of one task, put together when it leaves: a message that needs no memory of its own. */
 export class LateTask {
   readonly length: number;
-  readonly #slab: Uint8Array;
+  readonly #place: HeldBytes;
   readonly #offset: number;
   readonly #size: number;
 
-  /** Of a dict that lies in `slab` from `offset` on, `size` bytes long, and stays there. */
-  constructor(slab: Uint8Array, offset: number, size: number) {
+  /** Of a dict that lies in `place` from `offset` on, `size` bytes long. Holds the place until it was written. */
+  constructor(place: HeldBytes, offset: number, size: number) {
+    place.hold();
     this.length = size + 6;
-    this.#slab = slab;
+    this.#place = place;
     this.#offset = offset;
     this.#size = size;
   }
@@ -265,8 +273,9 @@ export class LateTask {
   writeTo(target: Uint8Array, at: number): void {
     const end = at + 4 + this.#size;
     openList(target, at);
-    target.set(this.#slab.subarray(this.#offset, this.#offset + this.#size), at + 4);
+    target.set(this.#place.bytes.subarray(this.#offset, this.#offset + this.#size), at + 4);
     closeList(target, end);
+    this.#place.release();
   }
 }
 
