@@ -11,7 +11,8 @@ import { compileFormat, compileSurroundings, type LogRecord, levelNumbers, logge
 
 /** Takes lines; nothing a peer said can break one. Of a {@link LogText} that is the caller's duty: every task has such lines. */
 export interface InterchangeLog {
-  write(level: LogLevel, text: string | LogText): void;
+  /** @param at - milliseconds since the epoch, whole. @default now */
+  write(level: LogLevel, text: string | LogText, at?: number): void;
   close(): void;
 }
 
@@ -33,9 +34,8 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
   const around = isJson ? undefined : compileSurroundings(format);
   let isEmpty = true;
   return {
-    write: (level, text) => {
+    write: (level, text, at = Date.now()) => {
       if (levelNumbers[level] < choice.level) return;
-      const at = Date.now();
       if (typeof text === 'string') file.write(line({ level, text: isJson ? text : printable(text), at }));
       else if (around === undefined) file.write(line({ level, text: String(text), at }));
       else {

@@ -104,6 +104,11 @@ export class Interchange implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   /** When the last event came for which the time counts. */
   #now = now();
+  /** That is of what is being read from the submitter. */
+  #isReadTimed = false;
+  /** How far the machine's clock is ahead of ours, in milliseconds, and until when that is taken to be so. */
+  #clockSetBy = 0;
+  #clockSetUntil = Number.NEGATIVE_INFINITY;
   #hasTurn = false;
   /** Results came in what is being read from a pool. */
   #hasResults = false;
@@ -149,7 +154,14 @@ export class Interchange implements AsyncDisposable {
     this.#state = createInterchange(settings);
     const common = { mechanism, highWaterMark: 0 };
     const link = { ...common, ...this.#submitWatch() };
-    this.#tasks = createSocket({ type: 'dealer', ...link, onMessage: (frames) => this.#onTasks(frames) });
+    this.#tasks = createSocket({
+      type: 'dealer',
+      ...link,
+      onMessage: (frames) => this.#onTasks(frames),
+      onRead: () => {
+        this.#isReadTimed = false;
+      },
+    });
     // One write for the results of all pools that are read meanwhile, and after those that give the pools their next tasks.
     this.#results = createSocket({ type: 'dealer', ...link, leaves: 'gathered' });
     this.#commands = createSocket({ type: 'rep', ...link, onMessage: ([frame]) => this.#onCommand(frame) });
@@ -371,13 +383,20 @@ export class Interchange implements AsyncDisposable {
   /** One event; the turn ends when all that the sockets have now was taken. */
   #feed(event: InterchangeEvent): void {
     if (this.#hasEnded) return;
-    // What these two do does not depend on the time, and they come for every task.
-    if (event.type !== 'task' && event.type !== 'refill') this.#now = now();
+    // These two come for every task, and all that is read at once came at one time.
+    if (event.type === 'task') this.#timeRead();
+    else if (event.type !== 'refill') this.#now = now();
     step(this.#state, event, this.#now, this.#effects);
     this.#carryOut();
     if (this.#hasTurn || !wantsTurn(this.#state, event)) return;
     this.#hasTurn = true;
     setImmediate(this.#onTurn);
+  }
+
+  #timeRead(): void {
+    if (this.#isReadTimed) return;
+    this.#isReadTimed = true;
+    this.#now = now();
   }
 
   readonly #onTurn = (): void => {
@@ -447,7 +466,9 @@ export class Interchange implements AsyncDisposable {
         this.#record(effect.manager, effect.now);
         return;
       case 'log':
-        this.#log.write(effect.level, effect.text);
+        // Every task has such lines, and looking at the clock costs as much as making one.
+        if (typeof effect.text === 'object') this.#log.write(effect.level, effect.text, this.#clockTime());
+        else this.#log.write(effect.level, effect.text);
         return;
       case 'timer':
         clearTimeout(this.#timer);
@@ -465,6 +486,15 @@ export class Interchange implements AsyncDisposable {
       default:
         effect satisfies never;
     }
+  }
+
+  /** When the event came that is being seen to, by the machine's clock, or by what that was within the last second. */
+  #clockTime(): number {
+    if (this.#now >= this.#clockSetUntil) {
+      this.#clockSetBy = setBySeconds() * 1_000;
+      this.#clockSetUntil = this.#now + 1_000;
+    }
+    return Math.floor(this.#now + this.#clockSetBy);
   }
 
   #sendTasks(manager: Manager, frames: Frames): void {
