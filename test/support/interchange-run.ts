@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  type ReceivedTask,
   readInterchangeMessage,
   readTaskBatch,
   resultHeader,
@@ -146,11 +147,14 @@ function configuration(ports: readonly number[], logdir: string, options: RunOpt
 
 const resultBytes = Buffer.from('02\nN.');
 
+/** Hears of the tasks of one message: their ids, who got them, and the tasks themselves. */
+export type OnTasks = (taskIds: number[], pool: FakePool, tasks: readonly ReceivedTask[]) => void;
+
 /** A pool that has no workers: what it answers, and when, is the user's business. */
-export class FakePool {
+export class FakePool implements AsyncDisposable {
   readonly identity: string;
   readonly #port: number;
-  readonly #onTasks: (taskIds: number[], pool: FakePool) => void;
+  readonly #onTasks: OnTasks;
   readonly #single: boolean;
   #socket: DealerSocket;
   #beat: NodeJS.Timeout | undefined;
@@ -160,7 +164,7 @@ export class FakePool {
   isDismissed = false;
 
   /** @param single - whether results go as one frame, as since 2026.10.05 */
-  constructor(port: number, identity: string, onTasks: (taskIds: number[], pool: FakePool) => void, single = true) {
+  constructor(port: number, identity: string, onTasks: OnTasks, single = true) {
     this.#port = port;
     this.identity = identity;
     this.#onTasks = onTasks;
@@ -196,6 +200,7 @@ export class FakePool {
     this.#onTasks(
       batch.value.map((task) => Number(task.taskId)),
       this,
+      batch.value,
     );
   }
 
@@ -235,5 +240,9 @@ export class FakePool {
   async close(): Promise<void> {
     clearInterval(this.#beat);
     await this.#socket.close({ lingerMs: 0 });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
