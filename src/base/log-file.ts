@@ -81,6 +81,8 @@ export class LogFile {
   }
 
   #put(bytes: Uint8Array): void {
+    // A flush before this may have found it out: nothing follows behind a gap, and it is told once.
+    if (this.#isBroken) return;
     try {
       this.#descriptor ??= openSync(this.#path, 'a');
       for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor, bytes, at);

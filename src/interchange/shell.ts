@@ -106,9 +106,8 @@ export class Interchange implements AsyncDisposable {
   #now = now();
   /** That is of what is being read from the submitter. */
   #isReadTimed = false;
-  /** How far the machine's clock is ahead of ours, in milliseconds, and until when that is taken to be so. */
-  #clockSetBy = 0;
-  #clockSetUntil = Number.NEGATIVE_INFINITY;
+  /** The same by the machine's clock, which may be set: for the lines of tasks. */
+  #clock = Date.now();
   #hasTurn = false;
   /** Results came in what is being read from a pool. */
   #hasResults = false;
@@ -384,8 +383,9 @@ export class Interchange implements AsyncDisposable {
   #feed(event: InterchangeEvent): void {
     if (this.#hasEnded) return;
     // These two come for every task, and all that is read at once came at one time.
-    if (event.type === 'task') this.#timeRead();
-    else if (event.type !== 'refill') this.#now = now();
+    const isTask = event.type === 'task';
+    if (isTask ? !this.#isReadTimed : event.type !== 'refill') this.#lookAtClocks();
+    if (isTask) this.#isReadTimed = true;
     step(this.#state, event, this.#now, this.#effects);
     this.#carryOut();
     if (this.#hasTurn || !wantsTurn(this.#state, event)) return;
@@ -393,16 +393,15 @@ export class Interchange implements AsyncDisposable {
     setImmediate(this.#onTurn);
   }
 
-  #timeRead(): void {
-    if (this.#isReadTimed) return;
-    this.#isReadTimed = true;
+  #lookAtClocks(): void {
     this.#now = now();
+    if (this.#state.logsDebug) this.#clock = Date.now();
   }
 
   readonly #onTurn = (): void => {
     this.#hasTurn = false;
     if (this.#hasEnded) return;
-    this.#now = now();
+    this.#lookAtClocks();
     step(this.#state, turn, this.#now, this.#effects);
     this.#carryOut();
   };
@@ -467,7 +466,7 @@ export class Interchange implements AsyncDisposable {
         return;
       case 'log':
         // Every task has such lines, and looking at the clock costs as much as making one.
-        if (typeof effect.text === 'object') this.#log.write(effect.level, effect.text, this.#clockTime());
+        if (typeof effect.text === 'object') this.#log.write(effect.level, effect.text, this.#clock);
         else this.#log.write(effect.level, effect.text);
         return;
       case 'timer':
@@ -486,15 +485,6 @@ export class Interchange implements AsyncDisposable {
       default:
         effect satisfies never;
     }
-  }
-
-  /** When the event came that is being seen to, by the machine's clock, or by what that was within the last second. */
-  #clockTime(): number {
-    if (this.#now >= this.#clockSetUntil) {
-      this.#clockSetBy = setBySeconds() * 1_000;
-      this.#clockSetUntil = this.#now + 1_000;
-    }
-    return Math.floor(this.#now + this.#clockSetBy);
   }
 
   #sendTasks(manager: Manager, frames: Frames): void {

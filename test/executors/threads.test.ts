@@ -265,6 +265,27 @@ test('a job that its own arguments stop while they are packed is not run', limit
   ),
 );
 
+test('after a job that its own arguments stopped, timeouts still hold', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, stop }) => {
+      const endless = (_argument: unknown): void => {
+        for (;;);
+      };
+      let first: ReturnType<typeof submit> | undefined;
+      const argument = {
+        get read() {
+          if (first !== undefined) stop(first);
+          return 1;
+        },
+      };
+      first = submit(endless, [argument], { timeoutMs: 100 });
+      const error = await host.error(submit(endless, [1], { timeoutMs: 100 }));
+      assert.equal(error.name, 'TimeoutError');
+    },
+  ),
+);
+
 test('closing does not wait for a thread that a body left blocked behind its end', limit, () =>
   onBench(
     () => threads({ max: 1 }),
@@ -283,6 +304,35 @@ test('closing does not wait for a thread that a body left blocked behind its end
       const never = submit((n: number) => n, [2]);
       await new Promise((resolve) => setImmediate(resolve));
       await executor.close();
+      assert.ok(await host.error(never));
+    },
+  ),
+);
+
+test('closing takes a result that is on its way, and waits no longer for a thread that is blocked', limit, () =>
+  onBench(
+    () => threads({ max: 1 }),
+    async ({ host, submit, executor, directory }) => {
+      const path = join(directory, 'blocked');
+      const leave = (file: string): number => {
+        if (file === '') return 1;
+        setImmediate(() => {
+          process.getBuiltinModule('node:fs').writeFileSync(file, '');
+          for (;;);
+        });
+        return 2;
+      };
+      // Of a function that is quick, jobs are sent ahead.
+      for (let call = 0; call < 30; call++) assert.equal(await host.value(submit(leave, [''])), 1);
+      const last = submit(leave, [path]);
+      await undefined;
+      // Nothing is read here before the thread is blocked.
+      const patient = performance.now() + 10_000;
+      while (!existsSync(path) && performance.now() < patient);
+      const never = submit(leave, ['']);
+      await undefined;
+      await executor.close();
+      assert.equal(await host.value(last), 2);
       assert.ok(await host.error(never));
     },
   ),

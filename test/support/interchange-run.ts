@@ -230,15 +230,6 @@ export class FakePool implements AsyncDisposable {
     this.#socket.send(frames);
   }
 
-  /** Reads no more until it goes on. */
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
-  }
-
   /** Its connection breaks, with what was in it; another takes its place under the same name. */
   async reconnect(): Promise<void> {
     await this.#socket.close({ lingerMs: 0 });

@@ -143,15 +143,14 @@ export class Thread {
     const { note } = attempt;
     this.#outbox.add(attempt, known, slot);
     this.#free.pop();
-    this.#held[slot] = attempt;
     if (this.#loading?.slot === slot) this.#loading = undefined;
     this.#slots.offer(slot);
     if (attempt.note !== note) {
       // A getter or a serializer in its arguments has stopped it while they were packed: the thread passes it over.
       this.#slots.takeBack(slot);
-      this.#release(slot);
       return;
     }
+    this.#held[slot] = attempt;
     attempt.note = new Holding(this, slot);
     if (attempt.timeoutMs > 0) this.#limits.add(attempt);
   }
@@ -195,6 +194,7 @@ export class Thread {
       }
     }
     if (this.held === 0) this.#rest();
+    if (this.#onIdle !== undefined && !this.#hasHeld()) this.#onIdle();
   }
 
   #onResult(slot: number, kind: number, data: unknown, tookMs: number): void {
@@ -256,9 +256,13 @@ export class Thread {
     return attempt;
   }
 
+  /** Whether one of its jobs is neither answered nor given back. A blocked thread never frees the slots of those that were taken back. */
+  #hasHeld(): boolean {
+    return this.#held.some((attempt) => attempt !== undefined);
+  }
+
   /** An idle thread does not keep the process alive. */
   #rest(): void {
-    this.#onIdle?.();
     // One that is being ended is waited for, although it holds nothing any more.
     if (!this.#isRefed || this.#state !== 'works') return;
     this.#isRefed = false;
@@ -381,7 +385,7 @@ export class Thread {
       const attempt = this.#held[slot];
       if (attempt !== undefined) this.stop(slot, attempt, reason);
     }
-    if (this.#held.some((attempt) => attempt !== undefined)) {
+    if (this.#hasHeld()) {
       const idle = new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
