@@ -11,6 +11,7 @@ import {
   type FromThread,
   type FunctionEntry,
   type JobExtra,
+  type JobsMessage,
   jobStride,
   resultKind,
   resultStride,
@@ -20,7 +21,7 @@ import {
 import { capturePrinting } from './printing.ts';
 import { Slots, threadTime } from './slots.ts';
 
-const { port, memory, mark } = workerData as ThreadData;
+const { port, parcels, memory, mark } = workerData as ThreadData;
 const slots = new Slots(memory);
 
 /** Bodies quicker than this gather their results. */
@@ -79,6 +80,15 @@ function onMessage(message: ToThread): void {
     onStop(message.stop, message.error);
     return;
   }
+  if ('parcel' in message) {
+    const parcel = slots.read(() => receiveMessageOnPort(parcels));
+    if (parcel !== undefined) onJobs(parcel.message as JobsMessage);
+    return;
+  }
+  onJobs(message);
+}
+
+function onJobs(message: JobsMessage): void {
   for (const entry of message.functions ?? [])
     functions[entry.index] = { ...entry, loaded: undefined, runs: 0, slowestMs: 0 };
   reaperFd = message.reaperFd ?? reaperFd;

@@ -6,6 +6,8 @@ import type { CommandFiles, FunctionSource } from '../../task/ports.ts';
 /** What a thread is started with. */
 export interface ThreadData {
   readonly port: MessagePort;
+  /** What may take long to read comes here, and is told of on the other. */
+  readonly parcels: MessagePort;
   /** Of its slots (slots.ts). */
   readonly memory: SharedArrayBuffer;
   readonly mark: string;
@@ -39,8 +41,11 @@ export interface JobsMessage {
   readonly reaperFd: number | undefined;
 }
 
-/** Executor to thread. `stop`: the job in this slot shall end if it can, for this reason. */
-export type ToThread = JobsMessage | { readonly stop: number; readonly error: unknown };
+/**
+ * Executor to thread. `stop`: the job in this slot shall end if it can, for this reason. `parcel`: a JobsMessage lies in `parcels`,
+ * and may take long to read; so the thread can show that it reads before it does.
+ */
+export type ToThread = JobsMessage | { readonly stop: number; readonly error: unknown } | { readonly parcel: true };
 
 /** Fields of a job in `jobs`. */
 export const jobStride = 5;

@@ -3,7 +3,8 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Attempt } from '../../task/ports.ts';
 import { checkValue, encodeValue } from '../../wire/values.ts';
 import type { KnownFunction } from './known.ts';
-import { type FunctionEntry, type JobExtra, type JobsMessage, jobStride } from './messages.ts';
+import { type FunctionEntry, type JobExtra, type JobsMessage, jobStride, type ToThread } from './messages.ts';
+import { isHeavy } from './weight.ts';
 
 /** A job that could not be sent after all. */
 export interface Unsent {
@@ -16,6 +17,8 @@ export class Outbox {
   #hasReaper = false;
   #jobs: unknown[] = [];
   #functions: FunctionEntry[] = [];
+  /** It may take long to read. */
+  #isHeavy = false;
 
   get isEmpty(): boolean {
     return this.#jobs.length === 0;
@@ -34,50 +37,57 @@ export class Outbox {
     }
     const { tryNumber, timeoutMs, watched, files, wrappers } = attempt;
     let extra: JobExtra | undefined;
+    this.#isHeavy ||= wrappers.length > 0 || isHeavy(args);
     if (isEncoded || tryNumber > 0 || timeoutMs > 0 || watched || files !== undefined || wrappers.length > 0) {
       extra = { tryNumber, timeoutMs, watched, files, wrappers, isEncoded };
     }
     if (!this.#knows.has(index)) {
       this.#knows.add(index);
+      // What it captured comes with it.
+      this.#isHeavy = true;
       this.#functions.push({ index, source, app, kind });
     }
     this.#jobs.push(slot, index, attempt.taskId, args, extra);
   }
 
   /**
-   * Sends everything in one message.
+   * Sends everything in one message: as a parcel if it may take long to read.
    * @param reaperFd asked for before the first command
    * @returns jobs that structured clone refused, though their values passed the check
    */
-  send(port: MessagePort, reaperFd: () => number | undefined): readonly Unsent[] {
+  send(port: MessagePort, parcels: MessagePort, reaperFd: () => number | undefined): readonly Unsent[] {
     const functions = this.#functions.length > 0 ? this.#functions : undefined;
     const needsReaper = !this.#hasReaper && functions?.some(({ kind }) => kind === 'bash') === true;
     this.#hasReaper ||= needsReaper;
     const message: JobsMessage = { jobs: this.#jobs, functions, reaperFd: needsReaper ? reaperFd() : undefined };
     this.#jobs = [];
     this.#functions = [];
+    const isParcel = this.#isHeavy;
+    this.#isHeavy = false;
+    const post = (message: JobsMessage): void => {
+      if (isParcel) parcels.postMessage(message);
+      // IMPORTANT: told of when it is there, so that nothing comes between the thread's sign that it reads and what it reads.
+      port.postMessage(isParcel ? parcelNote : message);
+    };
     try {
-      port.postMessage(message);
+      post(message);
       return none;
     } catch {
-      return sendOneByOne(port, message);
+      return sendOneByOne(post, message);
     }
   }
 }
 
 const none: readonly Unsent[] = [];
+const parcelNote: ToThread = { parcel: true };
 
 /** Each job by itself, so that only those fail that must. */
-function sendOneByOne(port: MessagePort, { jobs, functions, reaperFd }: JobsMessage): Unsent[] {
+function sendOneByOne(post: (message: JobsMessage) => void, { jobs, functions, reaperFd }: JobsMessage): Unsent[] {
   const unsent: Unsent[] = [];
-  port.postMessage({ jobs: [], functions, reaperFd } satisfies JobsMessage);
+  post({ jobs: [], functions, reaperFd });
   for (let at = 0; at < jobs.length; at += jobStride) {
     try {
-      port.postMessage({
-        jobs: jobs.slice(at, at + jobStride),
-        functions: undefined,
-        reaperFd: undefined,
-      } satisfies JobsMessage);
+      post({ jobs: jobs.slice(at, at + jobStride), functions: undefined, reaperFd: undefined });
     } catch (thrown) {
       unsent.push({ slot: jobs[at] as number, thrown });
     }

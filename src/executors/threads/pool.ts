@@ -19,6 +19,8 @@ export interface ThreadPoolOptions<Label extends string> {
   readonly memoryMegabytes: number | undefined;
   /** How long a task with a timeout may load what it needs at least, in milliseconds. */
   readonly leastLoadingMs?: number;
+  /** So many looks, a quarter of a second apart, must find a thread quiet before it counts as blocked. @default 12 */
+  readonly blockedLooks?: number;
 }
 
 /** The note of an attempt that was stopped: nobody waits for its answer. */
@@ -27,8 +29,11 @@ const dropped = Symbol('dropped');
 /** How long a body may keep others waiting behind it before they are taken to another thread. */
 const patienceMs = 20;
 
-/** A body that has run for so long is told of, whatever was expected of it. */
+/** A body that has run for so long is told of, whatever was expected of it. So often it is looked whether threads are blocked, too. */
 const quietMs = 250;
+
+/** How often a thread must be found quiet, though it holds jobs, before it counts as blocked: three seconds in all. */
+const blockedLooks = 12;
 
 /** So many threads in a row that end before they can run anything, and no more are tried. */
 const mostStillborn = 3;
@@ -37,6 +42,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
   readonly label: Label;
   readonly memoryMegabytes: number | undefined;
   readonly leastLoadingMs: number;
+  readonly blockedLooks: number;
   readonly #max: number;
   readonly #hostName = hostname();
   #host: ExecutorHost | undefined;
@@ -66,6 +72,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#max = options.max ?? availableParallelism();
     this.memoryMegabytes = options.memoryMegabytes;
     this.leastLoadingMs = options.leastLoadingMs ?? leastLoadingMs;
+    this.blockedLooks = options.blockedLooks ?? blockedLooks;
   }
 
   get load(): number {
@@ -146,7 +153,7 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     this.#trim();
     for (const thread of this.#threads) thread.send();
     this.#watchBalance();
-    if (this.#isWatched) this.#watchQuiet();
+    this.#watchQuiet();
   }
 
   /** The first that is still wanted. */
@@ -303,13 +310,16 @@ export class ThreadPool<Label extends string> implements Executor, ThreadOwner {
     return place;
   }
 
-  /** While something runs that somebody wants to know of: looks for bodies that were taken for quick, and are not. */
+  /** While threads hold jobs: looks for bodies that were taken for quick, and are not, if somebody wants to know; and for blocked threads. */
   #watchQuiet(): void {
-    if (this.#quietTimer !== undefined || this.#over !== undefined) return;
+    if (this.#quietTimer !== undefined) return;
     if (!this.#threads.some((thread) => thread.held > 0)) return;
     this.#quietTimer = setTimeout(() => {
       this.#quietTimer = undefined;
-      for (const thread of this.#threads) thread.noteRunning(quietMs);
+      for (const thread of this.#threads) {
+        if (this.#isWatched) thread.noteRunning(quietMs);
+        thread.look();
+      }
       this.#watchQuiet();
     }, quietMs).unref();
   }

@@ -27,7 +27,8 @@ const claim = {
 const runningCell = slotCount;
 const aliveCell = slotCount + 1;
 const commandCell = slotCount + 2;
-const int32Count = slotCount + 3;
+const readingCell = slotCount + 3;
+const int32Count = slotCount + 4;
 const float64Count = slotCount + 2;
 
 /** Milliseconds of a clock that all threads of this process share, and that never jumps. */
@@ -45,7 +46,7 @@ export class Slots {
   readonly memory: SharedArrayBuffer;
   /** Results that are numbers, lengths of texts; then when the job that runs began, and when its body did. */
   readonly #numbers: Float64Array;
-  /** Claims of the slots; then the slot that runs (plus 1), whether the thread ever came to life, and whether a command runs. */
+  /** Claims of the slots; then the slot that runs (plus 1), whether the thread ever came to life, whether a command runs, and whether a parcel is read. */
   readonly #cells: Int32Array;
   readonly #texts: Uint16Array;
 
@@ -61,6 +62,16 @@ export class Slots {
   /** The thread's program runs. */
   live(): void {
     Atomics.store(this.#cells, aliveCell, 1);
+  }
+
+  /** Shows that the thread reads what it was sent, which may take long. */
+  read<Result>(reading: () => Result): Result {
+    Atomics.store(this.#cells, readingCell, 1);
+    try {
+      return reading();
+    } finally {
+      Atomics.store(this.#cells, readingCell, 0);
+    }
   }
 
   /** Takes a job to run it. False when it was taken back. */
@@ -130,6 +141,12 @@ export class Slots {
   /** Whether the thread's program ever ran. */
   get wasAlive(): boolean {
     return Atomics.load(this.#cells, aliveCell) === 1;
+  }
+
+  /** Jobs have run here, but none runs, and none is read. */
+  get isQuiet(): boolean {
+    if (this.runningSlot >= 0 || Atomics.load(this.#cells, readingCell) === 1) return false;
+    return (this.#numbers[slotCount] as number) > 0;
   }
 
   /** The job is about to be sent. */

@@ -1,13 +1,13 @@
 // One thread of the pool, seen from the executor: the jobs that it holds, its messages, and its end.
 //
-//   works --(a body must be ended, the pool closes)--> ends --('exit')--> gone
-//     └──────────────(process.exit, a crash, out of memory)────────────────┘
+//   works --(a body must be ended, it is blocked, the pool closes)--> ends --('exit')--> gone
+//     └─────────────────────(process.exit, a crash, out of memory)────────────────────────┘
 //
 // A thread is never ended while it could begin another body: what it has not begun is taken back first.
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type TaskError, TimeoutError } from '../../task/errors.ts';
 import { loadingLimit } from '../../task/limits.ts';
-import type { Answer, Attempt } from '../../task/ports.ts';
+import type { Answer, Attempt, Body } from '../../task/ports.ts';
 import { failureFromData, failureToData } from '../../wire/failures.ts';
 import { decodeValue } from '../../wire/values.ts';
 import type { CommandReaper } from '../../worker/groups.ts';
@@ -28,6 +28,8 @@ export interface ThreadOwner {
   readonly memoryMegabytes: number | undefined;
   /** How long a job with a timeout may load what it needs at least, in milliseconds. */
   readonly leastLoadingMs: number;
+  /** So many looks in a row that find a thread quiet, though it holds jobs, show that it is blocked. */
+  readonly blockedLooks: number;
   /** @param tookMs of the body; `undefined` when that is not known */
   onAnswer(attempt: Attempt, answer: Answer, tookMs: number | undefined, by: Thread): void;
   /** @param at milliseconds since the epoch */
@@ -69,6 +71,12 @@ const stoppingGraceMs = 2_000;
  */
 const youngMegabytes = 32;
 
+/** Whether a debugger can come. Not every Node.js has an inspector. */
+function isDebugged(): boolean {
+  const inspector = process.getBuiltinModule('node:inspector') as typeof import('node:inspector') | undefined;
+  return inspector?.url() !== undefined;
+}
+
 export class Thread {
   readonly name: string;
   /** Resolves when it is gone, and everything that it held is answered or given back. */
@@ -76,6 +84,7 @@ export class Thread {
   readonly #owner: ThreadOwner;
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #parcels: MessagePort;
   readonly #slots = new Slots();
   readonly #held: (Attempt | undefined)[] = new Array(slotCount).fill(undefined);
   readonly #free: number[] = Array.from({ length: slotCount }, (_, index) => slotCount - 1 - index);
@@ -90,6 +99,11 @@ export class Thread {
   #state: 'works' | 'ends' | 'gone' = 'works';
   #isRefed = true;
   #uncaught: Error | undefined;
+  /** Looks in a row that found it quiet though it holds jobs, and no result of it in between. */
+  #quietLooks = 0;
+  /** Of the last job that it told the end of. */
+  #last: Body | undefined;
+  #lastId = 0;
   #onIdle: (() => void) | undefined;
   #closeReason: TaskError | undefined;
 
@@ -104,12 +118,14 @@ export class Thread {
     );
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    const data: ThreadData = { port: port2, memory: this.#slots.memory, mark: owner.mark };
+    const parcels = new MessageChannel();
+    this.#parcels = parcels.port1;
+    const data: ThreadData = { port: port2, parcels: parcels.port2, memory: this.#slots.memory, mark: owner.mark };
     const { memoryMegabytes } = owner;
     this.#worker = new Worker(new URL('./entry.js', import.meta.url), {
       name,
       workerData: data,
-      transferList: [port2],
+      transferList: [port2, parcels.port2],
       resourceLimits: {
         maxYoungGenerationSizeMb: youngMegabytes,
         ...(memoryMegabytes === undefined ? {} : { maxOldGenerationSizeMb: memoryMegabytes }),
@@ -163,7 +179,7 @@ export class Thread {
       this.#worker.ref();
       this.#port.ref();
     }
-    for (const { slot, thrown } of this.#outbox.send(this.#port, () => this.#owner.reaperFd())) {
+    for (const { slot, thrown } of this.#outbox.send(this.#port, this.#parcels, () => this.#owner.reaperFd())) {
       const attempt = this.#release(slot);
       this.#free.push(slot);
       this.#owner.onRoom();
@@ -189,6 +205,7 @@ export class Thread {
     if (stopping !== undefined) this.#extendGrace(stopping);
     if (loading !== undefined) this.#loading = { slot: loading[0], modules: loading[1] };
     if (results !== undefined) {
+      this.#quietLooks = 0;
       for (let at = 0; at < results.length; at += resultStride) {
         this.#onResult(results[at] as number, results[at + 1] as number, results[at + 2], results[at + 3] as number);
       }
@@ -208,6 +225,8 @@ export class Thread {
     if (kind === resultKind.abandoned) this.#kill();
     this.#owner.onRoom();
     if (attempt === undefined) return;
+    this.#last = attempt.body;
+    this.#lastId = attempt.taskId;
     switch (kind) {
       case resultKind.value:
         this.#owner.onAnswer(attempt, { ok: true, value: data }, tookMs, this);
@@ -359,6 +378,35 @@ export class Thread {
     );
   }
 
+  /**
+   * Looks whether it is blocked: it holds jobs, but takes up none and passes none over, although none runs and none is read. A body
+   * that has ended may do that, by what it left behind. Nobody waits for that; so the thread is ended, and its jobs run elsewhere.
+   * Looks are counted, not time: while the whole process stands still, or the program's own thread is busy, there are none.
+   */
+  look(): void {
+    if (this.held === 0 || !this.#slots.isQuiet) this.#quietLooks = 0;
+    else if (++this.#quietLooks >= this.#owner.blockedLooks) this.#endIfBlocked();
+  }
+
+  #endIfBlocked(): void {
+    // With a debugger a thread may stand still for hours.
+    if (isDebugged()) return;
+    this.#quietLooks = 0;
+    // IMPORTANT: first of all it can begin no other. What is held then has begun, and its result is being sent.
+    const back = this.takeBack();
+    if (!this.#hasHeld()) {
+      const calls = back.length === 1 ? '1 call waits' : `${back.length} calls wait`;
+      const last =
+        this.#last === undefined ? '' : ` The last to run there was task ${this.#lastId} (${this.#last.name}).`;
+      this.#owner.log(
+        'warn',
+        `${this.name} is ended: ${calls} there, none runs, and it takes up none. A body has left something there that goes on without end.${last}`,
+      );
+      this.#kill();
+    }
+    this.#owner.onGivenBack(back);
+  }
+
   /** Reads what the thread has sent, without waiting for the loop's turn. */
   #drain(): void {
     for (let next = receiveMessageOnPort(this.#port); next !== undefined; next = receiveMessageOnPort(this.#port)) {
@@ -404,6 +452,7 @@ export class Thread {
     this.harvest();
     this.#limits.end();
     this.#port.close();
+    this.#parcels.close();
     // What ran when it ended, or ran commands for it.
     const commands = [...this.#groups.values()].map(({ group, attempt }) =>
       this.#owner.reaper.end(group, attempt.taskId, attempt.tryNumber),
