@@ -57,7 +57,7 @@ export function step(
       onResults(state, event.peer, event.items, now, effects);
       return effects;
     case 'refill':
-      refill(state, effects);
+      refill(state, now, effects);
       return effects;
     case 'turn':
       onTurn(state, now, effects);
@@ -292,7 +292,7 @@ function onResults(
     manager.unsaid.passedOn += frames?.length ?? 0;
   }
   if (manager.isDraining && manager.leased === 0) {
-    if (state.logsDebug) sayHolding(effects, manager);
+    if (state.logsDebug) sayHolding(effects, manager, now);
     finishDrain(state, manager, now, effects);
   } else noteFreed(state, manager);
 }
@@ -431,8 +431,8 @@ const recordEveryMs = 10_000;
 
 function onTurn(state: InterchangeState, now: number, effects: InterchangeEffect[]): void {
   if (state.hasEnded) return;
-  refill(state, effects);
-  giveOut(state, effects);
+  refill(state, now, effects);
+  giveOut(state, now, effects);
   for (const manager of state.marked) {
     manager.isMarked = false;
     // Parsl's monitoring gets a record each time, as it always did; for ours one now and then will do.

@@ -1,13 +1,10 @@
 // The managers the interchange knows: one record each, the table by identity, and the order in which they will be
 // missed. The core owns the one table of a run.
-import { Wording } from '../base/log-text.ts';
 import type { PoolStyle } from '../wire/messages/era.ts';
 import type { Registration } from '../wire/messages/manager.ts';
 import type { Lane } from './lane.ts';
 import type { TaskRecord } from './task.ts';
 import type { Mismatch } from './versions.ts';
-
-const nothing = new Wording('').with();
 
 /** A registered worker pool. */
 export class Manager {
@@ -43,8 +40,8 @@ export class Manager {
   isFreed = false;
   /** Frames of results that came, and that were passed on, since the log last said so. Counted at the level `debug` only. */
   readonly unsaid = { came: 0, passedOn: 0 };
-  /** The line that the log said of it last, and of what. */
-  said = { came: -1, passedOn: 0, leased: 0, capacity: 0, line: nothing };
+  /** What the log said of it last, and when. */
+  readonly said = { leased: -1, capacity: 0, at: 0 };
   /** Set while a monitoring record of it waits for the end of the turn. */
   isMarked = false;
   /** When monitoring was told of it last. */

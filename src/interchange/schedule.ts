@@ -38,13 +38,13 @@ export function noteFreed(state: InterchangeState, manager: Manager): void {
  * the sets of ready ones are not touched. Tasks that others stand ready for came in this turn: at its end the selector
  * says who gets them.
  */
-export function refill(state: InterchangeState, effects: InterchangeEffect[]): void {
+export function refill(state: InterchangeState, now: number, effects: InterchangeEffect[]): void {
   for (let manager = state.freed.pop(); manager !== undefined; manager = state.freed.pop()) {
     manager.isFreed = false;
     if (canTake(manager) && manager.lanes.some(hasTasks) && !manager.lanes.some(hasChoice))
       fill(state, effects, manager);
     updateReady(manager);
-    if (state.logsDebug) sayHolding(effects, manager);
+    if (state.logsDebug) sayHolding(effects, manager, now);
   }
 }
 
@@ -52,30 +52,37 @@ const hasTasks = (lane: Lane): boolean => lane.queue.peek() !== undefined;
 const hasChoice = (lane: Lane): boolean => lane.ready.size > 0 && hasTasks(lane);
 
 /** Sends queued tasks until either no task waits that a ready manager could run, or none such is ready. */
-export function giveOut(state: InterchangeState, effects: InterchangeEffect[]): void {
+export function giveOut(state: InterchangeState, now: number, effects: InterchangeEffect[]): void {
   for (;;) {
     const lane = mostUrgentLane(state);
     const manager = lane?.ready.pick();
     if (manager === undefined) return;
     fill(state, effects, manager);
     updateReady(manager);
-    if (state.logsDebug) sayHolding(effects, manager);
+    if (state.logsDebug) sayHolding(effects, manager, now);
   }
 }
 
-/** One line for the results of a manager and the tasks that it gets for them: with every task comes one. */
-export function sayHolding(effects: InterchangeEffect[], manager: Manager): void {
+/** Of a manager that stays as full as it was the log has one line at most in so many milliseconds. */
+const quietMs = 100;
+
+/**
+ * One line for the results of a manager and the tasks that it gets for them: with every task comes one. While each result
+ * makes room for the next task they would all be the same, so what came is added up until something else can be said.
+ */
+export function sayHolding(effects: InterchangeEffect[], manager: Manager, now: number): void {
   const { name, unsaid, said, leased, capacity } = manager;
   const { came, passedOn } = unsaid;
+  const isAsBefore = said.leased === leased && said.capacity === capacity;
+  if (isAsBefore && came === passedOn && now - said.at < quietMs) return;
+  const results = came > 0 ? `Passed on ${passedOn} of ${came} results of manager ${name}; it` : `Manager ${name}`;
+  const text = new Wording(`${results} now holds ${leased} of at most ${capacity} tasks`).with();
   unsaid.came = 0;
   unsaid.passedOn = 0;
-  // Of a busy manager it is mostly the line that was said before.
-  if (said.came !== came || said.passedOn !== passedOn || said.leased !== leased || said.capacity !== capacity) {
-    const results = came > 0 ? `Passed on ${passedOn} of ${came} results of manager ${name}; it` : `Manager ${name}`;
-    const line = new Wording(`${results} now holds ${leased} of at most ${capacity} tasks`).with();
-    manager.said = { came, passedOn, leased, capacity, line };
-  }
-  effects.push({ do: 'log', level: 'debug', text: manager.said.line });
+  said.leased = leased;
+  said.capacity = capacity;
+  said.at = now;
+  effects.push({ do: 'log', level: 'debug', text });
 }
 
 /** Among lanes with both tasks and ready managers, the one whose first task comes first. */

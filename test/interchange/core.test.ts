@@ -80,21 +80,43 @@ describe('giving out tasks', () => {
 
   it('at the debug level one line says what came of a manager and what it holds after it was given more', () => {
     const bench = new Bench({ logLevel: 'debug' });
-    bench.take(bench.register('m', { maxCapacity: 2 }), bench.task(1), bench.task(2), bench.task(3));
-    const full = 'Passed on 1 of 1 results of manager m; it now holds 2 of at most 2 tasks';
-    assert.deepEqual(debugLines(bench, bench.results('m', 1)), [full]);
-    assert.deepEqual(debugLines(bench, bench.results('m', 2, 9, 3)), [
-      'Passed on 2 of 3 results of manager m; it now holds 0 of at most 2 tasks',
+    bench.take(bench.register('m', { maxCapacity: 2 }), bench.task(1), bench.task(2));
+    assert.deepEqual(debugLines(bench, bench.results('m', 1)), [
+      'Passed on 1 of 1 results of manager m; it now holds 1 of at most 2 tasks',
+    ]);
+    assert.deepEqual(debugLines(bench, bench.results('m', 2, 9)), [
+      'Passed on 1 of 2 results of manager m; it now holds 0 of at most 2 tasks',
     ]);
     assert.deepEqual(debugLines(bench, bench.task(4)), [
       'Put task 4 onto pending_task_queue, where 1 wait',
       'Manager m now holds 1 of at most 2 tasks',
     ]);
-    bench.take(bench.task(5), bench.task(6));
-    assert.deepEqual(debugLines(bench, bench.results('m', 4)), [full]);
-    bench.take({ type: 'drain', peer: 'm' }, bench.results('m', 5));
-    assert.deepEqual(debugLines(bench, bench.results('m', 6)), [
+    bench.take({ type: 'drain', peer: 'm' });
+    assert.deepEqual(debugLines(bench, bench.results('m', 4)), [
       'Passed on 1 of 1 results of manager m; it now holds 0 of at most 2 tasks',
+    ]);
+  });
+
+  it('while a manager stays full its results are added up for a tenth of a second, and none is left out', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    const ids = [1, 2, 3, 4, 5, 6, 7, 8];
+    bench.take(bench.register('m', { maxCapacity: 1 }), ...ids.map((id) => bench.task(id)));
+    assert.deepEqual(debugLines(bench, bench.results('m', 1)), []);
+    assert.deepEqual(debugLines(bench, bench.results('m', 2)), []);
+    bench.wait(100);
+    assert.deepEqual(debugLines(bench, bench.results('m', 3)), [
+      'Passed on 3 of 3 results of manager m; it now holds 1 of at most 1 tasks',
+    ]);
+    assert.deepEqual(debugLines(bench, bench.results('m', 4)), []);
+    assert.deepEqual(
+      debugLines(bench, bench.results('m', 5, 77)),
+      ['Passed on 2 of 3 results of manager m; it now holds 1 of at most 1 tasks'],
+      'what is dropped is said at once',
+    );
+    assert.deepEqual(debugLines(bench, bench.results('m', 6)), []);
+    assert.deepEqual(debugLines(bench, bench.results('m', 7)), []);
+    assert.deepEqual(debugLines(bench, bench.results('m', 8)), [
+      'Passed on 3 of 3 results of manager m; it now holds 0 of at most 1 tasks',
     ]);
   });
 
