@@ -62,6 +62,37 @@ test('calls in a thread that a body left blocked run in another one, each once, 
   ),
 );
 
+test(
+  'a result that is never all read ends with its thread when its call is cancelled; the next call and closing do not wait',
+  limit,
+  () =>
+    onBench(
+      () => threads({ max: 1 }),
+      async ({ host, submit, stop, directory }) => {
+        const trap = (file: string): object => {
+          let reads = 0;
+          return {
+            get value(): number {
+              // The first time it is looked whether the value can be sent.
+              if (++reads === 2) {
+                process.getBuiltinModule('node:fs').writeFileSync(file, '');
+                for (;;);
+              }
+              return 1;
+            },
+          };
+        };
+        for (const way of ['the next call', 'closing'] as const) {
+          const trapped = join(directory, `trapped ${way}`);
+          const call = submit(trap, [trapped]);
+          await there(trapped);
+          stop(call);
+          if (way === 'the next call') assert.equal(await host.value(submit(same, [2])), 2);
+        }
+      },
+    ),
+);
+
 test('a blocked thread is replaced also when every call that waited there was cancelled', limit, () =>
   onBench(impatient(1), async ({ host, submit, stop, directory }) => {
     const blocked = join(directory, 'blocked');

@@ -63,6 +63,8 @@ export class Holding {
 /** How long a body that does not react to a stop may go on; and one that said that it can stop. */
 const graceMs = 50;
 const stoppingGraceMs = 2_000;
+/** How long a result that nobody waits for may take to be sent: other bodies that await something there would end with it. */
+const resultGraceMs = 10_000;
 
 /**
  * A thread over its heap limit is given 16 MB more in which it can be ended in order; what does not fit there ends the whole process.
@@ -331,11 +333,14 @@ export class Thread {
       this.#release(slot);
       return;
     }
-    if (!this.#slots.isRunning(slot)) return; // its result is on the way
+    if (!this.#slots.isRunning(slot)) {
+      this.#awaitResult(slot, attempt);
+      return;
+    }
     this.#post({ stop: slot, error: failureToData(error) });
     this.#stopping.set(
       attempt,
-      setTimeout(() => this.#killIfRuns(slot, attempt), graceMs),
+      setTimeout(() => this.#endStopped(slot, attempt), graceMs),
     );
   }
 
@@ -345,18 +350,36 @@ export class Thread {
     clearTimeout(this.#stopping.get(attempt));
     this.#stopping.set(
       attempt,
-      setTimeout(() => this.#killIfRuns(slot, attempt), stoppingGraceMs),
+      setTimeout(() => this.#endStopped(slot, attempt), stoppingGraceMs),
     );
   }
 
+  /** Of a job whose grace is over. */
+  #endStopped(slot: number, attempt: Attempt): void {
+    if (!this.#killIfRuns(slot, attempt) && this.#held[slot] === attempt) this.#awaitResult(slot, attempt);
+  }
+
+  /** Its body is over and its result is on the way. A getter in it may keep it there for ever; nobody waits for it any more. */
+  #awaitResult(slot: number, attempt: Attempt): void {
+    const end = (): void => {
+      this.#killUnless(() => this.#held[slot] !== attempt);
+    };
+    this.#stopping.set(attempt, setTimeout(end, resultGraceMs));
+  }
+
+  /** @returns whether the job's body runs, and then its thread is ended */
   #killIfRuns(slot: number, attempt: Attempt): boolean {
+    return this.#killUnless(() => this.#held[slot] !== attempt || !this.#slots.isRunning(slot));
+  }
+
+  #killUnless(isOver: () => boolean): boolean {
     this.#drain();
     // First of all no other body may begin, so that none is cut off in its place.
     const back = this.takeBack();
-    const isRunning = this.#held[slot] === attempt && this.#slots.isRunning(slot);
-    if (isRunning) this.#kill();
+    const kills = !isOver();
+    if (kills) this.#kill();
     this.#owner.onGivenBack(back);
-    return isRunning;
+    return kills;
   }
 
   #onOverrun(attempt: Attempt, at: RunningJob['at']): void {
