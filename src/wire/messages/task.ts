@@ -248,7 +248,7 @@ export function writeTaskBatch(bodies: readonly StoredBody[], complete?: (body: 
 }
 
 /** Bytes that stay what they are while somebody holds them. Who holds them releases them once. */
-export interface HeldBytes {
+interface HeldBytes {
   readonly bytes: Uint8Array;
   hold(): void;
   release(): void;
