@@ -373,9 +373,12 @@ export class Thread {
   }
 
   #killUnless(isOver: () => boolean): boolean {
-    this.#drain();
     // First of all no other body may begin, so that none is cut off in its place.
     const back = this.takeBack();
+    // IMPORTANT: only then it is read what came. Otherwise the result that is waited for could leave in between, and a body begin behind it.
+    this.#drain();
+    // It may also have gathered, and be here, while the thread runs another body.
+    this.harvest();
     const kills = !isOver();
     if (kills) this.#kill();
     this.#owner.onGivenBack(back);
