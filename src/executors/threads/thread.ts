@@ -362,7 +362,8 @@ export class Thread {
   /** Its body is over and its result is on the way. A getter in it may keep it there for ever; nobody waits for it any more. */
   #awaitResult(slot: number, attempt: Attempt): void {
     const end = (): void => {
-      this.#killUnless(() => this.#held[slot] !== attempt);
+      // One that the slots keep has no getter. It gathers, perhaps behind the body that runs now.
+      this.#killUnless(() => this.#held[slot] !== attempt || this.#slots.result(slot) !== undefined);
     };
     this.#stopping.set(attempt, setTimeout(end, resultGraceMs));
   }
@@ -377,8 +378,6 @@ export class Thread {
     const back = this.takeBack();
     // IMPORTANT: only then it is read what came. Otherwise the result that is waited for could leave in between, and a body begin behind it.
     this.#drain();
-    // It may also have gathered, and be here, while the thread runs another body.
-    this.harvest();
     const kills = !isOver();
     if (kills) this.#kill();
     this.#owner.onGivenBack(back);
