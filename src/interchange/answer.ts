@@ -3,7 +3,7 @@
 import { assert, InternalError } from '../base/assert.ts';
 import type { Failure, InterchangeEffect } from './events.ts';
 import type { Manager } from './managers.ts';
-import { updateReady } from './schedule.ts';
+import { sayHolding, updateReady } from './schedule.ts';
 import type { InterchangeState } from './state.ts';
 import type { TaskRecord } from './task.ts';
 
@@ -52,6 +52,8 @@ export function removeManager(
   const { hostname } = manager.registration;
   const failure: Failure = { kind: 'manager lost', manager: manager.peer, hostname, at: now };
   while (manager.firstTask !== undefined) fail(state, effects, manager.firstTask, failure, now);
+  // What the log has added up of it is said now or never.
+  if (state.logsDebug && manager.unsaid.came > 0) sayHolding(effects, manager, now);
 }
 
 /**

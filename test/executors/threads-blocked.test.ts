@@ -1,10 +1,11 @@
 // What a body leaves behind its end may block its thread for ever. Calls that wait there run elsewhere, and nothing else is ended for that.
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import inspector from 'node:inspector';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ThreadPool } from '#src/executors/threads/pool.js';
+import { Slots } from '#src/executors/threads/slots.js';
 import { isHeavy } from '#src/executors/threads/weight.js';
 import { threads } from '#src/executors/threads.js';
 import { onBench } from '#src/testing/conformance/bench.js';
@@ -89,6 +90,60 @@ test(
           stop(call);
           if (way === 'the next call') assert.equal(await host.value(submit(same, [2])), 2);
         }
+      },
+    ),
+);
+
+test(
+  'a body that begins while it is looked whether the result of a cancelled call is all read is not cut off',
+  limit,
+  () =>
+    onBench(
+      () => new ThreadPool({ label: 'threads', max: 1, memoryMegabytes: undefined, blockedLooks: 1_000 }),
+      async ({ host, submit, stop, directory }) => {
+        const [trapped, free, begun] = ['trapped', 'free', 'begun'].map((name) => join(directory, name)) as [
+          string,
+          string,
+          string,
+        ];
+        const trap = (isIn: string, mayGo: string): object => {
+          const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs');
+          let reads = 0;
+          return {
+            get value(): number {
+              if (++reads === 2) {
+                writeFileSync(isIn, '');
+                while (!existsSync(mayGo));
+              }
+              return 1;
+            },
+          };
+        };
+        const longOrQuick = (file: string, ms: number): number => {
+          if (file !== '') process.getBuiltinModule('node:fs').writeFileSync(file, '');
+          const until = performance.now() + ms;
+          while (performance.now() < until);
+          return ms;
+        };
+        // Quick at first, so that one is given to the thread although it holds another.
+        for (let n = 0; n < 50; n++) await host.value(submit(longOrQuick, ['', 0]));
+        const call = submit(trap, [trapped, free]);
+        await there(trapped);
+        const behind = submit(longOrQuick, [begun, 500]);
+        stop(call);
+        // The result comes at the very moment at which it has been waited for long enough.
+        const { takeBack } = Slots.prototype;
+        Slots.prototype.takeBack = function (slot) {
+          writeFileSync(free, '');
+          while (!existsSync(begun));
+          return takeBack.call(this, slot);
+        };
+        try {
+          assert.equal(await host.value(behind), 500);
+        } finally {
+          Slots.prototype.takeBack = takeBack;
+        }
+        assert.deepEqual(host.lines, []);
       },
     ),
 );

@@ -112,6 +112,31 @@ test('what a body prints is there while it runs', limit, () =>
   }),
 );
 
+test(
+  'what quick bodies print is not lost when their results are read behind a body that takes longer than ever',
+  limit,
+  () =>
+    onBench(
+      () => threads({ max: 1 }),
+      async ({ host, submit }) => {
+        const talkative = (n: number, ms: number): number => {
+          console.log(`body ${n}`);
+          const until = performance.now() + ms;
+          while (performance.now() < until);
+          return n;
+        };
+        for (let n = 0; n < 100; n++) await host.value(submit(talkative, [n, 0], { watched: false }));
+        const said = host.outputs.length;
+        const all = [1, 2, 3].map((n) => submit(talkative, [n, n === 3 ? 300 : 0], { watched: false }));
+        for (const attempt of all) await host.value(attempt);
+        assert.deepEqual(
+          host.outputs.slice(said).map(({ attempt, text }) => [all.indexOf(attempt), text]),
+          all.map((_, n) => [n, `body ${n + 1}\n`]),
+        );
+      },
+    ),
+);
+
 test('what a body prints before process.exit() is not lost', limit, () =>
   onBench(two, async ({ host, submit }) => {
     const last = submit(() => {

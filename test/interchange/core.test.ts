@@ -120,6 +120,16 @@ describe('giving out tasks', () => {
     ]);
   });
 
+  it('of a manager that is lost the log says what has been added up, too', () => {
+    const bench = new Bench({ logLevel: 'debug' });
+    bench.take(bench.register('m', { maxCapacity: 1 }), bench.task(1), bench.task(2), bench.task(3));
+    assert.deepEqual(debugLines(bench, bench.results('m', 1)), []);
+    assert.deepEqual(debugLines(bench, bench.results('m', 2)), []);
+    assert.deepEqual(debugLines(bench, bench.register('m')), [
+      'Passed on 2 of 2 results of manager m; it now holds 0 of at most 1 tasks',
+    ]);
+  });
+
   it('no line of the debug level has anything in it that acts upon a terminal, whatever managers are called', () => {
     const bench = new Bench({ logLevel: 'debug' });
     const peer = '\x1b[2J\n\r\x07\xe2\x80\xae';

@@ -89,6 +89,8 @@ export class Thread {
   readonly #parcels: MessagePort;
   readonly #slots = new Slots();
   readonly #held: (Attempt | undefined)[] = new Array(slotCount).fill(undefined);
+  /** Whose output comes from a slot, until the thread has said its last about it: that of a job may come behind its answer. */
+  readonly #printing: (Attempt | undefined)[] = new Array(slotCount).fill(undefined);
   readonly #free: number[] = Array.from({ length: slotCount }, (_, index) => slotCount - 1 - index);
   readonly #outbox = new Outbox();
   /** Process groups of commands, by slot. */
@@ -169,6 +171,7 @@ export class Thread {
       return;
     }
     this.#held[slot] = attempt;
+    this.#printing[slot] = attempt;
     attempt.note = new Holding(this, slot);
     if (attempt.timeoutMs > 0) this.#limits.add(attempt);
   }
@@ -183,7 +186,7 @@ export class Thread {
     }
     for (const { slot, thrown } of this.#outbox.send(this.#port, this.#parcels, () => this.#owner.reaperFd())) {
       const attempt = this.#release(slot);
-      this.#free.push(slot);
+      this.#vacate(slot);
       this.#owner.onRoom();
       if (attempt !== undefined)
         this.#owner.onAnswer(attempt, { ok: false, error: asTaskError(thrown) }, undefined, this);
@@ -198,7 +201,7 @@ export class Thread {
   #onMessage({ results, output, group, stopping, loading }: FromThread): void {
     if (output !== undefined) {
       for (let at = 0; at < output.length; at += outputStride) {
-        const attempt = this.#held[output[at] as number];
+        const attempt = this.#printing[output[at] as number];
         if (attempt !== undefined)
           this.#owner.onOutput(attempt, output[at + 1] as 'stdout' | 'stderr', output[at + 2] as string);
       }
@@ -223,7 +226,7 @@ export class Thread {
       return;
     }
     const attempt = this.#release(slot);
-    this.#free.push(slot);
+    this.#vacate(slot);
     if (kind === resultKind.abandoned) this.#kill();
     this.#owner.onRoom();
     if (attempt === undefined) return;
@@ -275,6 +278,12 @@ export class Thread {
       this.#stopping.delete(attempt);
     }
     return attempt;
+  }
+
+  /** It has said its last about what was in this slot. */
+  #vacate(slot: number): void {
+    this.#printing[slot] = undefined;
+    this.#free.push(slot);
   }
 
   /** Whether one of its jobs is neither answered nor given back. A blocked thread never frees the slots of those that were taken back. */
@@ -362,7 +371,8 @@ export class Thread {
   /** Its body is over and its result is on the way. A getter in it may keep it there for ever; nobody waits for it any more. */
   #awaitResult(slot: number, attempt: Attempt): void {
     const end = (): void => {
-      this.#killUnless(() => this.#held[slot] !== attempt);
+      // One that the slots keep has no getter. It gathers, perhaps behind the body that runs now.
+      this.#killUnless(() => this.#held[slot] !== attempt || this.#slots.result(slot) !== undefined);
     };
     this.#stopping.set(attempt, setTimeout(end, resultGraceMs));
   }
@@ -373,9 +383,10 @@ export class Thread {
   }
 
   #killUnless(isOver: () => boolean): boolean {
-    this.#drain();
     // First of all no other body may begin, so that none is cut off in its place.
     const back = this.takeBack();
+    // IMPORTANT: only then it is read what came. Otherwise the result that is waited for could leave in between, and a body begin behind it.
+    this.#drain();
     const kills = !isOver();
     if (kills) this.#kill();
     this.#owner.onGivenBack(back);
