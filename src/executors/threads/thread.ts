@@ -63,7 +63,7 @@ export class Holding {
 /** How long a body that does not react to a stop may go on; and one that said that it can stop. */
 const graceMs = 50;
 const stoppingGraceMs = 2_000;
-/** How long a result that nobody waits for may take to be sent: other bodies that await something there would end with it. */
+/** How long a result that nobody waits for may take to be sent: it may be large, and a thread is costly to replace. */
 const resultGraceMs = 10_000;
 
 /**
