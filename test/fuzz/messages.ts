@@ -179,6 +179,6 @@ function connection(bytes: Buffer, mechanism: Mechanism, chance: Chance): void {
         if (effect.do === 'ready') isReady = true;
       }
     }
-    while (isReady && handshake.decoder.next() === 'frame');
+    while (isReady && handshake.decoder.next() !== undefined);
   }
 }

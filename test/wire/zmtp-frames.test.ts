@@ -23,12 +23,12 @@ function decode(
   for (const chunk of chunks) {
     decoder.push(chunk);
     for (;;) {
-      const found = decoder.next();
-      if (found !== 'frame') {
-        end = found;
+      const body = decoder.next();
+      if (body === undefined) {
+        end = decoder.failure === undefined ? 'wait' : 'broken';
         break;
       }
-      frames.push({ flags: decoder.flags, body: Buffer.from(decoder.body) });
+      frames.push({ flags: decoder.flags, body: Buffer.from(body) });
     }
   }
   return { frames, end, decoder };
@@ -51,8 +51,7 @@ test('a frame that lies in one chunk is a view of it, not a copy', () => {
   const chunk = encodeFrame(0, Buffer.from('shared'));
   const decoder = new FrameDecoder(defaultLimits);
   decoder.push(chunk);
-  assert.equal(decoder.next(), 'frame');
-  assert.equal(decoder.body.buffer, chunk.buffer);
+  assert.equal(decoder.next()?.buffer, chunk.buffer);
 });
 
 test('frames come out the same however the bytes were cut into chunks', () => {
@@ -89,8 +88,11 @@ test('bytes that are only lent may be overwritten when they were kept, however f
     const decoder = new FrameDecoder(defaultLimits, familiar);
     const found: Frame[] = [];
     const take = (most: number): void => {
-      for (let taken = 0; taken < most && decoder.next() === 'frame'; taken++)
-        found.push({ flags: decoder.flags, body: decoder.body });
+      for (let taken = 0; taken < most; taken++) {
+        const body = decoder.next();
+        if (body === undefined) break;
+        found.push({ flags: decoder.flags, body });
+      }
     };
     for (let at = 0; at < bytes.length; ) {
       const size = [1, 2, 8, 9, 10, 300, 1_024, 65_536, 65_536][random(9)]!;
@@ -122,7 +124,7 @@ test('a body that is familiar is handed over as that very buffer, whether its by
     if (isLent) decoder.pushLent(bytes, bytes.length);
     else decoder.push(bytes);
     const bodies: Buffer[] = [];
-    while (decoder.next() === 'frame') bodies.push(decoder.body);
+    for (let body = decoder.next(); body !== undefined; body = decoder.next()) bodies.push(body);
     decoder.keep();
     assert.deepEqual(bodies.map(String), ['result', 'resulT', 'results', 'result']);
     assert.deepEqual(
@@ -161,7 +163,8 @@ test('a body that spans many chunks grows with what has come, not with what was 
   for (let peer = 0; peer < 64; peer++) {
     const greedy = new FrameDecoder(defaultLimits);
     greedy.push(hex('02 0000000040000000 00'));
-    assert.equal(greedy.next(), 'wait');
+    assert.equal(greedy.next(), undefined);
+    assert.equal(greedy.failure, undefined, 'it waits');
     keep.push(greedy);
   }
   assert.ok(
@@ -170,11 +173,12 @@ test('a body that spans many chunks grows with what has come, not with what was 
   );
   const body = Buffer.alloc(5 * 2 ** 20 + 3, 'abcdefg');
   const bytes = encodeFrame(0, body);
-  for (let at = 0; at < bytes.length; at += 65_536) {
+  let found: Buffer | undefined;
+  for (let at = 0; at < bytes.length && found === undefined; at += 65_536) {
     decoder.push(bytes.subarray(at, at + 65_536));
-    if (decoder.next() === 'frame') break;
+    found = decoder.next();
   }
-  assert.ok(decoder.body.equals(body));
+  assert.ok(found?.equals(body));
 });
 
 test('what is against the protocol or a limit is refused by its header', () => {
@@ -194,7 +198,7 @@ test('what is against the protocol or a limit is refused by its header', () => {
       assert.equal(decoder.failure?.code, code);
       assert.match(decoder.failure?.detail ?? '', new RegExp(words));
       decoder.push(encodeFrame(0, Buffer.from('later')));
-      assert.equal(decoder.next(), 'broken', 'it stays broken');
+      assert.equal(decoder.next(), undefined, 'it stays broken');
     }
   }
 });

@@ -63,8 +63,7 @@ test('with NULL both sides say READY, with their socket type and identity', () =
     minorVersion: 1,
     security: { kind: 'plain' },
   });
-  assert.equal(handshake.decoder.next(), 'frame', 'a message right behind READY is kept');
-  assert.equal(handshake.decoder.body.toString(), 'early');
+  assert.equal(handshake.decoder.next()?.toString(), 'early', 'a message right behind READY is kept');
 });
 
 test('a peer of ZMTP 3.0 is welcome, and known as such', () => {

@@ -65,7 +65,7 @@ class RecordingStream {
     const decoder = new FrameDecoder(defaultLimits);
     for (const bytes of this.writes) decoder.push(bytes);
     const found: string[] = [];
-    while (decoder.next() === 'frame') found.push(decoder.body.toString());
+    for (let body = decoder.next(); body !== undefined; body = decoder.next()) found.push(body.toString());
     return found;
   }
 }

@@ -257,10 +257,10 @@ export class Connection {
     let isThrown = true;
     try {
       while (!this.#isPaused && this.#failure === undefined) {
-        const found = this.#decoder.next();
-        if (found === 'wait') break;
-        if (found === 'broken') this.close(this.#decoder.failure!);
-        else this.#onFrame();
+        const body = this.#decoder.next();
+        if (body !== undefined) this.#onFrame(body);
+        else if (this.#decoder.failure === undefined) break;
+        else this.close(this.#decoder.failure);
       }
       if (this.#hasHandedOver) {
         this.#hasHandedOver = false;
@@ -275,8 +275,8 @@ export class Connection {
     }
   }
 
-  #onFrame(): void {
-    let body = this.#decoder.body;
+  #onFrame(sent: Buffer): void {
+    let body = sent;
     let isMore: boolean;
     let isCommand: boolean;
     const channel = this.#channel;
@@ -285,7 +285,7 @@ export class Connection {
       isMore = (flags & more) !== 0;
       isCommand = (flags & command) !== 0;
     } else {
-      const opened = channel.open(body);
+      const opened = channel.open(sent);
       if (opened === undefined) {
         this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
         return;

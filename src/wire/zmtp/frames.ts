@@ -32,14 +32,12 @@ const firstPieceBytes = 1 << 20;
  *
  * @example
  * decoder.push(chunk);
- * while (decoder.next() === 'frame') use(decoder.flags, decoder.body);
+ * for (let body = decoder.next(); body !== undefined; body = decoder.next()) use(decoder.flags, body);
  */
 export class FrameDecoder {
   /** Flags of the frame {@link next} found. */
   flags = 0;
-  /** Body of the frame {@link next} found. */
-  body: Buffer = emptyBody;
-  /** Set when {@link next} answered `broken`. */
+  /** Set when {@link next} will find nothing more, whatever comes. */
   failure: PeerFailure | undefined;
   /** While the handshake lasts: a message is refused by its header, before any of it is kept. */
   commandsOnly = false;
@@ -97,36 +95,33 @@ export class FrameDecoder {
     else this.#begin(noChunk, 0, 0);
   }
 
-  /** Goes on to the next frame. `wait`: push more bytes. `broken`: see {@link failure}; it stays broken. */
-  next(): 'frame' | 'wait' | 'broken' {
-    if (this.failure !== undefined) return 'broken';
+  /** The body of the next frame. `undefined`: push more bytes, unless there is a {@link failure}; then it stays broken. */
+  next(): Buffer | undefined {
+    if (this.failure !== undefined) return undefined;
     for (;;) {
-      if (this.#partial !== undefined && this.#partialHave === this.#partialWants) {
-        this.body = this.#partial;
+      const partial = this.#partial;
+      if (partial !== undefined && this.#partialHave === this.#partialWants) {
         this.#partial = undefined;
         this.#partialHave = 0;
-        return 'frame';
+        return partial;
       }
       if (this.#at >= this.#end) {
         if (this.#nextChunk()) continue;
-        // It may be long until the next one, and the last body, a view, would keep its whole chunk alive.
-        this.body = emptyBody;
-        return 'wait';
+        return undefined;
       }
-      if (this.#partial !== undefined) {
-        this.#at = this.#addToBody(this.#partial, this.#chunk, this.#at, this.#end);
+      if (partial !== undefined) {
+        this.#at = this.#addToBody(partial, this.#chunk, this.#at, this.#end);
         continue;
       }
       const length =
         this.#headerHave === 0 && this.#end - this.#at >= headerBytes ? this.#readHeader() : this.#collectHeader();
       if (length === -1) continue;
-      if (length === -2) return 'broken';
+      if (length === -2) return undefined;
       const start = this.#at;
       const end = start + length;
       if (end <= this.#end) {
         this.#at = end;
-        this.body = this.#bodyAt(start, end);
-        return 'frame';
+        return this.#bodyAt(start, end);
       }
       this.#partialWants = length;
       this.#partialHave = 0;
@@ -152,7 +147,6 @@ export class FrameDecoder {
     this.#begin(noChunk, 0, 0);
     this.#waiting.length = 0;
     this.#partial = undefined;
-    this.body = emptyBody;
   }
 
   /** All chunks were cut; a header or a body may have begun. */
@@ -251,8 +245,11 @@ export class FrameDecoder {
   }
 }
 
+/** Looking for it among all that Buffer has takes as long as a part of the copying. */
+const { allocUnsafe } = Buffer;
+
 function copyOf(bytes: Uint8Array, from: number, to: number): Buffer {
-  const copy = Buffer.allocUnsafe(to - from);
+  const copy = allocUnsafe(to - from);
   copy.set(bytes.subarray(from, to));
   return copy;
 }

@@ -92,10 +92,10 @@ export class Handshake {
     }
     if (chunk.length > 0) this.decoder.push(chunk);
     while (this.#state.phase === 'mechanism') {
-      const found = this.decoder.next();
-      if (found === 'wait') break;
-      if (found === 'broken') return this.#refuse(effects, this.decoder.failure!);
-      this.#onCommand(effects, this.#state, this.decoder.body);
+      const body = this.decoder.next();
+      if (this.decoder.failure !== undefined) return this.#refuse(effects, this.decoder.failure);
+      if (body === undefined) break;
+      this.#onCommand(effects, this.#state, body);
     }
     return effects;
   }

@@ -253,6 +253,8 @@ class Batch {
   #start = 0;
   #at = 0;
   #pieces: Uint8Array[] | undefined;
+  #last: Uint8Array = nothing;
+  #lastOf: Uint8Array = nothing;
 
   begin(): void {
     this.bytes = 0;
@@ -305,10 +307,19 @@ class Batch {
 
   /** All of it: one buffer, or several for one gathering write. */
   take(): Uint8Array | readonly Uint8Array[] {
-    if (this.#pieces === undefined) return this.#buffer.subarray(0, this.#at);
+    if (this.#pieces === undefined) return this.#run();
     const pieces = this.#cut();
     this.#pieces = undefined;
     return pieces;
+  }
+
+  /** The bytes up to here. Tasks of one kind are of one length, and then the view of the batch before will do. */
+  #run(): Uint8Array {
+    if (this.#lastOf !== this.#buffer || this.#last.length !== this.#at) {
+      this.#lastOf = this.#buffer;
+      this.#last = this.#buffer.subarray(0, this.#at);
+    }
+    return this.#last;
   }
 
   #makeRoom(bytes: number): void {
