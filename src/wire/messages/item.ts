@@ -3,6 +3,7 @@
 import type { Result } from '../../base/result.ts';
 import { decodePrefix, encode, type PickleLimits, type PickleValue, PickleWriter, toNumber } from '../pickle.ts';
 import { entry, hasRun, isExceptionEntry, isResultBatch, type ResultBatch, readRan, readResults } from './batch.ts';
+import { Mould } from './mould.ts';
 import { prepareText } from './plain.ts';
 import { kind, Skim } from './skim.ts';
 
@@ -40,6 +41,8 @@ const texts = {
 };
 
 const skim = new Skim();
+/** What results mostly look like. */
+const usual = new Mould();
 const itemLimits: Partial<PickleLimits> = { maxGlobals: 0, maxDepth: 100, maxContainers: 100_000 };
 const monitoringLimits: Partial<PickleLimits> = { maxGlobals: 1_000, maxDepth: 100, maxContainers: 100_000 };
 
@@ -57,9 +60,11 @@ export function readItem(frame: Uint8Array): Item {
       ? { kind: 'batch', batch: batch.value }
       : { kind: 'unreadable', taskId: undefined, reason: batch.error };
   }
+  if (usual.fits(frame)) return outcomeItem(usual.number, frame, frame, usual.start, usual.end);
   const isUsual = skim.read(frame);
   let type: 'result' | 'monitoring' | 'heartbeat' | 'note' | undefined;
   let taskId: number | undefined;
+  let taskIdAt = -1;
   // Parsl's submitter reads `result` before `exception`, and the last of two equal keys.
   let resultAt = -1;
   let exceptionAt = -1;
@@ -73,14 +78,17 @@ export function readItem(frame: Uint8Array): Item {
     } else if (skim.keyIs(entry, texts.taskId)) {
       const what = skim.valueKind(entry);
       taskId = what === kind.int || what === kind.float ? wholeNumber(skim.valueNumber(entry)) : undefined;
+      taskIdAt = entry;
     } else if (skim.keyIs(entry, texts.result)) resultAt = entry;
     else if (skim.keyIs(entry, texts.exception)) exceptionAt = entry;
     else if (skim.keyIs(entry, texts.payload)) payloadAt = entry;
   }
   const outcomeAt = resultAt >= 0 ? resultAt : exceptionAt;
   if (isUsual && !skim.hasObjects && type === 'result' && taskId !== undefined && outcomeAt >= 0) {
-    if (skim.valueKind(outcomeAt) === kind.bytes)
+    if (skim.valueKind(outcomeAt) === kind.bytes) {
+      usual.learn(frame, skim, taskIdAt, outcomeAt);
       return outcomeItem(taskId, frame, frame, skim.valueStart(outcomeAt), skim.valueEnd(outcomeAt));
+    }
   }
   if (isUsual && type === 'monitoring' && payloadAt === skim.count - 1 && payloadAt >= 0 && skim.frames <= 1) {
     return { kind: 'monitoring', frame: cutPayload(frame, skim.bodyAt, skim.stopAt - 1) };

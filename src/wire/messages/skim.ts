@@ -383,7 +383,7 @@ export class Skim {
 }
 
 /** Whether the FRAME at `at` does not claim more than there is; then Python reads it. */
-function isFrame(bytes: Uint8Array, at: number): boolean {
+export function isFrame(bytes: Uint8Array, at: number): boolean {
   for (let high = at + 5; high < at + 9; high++) if (bytes[high] !== 0) return false;
   return uint32(bytes, at + 1) <= bytes.length - at - 9;
 }

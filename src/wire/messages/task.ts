@@ -12,6 +12,7 @@ import {
   toNumber,
 } from '../pickle.ts';
 import type { Envelope } from './era.ts';
+import { Mould } from './mould.ts';
 import { prepareText, stripPickle, wrapFragment, writeFragment } from './plain.ts';
 import { kind, Skim } from './skim.ts';
 
@@ -50,6 +51,9 @@ const keys = {
 };
 
 const skim = new Skim();
+/** What the tasks of a run mostly look like, with what such a one says beside its id and its buffer. */
+const usual = new Mould();
+let usualHead: Pick<TaskHead, 'priority' | 'runtime' | 'envelope'>;
 
 /**
  * Reads a task frame as far as an interchange must. Never throws.
@@ -59,19 +63,27 @@ const skim = new Skim();
  * if (task.ok) task.value.taskId;
  */
 export function readTask(frame: Uint8Array): Result<TaskHead, TaskFault> {
+  if (usual.fits(frame)) {
+    const { priority, runtime, envelope } = usualHead;
+    const { number: taskId, bodyAt: start } = usual;
+    return { ok: true, value: { taskId, priority, runtime, envelope, bytes: frame, start, end: frame.length - 1 } };
+  }
   const isUsual = skim.read(frame);
   let taskId: number | undefined;
+  let taskIdAt = -1;
   let contextAt = -1;
   let specAt = -1;
-  let hasBuffer = false;
+  let bufferAt = -1;
   for (let entry = 0; entry < skim.count; entry++) {
     if (skim.keyIs(entry, keys.taskId)) {
       const what = skim.valueKind(entry);
       taskId = what === kind.int || what === kind.float ? wholeNumber(skim.valueNumber(entry)) : undefined;
-    } else if (skim.keyIs(entry, keys.buffer)) hasBuffer = skim.valueKind(entry) === kind.bytes;
+      taskIdAt = entry;
+    } else if (skim.keyIs(entry, keys.buffer)) bufferAt = entry;
     else if (skim.keyIs(entry, keys.context)) contextAt = entry;
     else if (skim.keyIs(entry, keys.spec)) specAt = entry;
   }
+  const hasBuffer = bufferAt >= 0 && skim.valueKind(bufferAt) === kind.bytes;
   if (!isUsual || skim.hasReferences || skim.hasObjects || skim.frames > 1 || taskId === undefined || !hasBuffer) {
     return readUnusual(frame, taskId);
   }
@@ -84,6 +96,7 @@ export function readTask(frame: Uint8Array): Result<TaskHead, TaskFault> {
     route = found.value;
   }
   const { priority, runtime } = route;
+  if (usual.learn(frame, skim, taskIdAt, bufferAt)) usualHead = { priority, runtime, envelope };
   return {
     ok: true,
     value: { taskId, priority, runtime, envelope, bytes: frame, start: skim.bodyAt, end: skim.stopAt },
