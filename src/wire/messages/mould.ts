@@ -37,7 +37,6 @@ export class Mould {
     const middle = this.#middle;
     const back = this.#back;
     let at = this.bodyAt;
-    // Room for the widest number and the longest length, so that nothing is read beyond the end.
     if (bytes[1] !== this.#protocol || bytes[0] !== 0x80 || at + front.length + 5 > length) return false;
     if (at > 2 && (bytes[2] !== 0x95 || !isFrame(bytes, 2))) return false;
     for (let index = 0; index < front.length; index++, at++) if (bytes[at] !== front[index]) return false;
@@ -45,7 +44,7 @@ export class Mould {
     if (width === 0) return false;
     this.number = numberAt(bytes, at + 1, width);
     at += 1 + width;
-    if (at + middle.length + 5 > length) return false;
+    if (at + middle.length + 2 + back.length > length) return false;
     for (let index = 0; index < middle.length; index++, at++) if (bytes[at] !== middle[index]) return false;
     // SHORT_BINBYTES, BINBYTES
     if (bytes[at] === 0x43) {
