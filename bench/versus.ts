@@ -1,8 +1,9 @@
 // Two builds of the interchange beside each other: both alive, the same tasks in turns, and the CPU time a task of the one as
 // a share of that of the other. The speed of a machine changes by more within minutes than most changes of code bring; what
 // two builds take in turns of a second can be compared.
-//   node --import tsx bench/versus.ts DIST_BEFORE DIST_AFTER [--pools 64] [--capacity 1] [--level 20] [--rounds 12] [--runs 8]
-// A DIST is the folder that `npm run build` has made, and may be followed by flags of Node.js: `/tmp/before/dist@--semi-space-growth-factor=16`.
+//   node --import tsx bench/versus.ts DIST_BEFORE DIST_AFTER [--pools 64] [--capacity 1] [--level 20] [--kind lean|node] [--rounds 12] [--runs 8]
+// A DIST is the folder that `npm run build` has made. It may be followed by `@` and flags of Node.js, with commas between them:
+// `../before/dist@--semi-space-growth-factor=16,--max-lazy`. `--kind`: what is around the interchange, see `around.ts`.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Around, startAround } from './around.ts';
@@ -24,7 +25,8 @@ const tasks = 25_000;
 const pools = Number(values.pools);
 const capacity = Number(values.capacity);
 const loggingLevel = Number(values.level);
-const kind = values.kind === 'node' ? 'node' : 'lean';
+if (values.kind !== 'lean' && values.kind !== 'node') throw new Error('--kind is lean or node.');
+const { kind } = values;
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 
@@ -34,8 +36,11 @@ for (let run = 0; run < Number(values.runs); run++) {
   const arounds: Around[] = [];
   try {
     for (const place of positionals) {
-      const [dist = '', flags] = place.split('@');
-      const command = [process.execPath, ...(flags?.split(',') ?? []), resolve(dist, 'interchange', 'start.js')];
+      // A folder may have an `@` in its name.
+      const flagsAt = place.lastIndexOf('@--');
+      const dist = flagsAt < 0 ? place : place.slice(0, flagsAt);
+      const flags = flagsAt < 0 ? [] : place.slice(flagsAt + 1).split(',');
+      const command = [process.execPath, ...flags, resolve(dist, 'interchange', 'start.js')];
       arounds.push(await startAround({ command, loggingLevel, capacity, pools, kind }));
     }
     const costs: number[][] = [[], []];

@@ -58,7 +58,7 @@ export class LogText {
   }
 }
 
-/** A call costs as much as so many bytes one by one. */
+/** A call to copy costs as much as so many bytes one by one, measured with the words of the log's usual lines. */
 const fewBytes = 16;
 
 /** Copies all of `bytes` and returns where they end. */
@@ -77,7 +77,7 @@ function putNumber(target: Uint8Array, at: number, value: number): number {
   }
   let digits = 1;
   for (let least = 10; least <= value; least *= 10) digits++;
-  // Bits say that these are whole: a division of fractions, and its rounding, take several times as long.
+  // `>>> 0` keeps all of it in whole numbers, as it fits 32 bits: dividing and rounding fractions takes several times as long.
   let rest = value >>> 0;
   for (let place = at + digits - 1; place >= at; place--) {
     const tenth = (rest / 10) >>> 0;

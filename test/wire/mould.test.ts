@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Mould } from '#src/wire/messages/mould.js';
-import { kind, Skim } from '#src/wire/messages/skim.js';
+import { kind, mostPickleBytes, Skim } from '#src/wire/messages/skim.js';
 import { readItem, readOutcome, readTask, writeOutcome, writeTask } from '#src/wire/messages.js';
-import { encode, type PickleValue } from '#src/wire/pickle.js';
+import { encode, type PickleValue, PyFloat, PyGlobal } from '#src/wire/pickle.js';
 import { seeded, sure, withSeed } from '../interchange/builders.ts';
 import { captured, releases } from './vectors.ts';
 
@@ -64,6 +64,87 @@ describe('a mould', () => {
     const boastful = Buffer.from(frame);
     boastful[3] = 0xff;
     assert.ok(!mould.fits(boastful), 'the FRAME of the pickle is longer than the pickle');
+  });
+
+  it('is learnt from a plain pickle alone: one dict, nothing behind it, its number before its bytes, small around them', () => {
+    const usual = new Map<PickleValue, PickleValue>([
+      ['task_id', 70_000],
+      ['buffer', Buffer.alloc(20)],
+    ]);
+    const framed = Buffer.from(encode(usual));
+    const bare = Buffer.concat([framed.subarray(0, 2), framed.subarray(11)]);
+    assert.equal(framed[2], 0x95, 'it begins with a FRAME');
+    for (const sound of [framed, bare]) assert.ok(mouldOf(sound)?.fits(sound));
+    const inner = bare.indexOf('(') + 1;
+    const inside = Buffer.concat([bare.subarray(0, inner), framed.subarray(2, 11), bare.subarray(inner)]);
+    inside.writeUInt32LE(bare.length - inner, inner + 1);
+    const unsuited: Record<string, Uint8Array> = {
+      'bytes behind its STOP': Buffer.concat([framed, Buffer.from('.')]),
+      'the bytes before the number': encode(new Map([...usual].reverse())),
+      'a FRAME in its middle': inside,
+      'a FRAME at its beginning, and one in its middle': Buffer.concat([framed.subarray(0, 11), inside.subarray(2)]),
+      'an id that is a float': encode(new Map<PickleValue, PickleValue>([...usual, ['task_id', new PyFloat(7)]])),
+      'an id of more than 31 bits': encode(new Map<PickleValue, PickleValue>([...usual, ['task_id', 2 ** 33]])),
+      'a class': encode(new Map<PickleValue, PickleValue>([...usual, ['x', new PyGlobal('builtins', 'int')]])),
+      'more around it than skimming costs': encode(
+        new Map<PickleValue, PickleValue>([...usual, ['context', 'x'.repeat(600)]]),
+      ),
+    };
+    for (const [what, frame] of Object.entries(unsuited)) {
+      const skim = new Skim();
+      assert.ok(skim.read(frame) && places(skim) !== undefined, `${what}: skimmed`);
+      assert.equal(mouldOf(frame), undefined, what);
+    }
+    const large = encode(new Map<PickleValue, PickleValue>([...usual, ['context', 'x'.repeat(400)]]));
+    assert.ok(mouldOf(large)?.fits(large));
+  });
+
+  it('gives way to another form when sixteen in a row did not fit, and not before', () => {
+    const skim = new Skim();
+    const mould = new Mould();
+    const old = task(70_000, 10);
+    const other = outcome(70_000, 10);
+    const learn = (frame: Uint8Array): boolean => {
+      assert.ok(skim.read(frame));
+      const found = places(skim);
+      sure(found !== undefined);
+      return mould.learn(frame, skim, found.number, found.bytes);
+    };
+    assert.ok(learn(old));
+    for (let round = 0; round < 3; round++) {
+      for (let row = 0; row < 16; row++) assert.ok(!mould.fits(other) && !learn(other), `${round}, ${row}`);
+      assert.ok(mould.fits(old), 'one that fits, and they are counted anew');
+    }
+    for (let row = 0; row < 16; row++) assert.ok(!mould.fits(other) && !learn(other));
+    assert.ok(!mould.fits(other) && learn(other));
+    assert.ok(mould.fits(other) && !mould.fits(old));
+  });
+
+  it('does not fit what is longer than the places that it is read with', () => {
+    const mould = mouldOf(task(70_000, 300));
+    sure(mould !== undefined);
+    // A task with a buffer of that many more bytes, of which there are only those that are looked at.
+    const stretched = (bytes: number): Uint8Array => {
+      const frame = Buffer.from(task(70_000, 300));
+      assert.ok(mould.fits(frame));
+      const bufferEnd = mould.end;
+      frame.writeUInt32LE(300 + bytes, mould.start - 4);
+      return new Proxy(frame, {
+        get(target, name) {
+          if (name === 'length') return target.length + bytes;
+          const at = Number(String(name));
+          return target[at >= bufferEnd ? at - bytes : at];
+        },
+      });
+    };
+    const room = mostPickleBytes - task(70_000, 300).length;
+    for (const [bytes, isFit] of [
+      [0, true],
+      [1_000_000, true],
+      [room, true],
+      [room + 1, false],
+    ] as const)
+      assert.equal(mould.fits(stretched(bytes)), isFit, `${bytes} bytes more`);
   });
 
   it('that has learnt nothing fits nothing', () => {

@@ -240,6 +240,33 @@ test('while the system takes no more, messages wait, and the next write builds o
   assert.equal(box.pending, 1, 'and what may have been is counted');
 });
 
+test('what one peer has not taken is not built over by messages of the same length for others', async () => {
+  const slow = outbox();
+  const quick = outbox();
+  const word = (letter: string): string => letter.repeat(20);
+  quick.box.push(frames(word('a')));
+  await endOfTurn();
+  slow.stream.isFull = true;
+  slow.box.push(frames(word('s')));
+  await endOfTurn();
+  for (const letter of ['b', 'c', 'd']) {
+    quick.box.push(frames(word(letter)));
+    await endOfTurn();
+  }
+  slow.stream.take();
+  // Now the buffer that was kept is used again.
+  for (const letter of ['t', 'u']) {
+    slow.stream.isFull = true;
+    slow.box.push(frames(word(letter)));
+    await endOfTurn();
+    quick.box.push(frames(word('e')));
+    await endOfTurn();
+    slow.stream.take();
+  }
+  assert.deepEqual(slow.stream.bodies(), ['s', 't', 'u'].map(word));
+  assert.deepEqual(quick.stream.bodies(), ['a', 'b', 'c', 'd', 'e', 'e'].map(word));
+});
+
 test('messages follow what was written before there was an outbox, the end of the handshake', async () => {
   const { stream, box, written } = outbox();
   stream.writableLength = 20;

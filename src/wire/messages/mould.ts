@@ -1,10 +1,11 @@
 // What messages of one kind have in common. A program writes its pickled dicts in one way: they differ in the id of a task and
-// in what is packed for it, and in nothing else. So most of them need not be skimmed, only held against the one before.
-import { isFrame, kind, type Skim } from './skim.ts';
+// in what is packed for it, and in nothing else. So most of them need not be skimmed, only held against one that was.
+// The readers of tasks and of results (task.ts, item.ts) keep a mould each.
+import { isFrame, kind, mostPickleBytes, type Skim } from './skim.ts';
 
 /** A mould of more bytes than this would take longer than skimming. */
-const mostBytes = 512;
-/** So many messages that do not fit pass before another one is learnt from. */
+const mostMouldBytes = 512;
+/** So many sound messages in a row must not fit before another one is learnt from. */
 const mostMisfits = 16;
 
 /**
@@ -38,6 +39,7 @@ export class Mould {
     const back = this.#back;
     let at = this.bodyAt;
     if (bytes[1] !== this.#protocol || bytes[0] !== 0x80 || at + front.length + 5 > length) return false;
+    if (length > mostPickleBytes) return false;
     if (at > 2 && (bytes[2] !== 0x95 || !isFrame(bytes, 2))) return false;
     for (let index = 0; index < front.length; index++, at++) if (bytes[at] !== front[index]) return false;
     const width = widthOf(bytes[at] as number);
@@ -57,6 +59,7 @@ export class Mould {
     at = this.end;
     if (at + back.length !== length) return false;
     for (let index = 0; index < back.length; index++, at++) if (bytes[at] !== back[index]) return false;
+    this.#misfits = 0;
     return true;
   }
 
@@ -75,14 +78,13 @@ export class Mould {
     const isFramed = frames === 1 && bodyAt === 11;
     if (bytes[0] !== 0x80 || hasObjects || !(isFramed || (frames === 0 && bodyAt === 2))) return false;
     if (stopAt + 1 !== bytes.length || skim.valueKind(bytesEntry) !== kind.bytes) return false;
-    const form = skim.formStart(numberEntry);
-    const width = widthOf(bytes[form] as number);
-    const frontEnd = form;
-    const middleStart = form + 1 + width;
+    const frontEnd = skim.formStart(numberEntry);
+    const width = widthOf(bytes[frontEnd] as number);
+    const middleStart = frontEnd + 1 + width;
     const middleEnd = skim.formStart(bytesEntry);
     const backStart = skim.valueEnd(bytesEntry);
     const fixed = middleEnd - bodyAt + bytes.length - backStart;
-    if (width === 0 || middleEnd < middleStart || fixed > mostBytes) return false;
+    if (width === 0 || middleEnd < middleStart || fixed > mostMouldBytes) return false;
     this.#protocol = bytes[1] as number;
     this.#front = new Uint8Array(bytes.subarray(bodyAt, frontEnd));
     this.#middle = new Uint8Array(bytes.subarray(middleStart, middleEnd));

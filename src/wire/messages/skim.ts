@@ -21,7 +21,14 @@ export const kind = {
 
 const mostDeep = 512;
 const mostMemo = 4096;
-const mostBytes = 2 ** 31 - 1;
+/** Places in a pickle are kept in 31 bits; a longer one is for the full codec. */
+export const mostPickleBytes = 2 ** 31 - 1;
+
+/** Whether the FRAME at `at` does not claim more than there is; then Python reads it. */
+export function isFrame(bytes: Uint8Array, at: number): boolean {
+  for (let high = at + 5; high < at + 9; high++) if (bytes[high] !== 0) return false;
+  return uint32(bytes, at + 1) <= bytes.length - at - 9;
+}
 
 /**
  * Skims one pickle after the other; what it found stands in its fields until the next. Its stack machine knows where
@@ -137,8 +144,7 @@ export class Skim {
     this.hasObjects = false;
     this.frames = 0;
     this.#memoSize = 0;
-    // Places are kept in 31 bits.
-    if (length > mostBytes) return false;
+    if (length > mostPickleBytes) return false;
     let isSound = true;
     // The opening: PROTO, FRAME, EMPTY_DICT, MEMOIZE, MARK; or one entry without MARK.
     let at = 0;
@@ -380,12 +386,6 @@ export class Skim {
     this.#memoSize++;
     return true;
   }
-}
-
-/** Whether the FRAME at `at` does not claim more than there is; then Python reads it. */
-export function isFrame(bytes: Uint8Array, at: number): boolean {
-  for (let high = at + 5; high < at + 9; high++) if (bytes[high] !== 0) return false;
-  return uint32(bytes, at + 1) <= bytes.length - at - 9;
 }
 
 /** Text that is not plain ASCII is left to the codec, which knows what Python refuses. */

@@ -259,8 +259,8 @@ export class Connection {
       while (!this.#isPaused && this.#failure === undefined) {
         const body = this.#decoder.next();
         if (body !== undefined) this.#onFrame(body);
-        else if (this.#decoder.failure === undefined) break;
-        else this.close(this.#decoder.failure);
+        else if (this.#decoder.failure !== undefined) this.close(this.#decoder.failure);
+        else break;
       }
       if (this.#hasHandedOver) {
         this.#hasHandedOver = false;
@@ -275,8 +275,8 @@ export class Connection {
     }
   }
 
-  #onFrame(sent: Buffer): void {
-    let body = sent;
+  #onFrame(sealed: Buffer): void {
+    let body = sealed;
     let isMore: boolean;
     let isCommand: boolean;
     const channel = this.#channel;
@@ -285,7 +285,7 @@ export class Connection {
       isMore = (flags & more) !== 0;
       isCommand = (flags & command) !== 0;
     } else {
-      const opened = channel.open(sent);
+      const opened = channel.open(sealed);
       if (opened === undefined) {
         this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
         return;

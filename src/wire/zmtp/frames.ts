@@ -16,6 +16,9 @@ export const headerBytes = 9;
 /** A body beyond this many bytes needs the long form. */
 export const shortBodyBytes = 255;
 
+/** Kept, as every task calls it: V8 looks properties of so large an object as Buffer up in a table each time. */
+const { allocUnsafe } = Buffer;
+
 const emptyBody = Buffer.alloc(0);
 const noChunk = Buffer.alloc(0);
 
@@ -244,9 +247,6 @@ export class FrameDecoder {
     return -2;
   }
 }
-
-/** Looking for it among all that Buffer has takes as long as a part of the copying. */
-const { allocUnsafe } = Buffer;
 
 function copyOf(bytes: Uint8Array, from: number, to: number): Buffer {
   const copy = allocUnsafe(to - from);

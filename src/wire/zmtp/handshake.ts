@@ -93,9 +93,9 @@ export class Handshake {
     if (chunk.length > 0) this.decoder.push(chunk);
     while (this.#state.phase === 'mechanism') {
       const body = this.decoder.next();
-      if (this.decoder.failure !== undefined) return this.#refuse(effects, this.decoder.failure);
-      if (body === undefined) break;
-      this.#onCommand(effects, this.#state, body);
+      if (body !== undefined) this.#onCommand(effects, this.#state, body);
+      else if (this.decoder.failure !== undefined) return this.#refuse(effects, this.decoder.failure);
+      else break;
     }
     return effects;
   }

@@ -253,6 +253,7 @@ class Batch {
   #start = 0;
   #at = 0;
   #pieces: Uint8Array[] | undefined;
+  /** The view that was taken last, and the buffer that it is of. */
   #last: Uint8Array = nothing;
   #lastOf: Uint8Array = nothing;
 
@@ -307,14 +308,17 @@ class Batch {
 
   /** All of it: one buffer, or several for one gathering write. */
   take(): Uint8Array | readonly Uint8Array[] {
-    if (this.#pieces === undefined) return this.#run();
+    if (this.#pieces === undefined) return this.#view();
     const pieces = this.#cut();
     this.#pieces = undefined;
     return pieces;
   }
 
-  /** The bytes up to here. Tasks of one kind are of one length, and then the view of the batch before will do. */
-  #run(): Uint8Array {
+  /**
+   * The bytes up to here. Tasks of one kind are of one length, and then the view of the batch before will do: a buffer whose
+   * batch the system has not taken is not built in, so nobody holds that view any more.
+   */
+  #view(): Uint8Array {
     if (this.#lastOf !== this.#buffer || this.#last.length !== this.#at) {
       this.#lastOf = this.#buffer;
       this.#last = this.#buffer.subarray(0, this.#at);
