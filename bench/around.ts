@@ -1,12 +1,8 @@
 // What stands around an interchange in a bench: a submitter and pools without workers. Where there is a C compiler they are a
 // program that never sleeps and costs next to nothing, so that the interchange is what everything waits for. Elsewhere they are
 // those of the tests, which cost about as much as an interchange does.
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { writeManagerMessage, writeOutcome, writeTask } from '#src/wire/messages.js';
 import { encodeFrame } from '#src/wire/zmtp/frames.js';
 import { Handshake } from '#src/wire/zmtp/handshake.js';
@@ -14,6 +10,7 @@ import { defaultLimits } from '#src/wire/zmtp/limits.js';
 import { nullMechanism } from '#src/wire/zmtp/socket.js';
 import { registration } from '../test/interchange/builders.ts';
 import { FakePool, InterchangeRun, type RunOptions } from '../test/support/interchange-run.ts';
+import { compiled } from './compile.ts';
 
 /** An interchange with all that it needs to have something to do. */
 export interface Around extends AsyncDisposable {
@@ -37,8 +34,11 @@ const marker = 0x12345678;
 const newest = { parslVersion: '2026.10.26' };
 
 export async function startAround(options: AroundOptions): Promise<Around> {
-  const program = options.kind === 'node' ? undefined : compiled();
-  return program === undefined ? startInNode(options) : startLean(program, options);
+  const program = options.kind === 'node' ? undefined : compiled('around');
+  if (program !== undefined) return startLean(program, options);
+  if (options.kind !== 'node')
+    console.log('Without a C compiler: pools in Node.js, for which an interchange may have to wait.');
+  return startInNode(options);
 }
 
 async function startInNode({ pools: count, capacity, ...options }: AroundOptions): Promise<Around> {
@@ -115,23 +115,6 @@ async function startLean(program: string, { pools, capacity, ...options }: Aroun
       await end();
     },
   };
-}
-
-let known: { readonly program: string | undefined } | undefined;
-
-function compiled(): string | undefined {
-  if (known !== undefined) return known.program;
-  const place = mkdtempSync(join(tmpdir(), 'chervil-around-'));
-  process.once('exit', () => rmSync(place, { recursive: true, force: true }));
-  const source = join(dirname(fileURLToPath(import.meta.url)), 'peers', 'around.c');
-  try {
-    execFileSync('cc', ['-O2', '-o', join(place, 'around'), source], { stdio: 'ignore' });
-    known = { program: join(place, 'around') };
-  } catch {
-    console.log('Without a C compiler: pools in Node.js, for which an interchange may have to wait.');
-    known = { program: undefined };
-  }
-  return known.program;
 }
 
 function poolSays(identity: string, capacity: number): Buffer {

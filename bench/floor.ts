@@ -1,18 +1,19 @@
 // What the interchange costs, beside the least that is possible: servers that read a message and write it back, one in
 // Node.js with nothing but node:net, one in C. All of them at the same time, so that a busy machine troubles all alike.
 //   node --import tsx bench/floor.ts [--managers 2000] [--seconds 60] [--windows 3] [--only idle,one]
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
-import { loadavg, tmpdir } from 'node:os';
+import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeCommand, writeManagerMessage, writeTask } from '#src/wire/messages.js';
+import { writeCommand, writeManagerMessage } from '#src/wire/messages.js';
 import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
 import { newestRelease, parslEnvironment } from '../test/support/parsl.ts';
+import { type Around, startAround } from './around.ts';
+import { compiled } from './compile.ts';
 import { cpuNanoseconds, where } from './measure.ts';
 
 const { values } = parseArgs({
@@ -26,9 +27,10 @@ const { values } = parseArgs({
 const managers = Number(values.managers);
 const seconds = Number(values.seconds);
 const heartbeatMs = 30_000;
+/** About as much as a task or a result has. */
+const messageBytes = 200;
 const isWanted = (part: string): boolean => values.only === undefined || values.only.split(',').includes(part);
 const here = dirname(fileURLToPath(import.meta.url));
-const place = mkdtempSync(join(tmpdir(), 'chervil-floor-'));
 const environment = await parslEnvironment(newestRelease);
 const parsls =
   'python' in environment ? [environment.python, join(dirname(environment.python), 'interchange.py')] : undefined;
@@ -51,14 +53,8 @@ async function startEcho(name: string, file: string, args: readonly string[]): P
 
 async function startEchoes(): Promise<Echo[]> {
   const echoes = [await startEcho('echo, node:net', process.execPath, [join(here, 'peers', 'echo.js')])];
-  const program = join(place, 'echo');
-  try {
-    execFileSync('cc', ['-O2', '-o', program, join(here, 'peers', 'echo.c')], { stdio: 'ignore' });
-  } catch {
-    console.log('Without a C compiler: no echo in C.');
-    return echoes;
-  }
-  return [...echoes, await startEcho('echo, C', program, [])];
+  const program = compiled('echo');
+  return program === undefined ? echoes : [...echoes, await startEcho('echo, C', program, [])];
 }
 
 async function connectAll(port: number, count: number, onData: (stream: Socket) => void): Promise<Socket[]> {
@@ -79,7 +75,6 @@ const load = (): string => (loadavg()[0] ?? Number.NaN).toFixed(1);
 console.log(`${where()}\n`);
 if (isWanted('idle')) await measureIdle();
 if (isWanted('one')) for (const peers of [1, 4, 64]) await measureOne(peers);
-rmSync(place, { recursive: true, force: true });
 
 /** As many connections as managers, each with a message and its answer every 30 s. */
 async function measureIdle(): Promise<void> {
@@ -146,77 +141,56 @@ async function measureIdle(): Promise<void> {
   }
 }
 
-/** Peers with one message under way each; the interchange moves each of them on from and to a submitter, too. */
+/**
+ * Peers with one message under way each, which never sleep; the interchange moves each of them on from and to a submitter, too.
+ * All servers are there at the same time, and take turns.
+ */
 async function measureOne(peers: number): Promise<void> {
-  const rounds = Number(values.windows);
-  const count = peers === 1 ? 20_000 : 60_000;
-  const lines: string[] = [];
-  const buffer = Buffer.alloc(150, 7);
-  const bytes = Buffer.alloc(200, 7);
-  const context = new Map();
-  const found = new Map<string, number[]>();
-  const note = (name: string, us: number): void => void found.set(name, [...(found.get(name) ?? []), us]);
-  for (let round = 0; round < rounds; round++) {
-    for (const { name, port, child } of await startEchoes()) {
-      let done = 0;
-      let finish = (): void => {};
-      const all = (): Promise<void> =>
-        new Promise((resolve) => {
-          done = 0;
-          finish = resolve;
-        });
-      const streams = await connectAll(port, peers, (stream) => {
-        if (++done === count) finish();
-        if (done + peers <= count) stream.write(bytes);
-      });
-      const flow = async (): Promise<void> => {
-        const over = all();
-        for (const stream of streams) stream.write(bytes);
-        await over;
-      };
-      await flow();
-      const before = cpuNanoseconds(child.pid ?? 0);
-      await flow();
-      note(name, (cpuNanoseconds(child.pid ?? 0) - before) / 1_000 / count);
-      for (const stream of streams) stream.destroy();
-      child.kill('SIGKILL');
-    }
-    let answered = 0;
-    let wanted = Number.POSITIVE_INFINITY;
-    let tell = (): void => {};
-    await using run = await InterchangeRun.start({
-      onResults: (frames) => {
-        answered += frames.length;
-        if (answered >= wanted) tell();
-      },
-    });
-    const pools = Array.from(
-      { length: peers },
-      (_, at) =>
-        new FakePool(run.port, `pool-${at}`, (ids, pool) => {
-          for (const id of ids) pool.finish(id);
-        }),
-    );
-    for (const pool of pools) pool.register(1, { parslVersion: newestRelease });
-    const flow = async (from: number): Promise<void> => {
-      for (let start = from; start < from + count; start += 5_000) {
-        for (let taskId = start; taskId < start + 5_000; taskId++)
-          run.tasks.send([writeTask({ taskId, buffer, context })]);
-        await new Promise<void>((resolve) => {
-          wanted = start + 5_000;
-          tell = resolve;
-          if (answered >= wanted) resolve();
-        });
-      }
-    };
-    await flow(0);
-    const before = cpuNanoseconds(run.pid);
-    await flow(count);
-    note('Chervil, a task', (cpuNanoseconds(run.pid) - before) / 1_000 / count);
-    for (const pool of pools) await pool.close();
+  const askers = compiled('askers');
+  if (askers === undefined) {
+    console.log('Without a C compiler: no peers that never sleep.');
+    return;
   }
-  for (const [name, list] of found)
-    lines.push(`| ${name} | ${median(list).toFixed(1)} | ${list.map((us) => us.toFixed(1)).join(', ')} |`);
-  console.log(`\n${peers} peers with one message of 200 bytes under way each, ${count} in all; load ${load()}\n`);
-  console.log(`| server | us CPU, median | rounds |\n|---|---|---|\n${lines.join('\n')}`);
+  const count = peers === 1 ? 10_000 : 30_000;
+  const echoes = await startEchoes();
+  const around = await startAround({ pools: peers, capacity: 1, loggingLevel: 20 });
+  const servers = [
+    ...echoes.map(({ name, port, child }) => ({ name, pid: child.pid ?? 0, ...startAskers(askers, port, peers) })),
+    { name: 'Chervil, a task', pid: around.run.pid, flow: around.flow, end: () => {} },
+  ];
+  const found = servers.map((): number[] => []);
+  // The first rounds are for the compiler.
+  for (let round = -5; round < 3 * Number(values.windows); round++) {
+    for (const [at, { pid, flow }] of servers.entries()) {
+      const before = cpuNanoseconds(pid);
+      await flow(count);
+      if (round >= 0) found[at]?.push((cpuNanoseconds(pid) - before) / 1_000 / count);
+    }
+  }
+  for (const { end } of servers) end();
+  for (const { child } of echoes) child.kill('SIGKILL');
+  await around[Symbol.asyncDispose]();
+  console.log(
+    `\n${peers} peers with one message of ${messageBytes} bytes under way each, ${count} a round; load ${load()}\n`,
+  );
+  console.log('| server | us CPU, median | rounds |\n|---|---|---|');
+  for (const [at, { name }] of servers.entries()) {
+    const all = found[at] ?? [];
+    const spread = `${Math.min(...all).toFixed(1)} to ${Math.max(...all).toFixed(1)}`;
+    console.log(`| ${name} | ${median(all).toFixed(1)} | ${spread} |`);
+  }
+}
+
+function startAskers(program: string, port: number, peers: number): Pick<Around, 'flow'> & { end: () => void } {
+  const child = spawn(program, [port, peers, messageBytes].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return {
+    flow: async (messages) => {
+      const wanted = Buffer.alloc(4);
+      wanted.writeUInt32LE(messages);
+      child.stdin.write(wanted);
+      if ((await lines.next()).done) throw new Error('the peers have ended');
+    },
+    end: () => child.stdin.end(),
+  };
 }
