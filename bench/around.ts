@@ -37,7 +37,7 @@ export async function startAround(options: AroundOptions): Promise<Around> {
   const program = options.kind === 'node' ? undefined : compiled('around');
   if (program !== undefined) return startLean(program, options);
   if (options.kind !== 'node')
-    console.log('Without a C compiler: pools in Node.js, for which an interchange may have to wait.');
+    console.log('Without a C compiler on Linux: pools in Node.js, for which an interchange may have to wait.');
   return startInNode(options);
 }
 

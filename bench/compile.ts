@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 const known = new Map<string, string | undefined>();
 let place: string | undefined;
 
-/** The program of `peers/NAME.c`; `undefined` where there is no C compiler. */
+/** The program of `peers/NAME.c`; `undefined` where there is no C compiler, or no Linux, whose epoll they use. */
 export function compiled(name: string): string | undefined {
+  if (process.platform !== 'linux') return undefined;
   if (known.has(name)) return known.get(name);
   if (place === undefined) {
     const made = mkdtempSync(join(tmpdir(), 'chervil-bench-'));

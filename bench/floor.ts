@@ -1,5 +1,6 @@
 // What the interchange costs, beside the least that is possible: servers that read a message and write it back, one in
-// Node.js with nothing but node:net, one in C. All of them at the same time, so that a busy machine troubles all alike.
+// Node.js with nothing but node:net, one in C. All of them are there at the same time, and those that are never idle take
+// turns, so that a busy machine troubles all alike.
 //   node --import tsx bench/floor.ts [--managers 2000] [--seconds 60] [--windows 3] [--only idle,one]
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
@@ -148,34 +149,40 @@ async function measureIdle(): Promise<void> {
 async function measureOne(peers: number): Promise<void> {
   const askers = compiled('askers');
   if (askers === undefined) {
-    console.log('Without a C compiler: no peers that never sleep.');
+    console.log('Without a C compiler on Linux: no peers that never sleep.');
     return;
   }
   const count = peers === 1 ? 10_000 : 30_000;
-  const echoes = await startEchoes();
-  const around = await startAround({ pools: peers, capacity: 1, loggingLevel: 20 });
-  const servers = [
-    ...echoes.map(({ name, port, child }) => ({ name, pid: child.pid ?? 0, ...startAskers(askers, port, peers) })),
-    { name: 'Chervil, a task', pid: around.run.pid, flow: around.flow, end: () => {} },
-  ];
-  const found = servers.map((): number[] => []);
-  // The first rounds are for the compiler.
-  for (let round = -5; round < 3 * Number(values.windows); round++) {
-    for (const [at, { pid, flow }] of servers.entries()) {
-      const before = cpuNanoseconds(pid);
-      await flow(count);
-      if (round >= 0) found[at]?.push((cpuNanoseconds(pid) - before) / 1_000 / count);
+  const ends: (() => unknown)[] = [];
+  const found = new Map<string, number[]>();
+  try {
+    const servers: (Pick<Around, 'flow'> & { readonly name: string; readonly pid: number })[] = [];
+    for (const { name, port, child } of await startEchoes()) {
+      ends.push(() => child.kill('SIGKILL'));
+      const { flow, end } = startAskers(askers, port, peers);
+      ends.push(end);
+      servers.push({ name, pid: child.pid ?? 0, flow });
     }
+    const around = await startAround({ pools: peers, capacity: 1, loggingLevel: 20 });
+    ends.push(() => around[Symbol.asyncDispose]());
+    servers.push({ name: 'Chervil, a task', pid: around.run.pid, flow: around.flow });
+    // The first rounds are for the compiler.
+    for (let round = -5; round < 3 * Number(values.windows); round++) {
+      for (const { name, pid, flow } of servers) {
+        const before = cpuNanoseconds(pid);
+        await flow(count);
+        const us = (cpuNanoseconds(pid) - before) / 1_000 / count;
+        if (round >= 0) found.set(name, [...(found.get(name) ?? []), us]);
+      }
+    }
+  } finally {
+    for (const end of ends.reverse()) await end();
   }
-  for (const { end } of servers) end();
-  for (const { child } of echoes) child.kill('SIGKILL');
-  await around[Symbol.asyncDispose]();
   console.log(
     `\n${peers} peers with one message of ${messageBytes} bytes under way each, ${count} a round; load ${load()}\n`,
   );
   console.log('| server | us CPU, median | rounds |\n|---|---|---|');
-  for (const [at, { name }] of servers.entries()) {
-    const all = found[at] ?? [];
+  for (const [name, all] of found) {
     const spread = `${Math.min(...all).toFixed(1)} to ${Math.max(...all).toFixed(1)}`;
     console.log(`| ${name} | ${median(all).toFixed(1)} | ${spread} |`);
   }

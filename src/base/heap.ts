@@ -28,10 +28,26 @@ export class Heap<Item> {
   }
 
   push(item: Item): void {
+    this.#items.push(item);
+    this.#rise(item, this.#items.length - 1);
+  }
+
+  /** Forgets the items for which `isKept` is false. O(n log n) at most. */
+  keep(isKept: (item: Item) => boolean): void {
+    const items = this.#items;
+    let size = 0;
+    // Every item before `size` is in its place, as if it had just been pushed.
+    for (let at = 0; at < items.length; at++) {
+      const item = items[at] as Item;
+      if (isKept(item)) this.#rise(item, size++);
+    }
+    items.length = size;
+  }
+
+  /** Puts an item in the place `at`, the first that is free, or above it. */
+  #rise(item: Item, at: number): void {
     const items = this.#items;
     const isBefore = this.#isBefore;
-    let at = items.length;
-    items.push(item);
     while (at > 0) {
       const above = (at - 1) >> 1;
       const parent = items[above] as Item;
@@ -62,10 +78,5 @@ export class Heap<Item> {
     }
     items[at] = last;
     return first;
-  }
-
-  /** Forgets everything. */
-  clear(): void {
-    this.#items.length = 0;
   }
 }

@@ -19,7 +19,8 @@ export function settle(state: InterchangeState, task: TaskRecord, now: number): 
   }
   task.state = 'answered';
   task.letGo();
-  if (!isInQueue) state.records.giveBack(task);
+  if (isInQueue) task.lane.queue.noteAnswered();
+  else state.records.giveBack(task);
   counters.answered++;
 }
 

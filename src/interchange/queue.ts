@@ -2,15 +2,23 @@
 import { Heap } from '../base/heap.ts';
 import { runsBefore, type TaskRecord } from './task.ts';
 
+/** So few answered tasks may stay among those that wait. */
+const fewAnswered = 256;
+
+const isQueued = (task: TaskRecord | undefined): boolean => task?.state === 'queued';
+
 /**
  * A priority queue made for the usual case: most tasks come in the order in which they will leave (no priority, rising
  * ids), so those join the end of a sorted run in O(1); only the others pass through a heap. What leaves is the smaller
- * of the two heads. Tasks answered meanwhile (cancelled) stay in place, without their bytes, and are skipped.
+ * of the two heads. Tasks answered meanwhile (cancelled) stay in place, without their bytes, and are skipped; when they are
+ * most of what is here, they are all let go of.
  */
 export class TaskQueue {
   #run: (TaskRecord | undefined)[] = [];
   #runHead = 0;
   readonly #heap = new Heap<TaskRecord>(runsBefore);
+  /** How many of those that are here were answered. */
+  #answered = 0;
 
   push(task: TaskRecord): void {
     const run = this.#run;
@@ -37,10 +45,22 @@ export class TaskQueue {
     return first;
   }
 
+  /** Hears that a task which is here was answered. */
+  noteAnswered(): void {
+    this.#answered++;
+    const waiting = this.#run.length - this.#runHead + this.#heap.size;
+    if (this.#answered < fewAnswered || this.#answered * 2 < waiting) return;
+    this.#run = this.#run.slice(this.#runHead).filter(isQueued);
+    this.#runHead = 0;
+    this.#heap.keep(isQueued);
+    this.#answered = 0;
+  }
+
   #peekRun(): TaskRecord | undefined {
     for (;;) {
       const task = this.#run[this.#runHead];
       if (task === undefined || task.state === 'queued') return task;
+      this.#answered--;
       this.#dropRunHead();
     }
   }
@@ -49,6 +69,7 @@ export class TaskQueue {
     for (;;) {
       const task = this.#heap.peek();
       if (task === undefined || task.state === 'queued') return task;
+      this.#answered--;
       this.#heap.pop();
     }
   }

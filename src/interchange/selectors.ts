@@ -65,9 +65,13 @@ class RandomReady implements ReadyManagers {
   }
 }
 
+/** So few managers that have left the set may stay in the heap. */
+const fewGone = 64;
+
 /**
  * The highest block id first, compared as text as Parsl does ("9" before "10"): the other blocks run empty and can be
- * scaled in. Leaving the set is only noted; the heap forgets such managers when they come to its top.
+ * scaled in. Leaving the set is only noted; the heap forgets such managers when they come to its top, or when they are most of
+ * what it holds.
  */
 class BlockIdReady implements ReadyManagers {
   readonly #members = new Set<Manager>();
@@ -86,10 +90,13 @@ class BlockIdReady implements ReadyManagers {
   }
 
   delete(manager: Manager): void {
-    this.#members.delete(manager);
-    if (this.#members.size > 0) return;
-    this.#heap.clear();
-    this.#inHeap.clear();
+    const members = this.#members;
+    members.delete(manager);
+    const inHeap = this.#inHeap;
+    if (inHeap.size <= 2 * members.size + fewGone) return;
+    this.#heap.keep((one) => members.has(one));
+    inHeap.clear();
+    for (const member of members) inHeap.add(member);
   }
 
   pick(): Manager | undefined {

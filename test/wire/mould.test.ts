@@ -14,6 +14,18 @@ const task = (taskId: number, length: number, fill = 7): Uint8Array =>
 const outcome = (taskId: number, length: number, isException = false): Uint8Array =>
   writeOutcome({ taskId, isException, bytes: Buffer.concat([Buffer.from('02\n'), Buffer.alloc(length, 1)]) });
 
+/** A dict that names keys more than once, as no pickler makes it. */
+function pickled(entries: readonly (readonly [string, number | string])[]): Buffer {
+  const short = (opcode: string, text: string): string => `${opcode}${String.fromCharCode(text.length)}${text}`;
+  let words = '\x80\x04}(';
+  for (const [key, value] of entries) {
+    words += short('\x8c', key);
+    if (typeof value === 'number') words += `K${String.fromCharCode(value)}`;
+    else words += short(key === 'type' ? '\x8c' : 'C', value);
+  }
+  return Buffer.from(`${words}u.`, 'latin1');
+}
+
 /** Where in a skimmed dict the number under `task_id` stands, and its last byte string. */
 function places(skim: Skim): { number: number; bytes: number } | undefined {
   let number = -1;
@@ -188,6 +200,81 @@ describe('a mould', () => {
 });
 
 describe('readers that keep a mould', () => {
+  it('say of a task what the mould was learnt with, whatever was skimmed since', () => {
+    const prior = (taskId: number, priority: number): Uint8Array =>
+      writeTask({
+        taskId,
+        buffer: Buffer.alloc(20),
+        context: new Map([['resource_spec', new Map([['priority', priority]])]]),
+      });
+    for (let turn = 0; turn < 20; turn++) readTask(prior(70_000 + turn, 1));
+    for (let turn = 0; turn < 40; turn++) {
+      const priority = turn % 3 === 0 ? 2 : 1;
+      const read = readTask(prior(80_000 + turn, priority));
+      sure(read.ok);
+      assert.equal(read.value.priority, priority);
+    }
+  });
+
+  it('take the last of two equal keys, in a mould too', () => {
+    for (let turn = 0; turn < 80; turn++) {
+      const last = turn < 40 ? 7 : turn;
+      const ids = [
+        ['task_id', turn],
+        ['task_id', last],
+      ] as const;
+      const read = readTask(pickled([...ids, ['buffer', 'first'.repeat(turn % 3)], ['buffer', 'last']]));
+      sure(read.ok);
+      assert.equal(read.value.taskId, last);
+      const buffers = [
+        ['buffer', 'bytes'],
+        ['buffer', turn],
+      ] as const;
+      assert.ok(!readTask(pickled([['task_id', turn], ...buffers])).ok, 'the last buffer is a number');
+      const outcomes = [
+        ['exception', 'x'],
+        ['result', '02\ny'],
+      ] as const;
+      const frame = pickled([['type', 'result'], ...ids, ...outcomes]);
+      assert.deepEqual(readItem(frame), { kind: 'outcome', taskId: last, frame });
+      const both = pickled([['type', 'result'], ['task_id', turn], ...outcomes]);
+      assert.deepEqual(
+        readItem(both),
+        { kind: 'outcome', taskId: turn, frame: both },
+        'a result goes before an exception',
+      );
+    }
+  });
+
+  it('look whether a result is bare in its bytes alone', () => {
+    for (let turn = 0; turn < 60; turn++) {
+      const bytes = ['02\nx', '\nx', 'no feed', ''][turn % 4] as string;
+      const frame = pickled([
+        ['type', 'result'],
+        ['task_id', turn],
+        ['result', bytes],
+        ['more\n', 1],
+      ]);
+      const expected = { kind: 'outcome', taskId: turn, frame, ...(turn % 4 === 0 ? {} : { isBare: true }) };
+      assert.deepEqual(readItem(frame), expected, `${turn}`);
+    }
+  });
+
+  it('write a task that refers to its memo anew each time', () => {
+    const text = 'a text that comes twice';
+    for (let turn = 0; turn < 40; turn++) {
+      // MEMOIZE behind the first text, BINGET 0 in place of the second.
+      const twice = `\x8c\x01a\x8c${String.fromCharCode(text.length)}${text}\x94\x8c\x01bh\x00`;
+      const words = `\x80\x04}(\x8c\x07task_idK${String.fromCharCode(turn)}${twice}\x8c\x06bufferC\x01xu.`;
+      const frame = Buffer.from(words, 'latin1');
+      const read = readTask(frame);
+      sure(read.ok);
+      assert.equal(read.value.taskId, turn);
+      assert.notEqual(read.value.bytes, frame);
+      assert.ok(!Buffer.from(read.value.bytes).includes(Buffer.from('h\x00')));
+    }
+  });
+
   it('read messages that come in turns as they are', () => {
     withSeed((seed) => {
       const random = seeded(seed);

@@ -3,14 +3,14 @@
 // The readers of tasks and of results (task.ts, item.ts) keep a mould each.
 import { isFrame, kind, mostPickleBytes, type Skim } from './skim.ts';
 
-/** A mould of more bytes than this would take longer than skimming. */
+/** No mould is larger: so many bytes at most are compared in vain with a message that does not fit. */
 const mostMouldBytes = 512;
 /** So many sound messages in a row must not fit before another one is learnt from. */
 const mostMisfits = 16;
 
 /**
- * The bytes of a pickled dict around a whole number and a byte string. Of a pickle that fits everything that a {@link Skim}
- * would find is as it was in the one that was learnt from, but these two.
+ * The bytes of a pickled dict around a whole number and a byte string. In a pickle that fits, everything that a {@link Skim}
+ * would find is as in the one that was learnt from, except these two and where what stands behind them lies.
  *
  * @example
  * if (mould.fits(frame)) use(mould.number, frame.subarray(mould.start, mould.end));
@@ -65,7 +65,9 @@ export class Mould {
 
   /**
    * Takes its form from a pickle that was skimmed and is sound, with the number and the byte string in these entries. One that
-   * does not lend itself to it, or that comes too soon after the last, changes nothing.
+   * does not lend itself to it is not learnt from, nor is one before which fewer than sixteen in a row did not fit.
+   *
+   * What fits has references to its memo where that one has: whoever cannot do with these must look before.
    *
    * @returns whether it was learnt
    */

@@ -275,8 +275,8 @@ export class Connection {
     }
   }
 
-  #onFrame(sealed: Buffer): void {
-    let body = sealed;
+  #onFrame(received: Buffer): void {
+    let body = received;
     let isMore: boolean;
     let isCommand: boolean;
     const channel = this.#channel;
@@ -285,7 +285,7 @@ export class Connection {
       isMore = (flags & more) !== 0;
       isCommand = (flags & command) !== 0;
     } else {
-      const opened = channel.open(sealed);
+      const opened = channel.open(received);
       if (opened === undefined) {
         this.close({ code: 'curve-key', detail: 'a message does not open, or came twice' });
         return;
