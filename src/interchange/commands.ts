@@ -61,7 +61,7 @@ function answerTo(state: InterchangeState, command: Command, now: number, effect
       state.isChervilSubmitter = true;
       return { name: 'status', report: statusReport(state, now) };
     case 'unknown':
-      log(state, effects, 'error', `Unknown command ${command.shown}`);
+      log(state, effects, 'error', `Unknown command: ${command.shown}`);
       return { name: 'nothing' };
     default:
       return assertNever(command);

@@ -17,9 +17,10 @@ import { drain, finishDrain } from './drain.ts';
 import type { InterchangeEffect, InterchangeEvent } from './events.ts';
 import { mostCapacity, reconsider, register } from './joining.ts';
 import { type Manager, showIdentity } from './managers.ts';
+import { noteOutsider, onOutsidersResults } from './outsiders.ts';
 import { giveOut, mark, noteFreed, refill, sayHolding, updateReady } from './schedule.ts';
 import { loseIfEnded, onTimer, setTimer } from './silence.ts';
-import { type InterchangeState, laneOf, log, mostCodeBytes } from './state.ts';
+import { type InterchangeState, laneOf, log, logSeldom, mostCodeBytes } from './state.ts';
 import { noteUnserved } from './unserved.ts';
 
 export { checkLaw } from './answer.ts';
@@ -96,7 +97,13 @@ export function step(
       return effects;
     case 'malformed':
       state.counters.malformed++;
-      log(state, effects, 'warning', `Dropped a message of ${showIdentity(event.peer)}: ${event.reason}`);
+      logSeldom(
+        state,
+        effects,
+        'warning',
+        `malformed ${event.peer}`,
+        `Dropped a message of ${showIdentity(event.peer)}: ${event.reason}`,
+      );
       return effects;
     case 'disconnected':
       onConnection(state, event.peer, now, effects);
@@ -228,8 +235,7 @@ function onResults(
   const { counters } = state;
   const manager = state.managers.get(peer);
   if (manager === undefined) {
-    counters.strayResults += items.length;
-    log(state, effects, 'warning', `Dropped ${items.length} results of unknown manager ${showIdentity(peer)}`);
+    onOutsidersResults(state, peer, items, effects);
     return;
   }
   let frames: Uint8Array[] | undefined;
@@ -238,9 +244,7 @@ function onResults(
       case 'outcome': {
         const task = state.tasks.get(item.taskId);
         if (task?.manager !== manager) {
-          counters.strayResults++;
-          const text = `Dropped a result of ${manager.name} for task ${item.taskId}, which it does not hold`;
-          log(state, effects, 'warning', text);
+          dropStray(state, manager, item.taskId, effects);
           break;
         }
         if (item.isBare === true && !state.isChervilSubmitter) {
@@ -273,7 +277,7 @@ function onResults(
         break;
       case 'unreadable': {
         counters.malformed++;
-        log(state, effects, 'error', `Unreadable result of ${manager.name}: ${item.reason}`);
+        logSeldom(state, effects, 'error', `result ${peer}`, `Unreadable result of ${manager.name}: ${item.reason}`);
         const task = item.taskId === undefined ? undefined : state.tasks.get(item.taskId);
         if (task?.manager !== manager) break;
         fail(state, effects, task, { kind: 'unreadable result', manager: manager.name, reason: item.reason }, now);
@@ -295,6 +299,12 @@ function onResults(
     if (state.logsDebug) sayHolding(effects, manager, now);
     finishDrain(state, manager, now, effects);
   } else noteFreed(state, manager);
+}
+
+function dropStray(state: InterchangeState, manager: Manager, taskId: number, effects: InterchangeEffect[]): void {
+  state.counters.strayResults++;
+  const text = `Dropped a result of ${manager.name} for task ${taskId}, which it does not hold`;
+  logSeldom(state, effects, 'warning', `stray ${manager.peer}`, text);
 }
 
 /** `frames` and one more. A literal is as long as what is in it, and mostly it is one; a list that grows makes room for more. */
@@ -329,11 +339,7 @@ function onResultBatch(
     if (isOurs) {
       settle(state, task, now);
       counters.results++;
-    } else {
-      counters.strayResults++;
-      const text = `Dropped a result of ${manager.name} for task ${taskId}, which it does not hold`;
-      log(state, effects, 'warning', text);
-    }
+    } else dropStray(state, manager, taskId, effects);
   }
   if (isWhole) return ids.length > 0 ? frame : undefined;
   const kept = new ResultGatherer();
@@ -354,7 +360,7 @@ export function hear(state: InterchangeState, peer: string, style: PoolStyle, no
 function onHeartbeat(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {
   const manager = state.managers.get(peer);
   if (manager === undefined) {
-    log(state, effects, 'warning', `Heartbeat of unknown manager ${showIdentity(peer)}`);
+    noteOutsider(state, peer, 'Heartbeat', effects);
     return;
   }
   state.managers.hear(manager, now);
@@ -364,7 +370,7 @@ function onHeartbeat(state: InterchangeState, peer: string, now: number, effects
 function onCapacity(state: InterchangeState, peer: string, capacity: number, effects: InterchangeEffect[]): void {
   const manager = state.managers.get(peer);
   if (manager === undefined) {
-    log(state, effects, 'warning', `Capacity of unknown manager ${showIdentity(peer)}`);
+    noteOutsider(state, peer, 'Capacity', effects);
     return;
   }
   manager.capacity = Math.max(0, Math.min(Math.floor(capacity), mostCapacity));
@@ -385,7 +391,7 @@ function onCode(state: InterchangeState, name: string, bytes: Uint8Array, effect
 
 function onCodeWanted(state: InterchangeState, peer: string, name: string, effects: InterchangeEffect[]): void {
   if (state.managers.get(peer) === undefined) {
-    log(state, effects, 'warning', `Unknown manager ${showIdentity(peer)} asks for code`);
+    noteOutsider(state, peer, 'Wish for code', effects);
     return;
   }
   effects.push({ do: 'send code', peer, name, bytes: state.code.get(name) });
@@ -394,7 +400,7 @@ function onCodeWanted(state: InterchangeState, peer: string, name: string, effec
 function onDrain(state: InterchangeState, peer: string, now: number, effects: InterchangeEffect[]): void {
   const manager = state.managers.get(peer);
   if (manager === undefined) {
-    log(state, effects, 'warning', `Drain request of unknown manager ${showIdentity(peer)}`);
+    noteOutsider(state, peer, 'Drain request', effects);
     return;
   }
   drain(state, manager, now, effects);

@@ -3,6 +3,7 @@
 import { removeManager } from './answer.ts';
 import type { InterchangeEffect } from './events.ts';
 import type { Manager } from './managers.ts';
+import { rememberDrained } from './outsiders.ts';
 import { updateReady } from './schedule.ts';
 import { type InterchangeState, log } from './state.ts';
 
@@ -23,6 +24,7 @@ export function finishDrain(
   effects: InterchangeEffect[],
 ): void {
   removeManager(state, effects, manager, now);
+  rememberDrained(state, manager.peer);
   effects.push({ do: 'reply', peer: manager.peer, style: manager.style, what: 'drained' });
   if (state.settings.isMonitored) effects.push({ do: 'record manager', manager, now });
   log(state, effects, 'info', `Manager ${manager.name} is drained`);

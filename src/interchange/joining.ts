@@ -21,6 +21,7 @@ export function register(
   effects: InterchangeEffect[],
 ): void {
   const { counters, managers, settings, reference } = state;
+  state.drained.delete(peer);
   const before = managers.get(peer);
   if (before !== undefined) {
     // A new process under an old name: what the old one held is gone.

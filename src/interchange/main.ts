@@ -2,6 +2,7 @@
 // of a running interchange. The command line calls `interchangeMain`; interchange.py's place in Parsl can be taken by
 // start.ts.
 import { readFile } from 'node:fs/promises';
+import { isatty } from 'node:tty';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import type { Result } from '../base/result.ts';
@@ -95,7 +96,12 @@ async function runFromFile(path: string, versions: VersionPolicy): Promise<numbe
     process.stderr.write(`Cannot read the configuration ${path}: ${(error as Error).message}\n`);
     return 2;
   }
-  return run(readConfigJson(text), versions, false);
+  const config = readConfigJson(text);
+  if (!config.ok) {
+    process.stderr.write(`The interchange cannot start with ${path}: ${config.error}.\n`);
+    return 2;
+  }
+  return run(config, versions, false);
 }
 
 async function runFromInput(versions: VersionPolicy): Promise<number> {
@@ -113,6 +119,9 @@ async function runFromInput(versions: VersionPolicy): Promise<number> {
   return run(config, versions, true, input.closed);
 }
 
+/** What a terminal sends to all that runs in it: Ctrl-C, Ctrl-\\, and when it closes. */
+const fromTerminals = ['SIGINT', 'SIGQUIT', 'SIGHUP'] as const;
+
 /** @param closed - resolves when standard input ends, if it was still open after the configuration */
 async function run(
   config: Result<InterchangeConfig>,
@@ -127,24 +136,31 @@ async function run(
   // New objects get 1 MiB and not up to 16: what a burst of registrations leaves behind would stay resident for the whole
   // run, ten KiB a manager with 2,000 of them. A task costs a tenth more CPU time for it.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { promise, resolve } = openPromise<string>();
+  const { promise, resolve } = openPromise<{ readonly reason: string; readonly exitStatus: 0 | 1 }>();
   let interchange: Interchange | undefined;
-  const end = (reason: string): void => (interchange === undefined ? resolve(reason) : interchange.end(reason));
+  const end = (reason: string): void =>
+    interchange === undefined ? resolve({ reason, exitStatus: 0 }) : interchange.end(reason);
   const onSignal = (signal: string): void => end(`it was told to by ${signal}`);
-  const onInterrupt = (): void => (interchange === undefined ? resolve('SIGINT') : interchange.interrupt());
+  const hasTerminal = isatty(0) || isatty(1) || isatty(2);
+  const onInterrupt = (signal: NodeJS.Signals): void => {
+    if (interchange !== undefined) interchange.interrupt(signal as (typeof fromTerminals)[number], hasTerminal);
+    else if (signal !== 'SIGHUP' || hasTerminal) resolve({ reason: signal, exitStatus: 0 });
+  };
   process.once('SIGTERM', onSignal);
-  process.on('SIGINT', onInterrupt);
+  for (const signal of fromTerminals) process.on(signal, onInterrupt);
   void closed?.then(() => end('standard input was closed'));
   const installation = await findInstallation();
   try {
     await using started = await Interchange.start(config.value, {
       versions: { ...versions, ...(installation === undefined ? {} : { installation }) },
-      onEnd: resolve,
+      onEnd: (reason, exitStatus) => resolve({ reason, exitStatus }),
       endsWithSubmitter,
     });
     interchange = started;
-    await promise;
-    return 0;
+    if (!endsWithSubmitter) process.stderr.write(`${started.whereabouts}\n`);
+    const { reason, exitStatus } = await promise;
+    if (exitStatus !== 0) process.stderr.write(`The interchange ends: ${reason}.\n`);
+    return exitStatus;
   } catch (error) {
     process.stderr.write(`The interchange cannot start: ${(error as Error).message}\n`);
     return 1;
@@ -152,6 +168,6 @@ async function run(
     const values = process.env[directoryVariable];
     if (values !== undefined) removeIfOrphaned(values);
     process.off('SIGTERM', onSignal);
-    process.off('SIGINT', onInterrupt);
+    for (const signal of fromTerminals) process.off(signal, onInterrupt);
   }
 }

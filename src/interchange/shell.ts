@@ -50,6 +50,7 @@ import {
   type ReplierSocket,
   type RouterSocket,
   readCertificates,
+  ZmtpError,
 } from '../wire/zmtp/socket.ts';
 import { createInterchange, hear, step, wantsTurn } from './core.ts';
 import { Descriptors } from './descriptors.ts';
@@ -65,7 +66,7 @@ import type { TaskRecord } from './task.ts';
 export interface ShellOptions {
   readonly versions?: VersionPolicy;
   /** Called once, when the interchange must end: its submitter is gone, or the version policy says so. */
-  readonly onEnd: (reason: string) => void;
+  readonly onEnd: (reason: string, exitStatus: 0 | 1) => void;
   /** Whether a submitter on this machine that cannot be reached counts as gone. @default true */
   readonly endsWithSubmitter?: boolean;
   /** How long a manager without connection is kept, in milliseconds. @default 10000, at most the heartbeat threshold */
@@ -100,6 +101,7 @@ export class Interchange implements AsyncDisposable {
   #envelope: Envelope | undefined;
   readonly #translators = new WeakMap<Registration, { translate: ((body: Uint8Array) => Uint8Array) | undefined }>();
   #submitterReadsBatches = false;
+  #listening = '';
   #ports: { single: number; pair: readonly [number, number] | undefined } = { single: 0, pair: undefined };
   #timer: NodeJS.Timeout | undefined;
   /** When the last event came for which the time counts. */
@@ -123,6 +125,7 @@ export class Interchange implements AsyncDisposable {
       await interchange.#bind();
       interchange.#connect();
     } catch (error) {
+      interchange.#log.write('error', `Interchange ends: it cannot start: ${(error as Error).message}`);
       // What is open by now, as the link to monitoring, would keep the process for ever.
       await interchange[Symbol.asyncDispose]();
       throw error;
@@ -234,19 +237,24 @@ export class Interchange implements AsyncDisposable {
           : interchangeAddress;
     const bind = async (socket: RouterSocket, fixed: number | undefined): Promise<number> => {
       const range = { min: workerPortRange[0], max: workerPortRange[1] };
-      const endpoint =
-        fixed === undefined
-          ? await bindToRandomPort(socket, `tcp://${host}`, range)
-          : await socket.bind(`tcp://${host}:${fixed}`);
-      return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
+      try {
+        const endpoint =
+          fixed === undefined
+            ? await bindToRandomPort(socket, `tcp://${host}`, range)
+            : await socket.bind(`tcp://${host}:${fixed}`);
+        return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
+      } catch (error) {
+        if (!(error instanceof ZmtpError)) throw error;
+        const key =
+          fixed === undefined ? 'worker_port_range' : this.#poolResults === undefined ? 'worker_port' : 'worker_ports';
+        throw new ZmtpError(error.code, `${error.message} The configuration has it as ${key}.`, { cause: error });
+      }
     };
     const first = await bind(this.#pools, workerPorts[0]);
     const second = this.#poolResults && (await bind(this.#poolResults, workerPorts[1]));
     this.#ports = { single: first, pair: second === undefined ? undefined : [first, second] };
-    this.#note(
-      'info',
-      `Interchange listens for pools on ${host}, port ${second === undefined ? first : `${first} and ${second}`}`,
-    );
+    this.#listening = `Interchange listens for pools on ${host}, port ${second === undefined ? first : `${first} and ${second}`}`;
+    this.#note('info', this.#listening);
   }
 
   #connect(): void {
@@ -275,7 +283,7 @@ export class Interchange implements AsyncDisposable {
       onPeerFailed: (address: string, failure: PeerFailure) => {
         this.#note('warning', `No connection to the submitter at ${address}: ${failure.detail}`);
         const isGone = failure.code === 'unreachable' && !this.#hasMetSubmitter;
-        if (isGone) this.end('the submitter cannot be reached');
+        if (isGone) this.end(`the submitter cannot be reached at ${address}`, 1);
       },
     };
   }
@@ -557,21 +565,30 @@ export class Interchange implements AsyncDisposable {
   }
 
   /**
-   * A terminal sends SIGINT to a submitter and to its interchange alike. Parsl's submitter then asks its interchange
-   * about its blocks, and waits for the answer without end: so as long as it is there, it decides.
+   * A terminal sends its signals to a submitter and to its interchange alike. Parsl's submitter then asks its interchange
+   * about its blocks, and waits for the answer without end: so as long as it is there, it decides. A process without a
+   * terminal may have been started to outlive one (nohup; Node.js forgets that SIGHUP was to be ignored).
    */
-  interrupt(): void {
+  interrupt(signal: 'SIGINT' | 'SIGQUIT' | 'SIGHUP', hasTerminal: boolean): void {
     if (this.#options.endsWithSubmitter !== false && this.#submitLinks.size > 0)
-      this.#note('info', 'SIGINT is left to the submitter, which is there; SIGTERM ends this process');
-    else this.end('it was told to by SIGINT');
+      this.#note('info', `${signal} is left to the submitter, which is there; SIGTERM ends this process`);
+    else if (signal === 'SIGHUP' && !hasTerminal)
+      this.#note('info', 'SIGHUP ends nothing that has no terminal; SIGTERM ends this process');
+    else this.end(`it was told to by ${signal}`);
+  }
+
+  /** Where pools and submitter are found, and where the log is, for who starts it by hand. */
+  get whereabouts(): string {
+    const { clientAddress, clientPorts, logdir } = this.#config;
+    return `${this.#listening}; its submitter is looked for at ${clientAddress}, ports ${clientPorts.join(', ')}; the log is in ${logdir}`;
   }
 
   /** Says in the log why it ends, and asks its owner to end it; only the first reason counts. */
-  end(reason: string): void {
+  end(reason: string, exitStatus: 0 | 1 = 0): void {
     if (this.#hasEnded) return;
     this.#log.write('info', `Interchange ends: ${reason}`);
     this.#hasEnded = true;
-    this.#options.onEnd(reason);
+    this.#options.onEnd(reason, exitStatus);
   }
 
   /** Tells every pool to go, since nobody is left to give it tasks, and closes everything. */

@@ -47,12 +47,7 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
     },
     onPeerFailed: (_address, { detail }) => {
       const words = inWords(detail);
-      // The interchange of an encrypted run says no more to who has no key.
-      const hint =
-        certDir === undefined && words.includes('closed the connection')
-          ? ' If its run is encrypted, name its certificates with --cert-dir.'
-          : '';
-      reject(new Error(`No interchange at ${endpoint}: ${words}.${hint}`));
+      reject(new Error(`No interchange at ${endpoint}: ${words}.${hintAbout(words, certDir)}`));
     },
   });
   dealer.connect(endpoint);
@@ -74,6 +69,15 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
 }
 
 /** Whether a peer that closes at once is seen to close, or to have closed, is chance. */
+/** What to try. The interchange of an encrypted run says nothing to who has not its key. */
+function hintAbout(words: string, certDir: string | undefined): string {
+  if (words.includes('closed the connection'))
+    return certDir === undefined
+      ? ' If its run is encrypted, name its certificates with --cert-dir.'
+      : ` Are these the certificates of its run: ${certDir}?`;
+  return words.includes('it wants "NULL"') ? ' Its run is not encrypted: leave --cert-dir out.' : '';
+}
+
 function inWords(detail: string): string {
   return /ECONNRESET|EPIPE/.test(detail) ? `it closed the connection (${detail})` : detail;
 }

@@ -4,6 +4,7 @@ import { allEras, type Era } from '../wire/messages/era.ts';
 import type { InterchangeEffect, InterchangeSettings, LogLevel } from './events.ts';
 import { Lane, mostLanes } from './lane.ts';
 import { type Manager, ManagerTable } from './managers.ts';
+import { Seldom } from './seldom.ts';
 import { readyManagers } from './selectors.ts';
 import { TaskBytes, TaskRecords } from './task.ts';
 import { TaskTable } from './task-table.ts';
@@ -40,6 +41,10 @@ export interface InterchangeState {
   /** Files of code for pools that share no file system with the submitter, and how many bytes they are. */
   readonly code: Map<string, Uint8Array>;
   codeBytes: number;
+  /** Peers that have drained, the latest last: what they still say is no fault. See outsiders.ts. */
+  readonly drained: Set<string>;
+  /** What the log has said of peers that may say the same again and again. */
+  readonly seldom: Seldom;
   readonly counters: { -readonly [Name in keyof Counters]: number };
   /** Managers whose results came in this turn and that were not yet given new tasks. */
   readonly freed: Manager[];
@@ -81,6 +86,8 @@ export function createInterchange(settings: InterchangeSettings): InterchangeSta
     refusals: new Map(),
     code: new Map(),
     codeBytes: 0,
+    drained: new Set(),
+    seldom: new Seldom(),
     counters: {
       received: 0,
       queued: 0,
@@ -120,4 +127,16 @@ const levels = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Re
 
 export function log(state: InterchangeState, effects: InterchangeEffect[], level: LogLevel, text: string): void {
   if (levels[level] >= levels[state.settings.logLevel ?? 'info']) effects.push({ do: 'log', level, text });
+}
+
+/** A line that a peer can cause as often as it likes: the 1st, 10th, 100th, … of this key is told. */
+export function logSeldom(
+  state: InterchangeState,
+  effects: InterchangeEffect[],
+  level: LogLevel,
+  key: string,
+  text: string,
+): void {
+  const often = state.seldom.count(key);
+  if (often !== undefined) log(state, effects, level, text + often);
 }

@@ -2,13 +2,13 @@
 // away, so that one that keeps trying does not fill the log, and which connections of old pools were mere looks whether
 // anybody is there. The shell asks it.
 import type { PeerFailure } from '../wire/zmtp/socket.ts';
+import { Seldom } from './seldom.ts';
 
-const mostAddresses = 1_000;
 const lookMs = 1_000;
 
 /** Counts refused connections by address and reason. */
 export class Strangers {
-  readonly #times = new Map<string, number>();
+  readonly #seldom = new Seldom();
 
   /**
    * The log line about a refused connection, or `undefined` when enough was said: the 1st, 10th, 100th, ... is told.
@@ -17,13 +17,8 @@ export class Strangers {
    */
   tell(address: string, failure: PeerFailure): string | undefined {
     const host = address.replace(/:\d+$/, '');
-    const key = `${host} ${failure.code}`;
-    const times = (this.#times.get(key) ?? 0) + 1;
-    if (times === 1 && this.#times.size >= mostAddresses) this.#times.clear();
-    this.#times.set(key, times);
-    if (!/^10*$/.test(String(times))) return undefined;
-    const often = times === 1 ? '' : ` (${times} times from there so far)`;
-    return `No pool from ${address}: ${failure.detail}${often}`;
+    const often = this.#seldom.count(`${host} ${failure.code}`);
+    return often === undefined ? undefined : `No pool from ${address}: ${failure.detail}${often}`;
   }
 }
 

@@ -90,6 +90,14 @@ export class Bench {
     return effects.filter((effect) => effect.do !== 'log' && effect.do !== 'timer');
   }
 
+  /** Takes these events and one turn; gives the lines of the log. */
+  logged(...events: InterchangeEvent[]): string[] {
+    const effects: InterchangeEffect[] = [];
+    for (const event of [...events, { type: 'turn' } as const]) step(this.state, event, this.now, effects);
+    checkLaw(this.state);
+    return effects.flatMap((effect) => (effect.do === 'log' ? [String(effect.text)] : []));
+  }
+
   /** As `take`, in the short form of {@link tell}. */
   tell(...events: InterchangeEvent[]): string[] {
     return this.take(...events).map(tell);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { platform } from 'node:process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createSocket } from '#src/wire/zmtp/socket.js';
+import { createCertificates, createSocket, curveServer, readCertificates } from '#src/wire/zmtp/socket.js';
 import { children, directory, Inbox, Pool } from './processes.ts';
 
 const chervil = fileURLToPath(new URL('../../bin/chervil.js', import.meta.url));
@@ -60,9 +60,15 @@ describe('chervil interchange', () => {
     };
     const file = join(logdir, 'interchange.json');
     writeFileSync(file, JSON.stringify(config));
-    const child = spawn(process.execPath, [chervil, 'interchange', '--config', file], { stdio: 'inherit' });
+    const child = spawn(process.execPath, [chervil, 'interchange', '--config', file], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     children.push(child);
-    const exited = new Promise((resolve) => child.on('exit', resolve));
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += String(chunk);
+    });
+    const exited = new Promise((resolve) => child.on('close', resolve));
     await joined.next('the interchange');
     const at = `127.0.0.1:${poolPort}`;
     await using pool = new Pool(poolPort, 'pool-a');
@@ -74,8 +80,15 @@ describe('chervil interchange', () => {
       stdout,
       /pool-a {2}block "0" {2}2 workers {2}idle for [\d.]+ s {2}active {2}Parsl 2026\.07\.27, Python 3\.11\.7/,
     );
+    // It has no terminal that could have closed.
+    child.kill('SIGHUP');
+    assert.equal((await interchange('--status', at)).status, 0);
     child.kill('SIGTERM');
     assert.equal(await exited, 0);
+    const where = `listens for pools on 127.0.0.1, port ${poolPort}; its submitter is looked for at 127.0.0.1, ports ${ports.join(', ')}; the log is in ${logdir}\n`;
+    assert.equal(said, `Interchange ${where}`);
+    const log = readFileSync(join(logdir, 'interchange.log'), 'utf8');
+    assert.match(log, /SIGHUP ends nothing that has no terminal[\s\S]*it was told to by SIGTERM\n/);
     for (const socket of [...submitter, command]) await socket.close({ lingerMs: 0 });
   });
 
@@ -129,6 +142,24 @@ describe('chervil interchange', () => {
     }
   });
 
+  it('says when certificates are those of another run, or not wanted', async (t) => {
+    const own = await createCertificates(mkdtempSync(join(directory, 'keys-')));
+    const other = await createCertificates(mkdtempSync(join(directory, 'keys-')));
+    const keys = await readCertificates(own);
+    const mechanism = await curveServer({ secretKey: keys.server.secretKey, allow: keys.allowed });
+    const sockets = [createSocket({ type: 'router', mechanism }), createSocket({ type: 'router' })] as const;
+    t.after(() => Promise.all(sockets.map((socket) => socket.close())));
+    const [encrypted, plain] = await Promise.all(sockets.map((socket) => socket.bind('tcp://127.0.0.1:*')));
+    for (const [at, certificates, hint] of [
+      [encrypted, other, ` Are these the certificates of its run: ${other}?\n`],
+      [plain, own, ' Its run is not encrypted: leave --cert-dir out.\n'],
+    ] as const) {
+      const { status, stderr } = await interchange('--status', String(at).slice(6), '--cert-dir', certificates);
+      assert.equal(status, 1);
+      assert.ok(stderr.endsWith(hint), stderr);
+    }
+  });
+
   it('names every field of its file that is wrong, and starts nothing', async () => {
     const file = join(directory, 'wrong.json');
     writeFileSync(
@@ -152,11 +183,11 @@ describe('chervil interchange', () => {
       }),
     );
     const { status, stderr } = await interchange('--config', file);
-    assert.equal(status, 1);
+    assert.equal(status, 2);
     for (const fault of [
-      'client_address must be an IP address, and is "the login node"',
+      'client_address must be an IP address or a host name, and is "the login node"',
       'client_ports must be three ports, and is [55001, 70000, 1.5]',
-      'interchange_address must be an IP address or null, and is 5',
+      'interchange_address must be an IP address, a host name or null, and is 5',
       'worker_port must be a port or null, and is "any"',
       'worker_port_range must be two ports, the first below the second, and is [55000, 54000]',
       'heartbeat_threshold must be a number of seconds above 0, and is -1',

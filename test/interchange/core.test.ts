@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
 import { statusReport } from '#src/interchange/commands.js';
 import { step, wantsTurn } from '#src/interchange/core.js';
+import type { InterchangeEvent } from '#src/interchange/events.js';
 import { formatStatus } from '#src/interchange/show-status.js';
 import { Bench, outcome, registration, seeded, sure, tell } from './builders.ts';
 
@@ -378,6 +379,62 @@ describe('managers', () => {
       'forward result 2',
       'drained to n',
     ]);
+  });
+
+  it('that have drained may finish their sentences: monitoring hears them, and nothing is called stray', () => {
+    const bench = new Bench({ isMonitored: true });
+    bench.take(bench.register('m'), { type: 'drain', peer: 'm' });
+    const last: InterchangeEvent[] = [
+      {
+        type: 'results',
+        peer: 'm',
+        items: [{ kind: 'monitoring', frame: new Uint8Array([1]) }, { kind: 'heartbeat' }],
+      },
+      { type: 'drain', peer: 'm' },
+      { type: 'heartbeat', peer: 'm' },
+    ];
+    assert.deepEqual(bench.logged(...last), []);
+    assert.deepEqual(
+      bench.take(last[0] as InterchangeEvent).map(({ do: what }) => what),
+      ['relay monitoring'],
+    );
+    bench.counts({ strayResults: 0, malformed: 0 });
+    // A result is still one that nobody asked for, and a stranger may tell monitoring nothing.
+    bench.take(bench.results('m', 1));
+    const stranger = {
+      type: 'results',
+      peer: 'x',
+      items: [{ kind: 'monitoring', frame: new Uint8Array([1]) }],
+    } as const;
+    assert.deepEqual(bench.take(stranger), []);
+    bench.counts({ strayResults: 2 });
+  });
+
+  it('that repeat themselves do not fill the log', () => {
+    const bench = new Bench();
+    bench.take(bench.register('m'));
+    const repeated: InterchangeEvent[] = [
+      { type: 'malformed', peer: 'm', reason: 'it is no pickle' },
+      { type: 'heartbeat', peer: 'x' },
+      { type: 'drain', peer: 'x' },
+      { type: 'capacity', peer: 'x', capacity: 3 },
+      { type: 'code wanted', peer: 'x', name: 'a' },
+      bench.results('x', 1),
+      bench.results('m', 7),
+      { type: 'results', peer: 'm', items: [{ kind: 'unreadable', taskId: undefined, reason: 'it is no pickle' }] },
+    ];
+    const lines: string[] = [];
+    for (let time = 0; time < 150; time++) lines.push(...bench.logged(...repeated));
+    assert.equal(lines.length, 3 * repeated.length, lines.join('\n'));
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('Dropped a message')),
+      [
+        'Dropped a message of m: it is no pickle',
+        'Dropped a message of m: it is no pickle (10 times from there so far)',
+        'Dropped a message of m: it is no pickle (100 times from there so far)',
+      ],
+    );
+    bench.counts({ malformed: 300, strayResults: 300 });
   });
 
   it('that said when they want to drain do so at that time', () => {

@@ -162,7 +162,39 @@ describe('the interchange process', () => {
     assert.equal(await new Promise((resolve) => child.on('close', resolve)), 1);
     assert.match(
       text,
-      /client_ports must be three ports, and is \[1, 2\]; client_address must be an IP address; logdir must be a directory/,
+      /client_ports must be three ports, and is \[1, 2\]; client_address must be an IP address or a host name; logdir must be a directory/,
+    );
+  });
+
+  it('says that its submitter is not there, and fails', async () => {
+    const logdir = mkdtempSync(join(directory, 'alone-'));
+    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'pipe'] });
+    children.push(child);
+    let text = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += String(chunk);
+    });
+    child.stdin.end(JSON.stringify({ client_address: '127.0.0.1', client_ports: [1, 1, 1], logdir }));
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 1);
+    assert.match(text, /^The interchange ends: the submitter cannot be reached at tcp:\/\/127\.0\.0\.1:1\.\n$/);
+    const log = readFileSync(join(logdir, 'interchange.log'), 'utf8');
+    assert.match(log, /Interchange ends: the submitter cannot be reached at tcp:\/\/127\.0\.0\.1:1\n/);
+  });
+
+  it('says which port is taken, and which field names it, in its log too', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port: workerPort } = taken.address() as AddressInfo;
+    const submitter = await Submitter.start({ worker_port: workerPort });
+    assert.equal(await submitter.exited, 1);
+    await submitter.closeSockets();
+    taken.close();
+    const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
+    assert.match(
+      log,
+      new RegExp(
+        `it cannot start: Cannot listen on \\S+:${workerPort}: .* choose another port.* has it as worker_port\\.\n`,
+      ),
     );
   });
 
@@ -176,19 +208,20 @@ describe('the interchange process', () => {
     assert.match(log, /\[INFO\] Interchange listens[\s\S]*\[INFO\] Interchange ends: it was told to by SIGTERM\n/);
   });
 
-  it('leaves SIGINT to a submitter that is there: a terminal sends it to both, and the submitter still has questions', async () => {
-    const submitter = await Submitter.start();
-    const at = await port(submitter);
-    submitter.child?.kill('SIGINT');
-    await using pool = new Pool(at, 'pool-a');
-    pool.register();
-    submitter.send(1);
-    await pool.tasks();
-    await submitter.closeSockets();
-    assert.equal(await submitter.exited, 0);
-    const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
-    assert.match(log, /SIGINT is left to the submitter/);
-  });
+  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP'] as const)
+    it(`leaves ${signal} to a submitter that is there: a terminal sends it to both, and the submitter still has questions`, async () => {
+      const submitter = await Submitter.start();
+      const at = await port(submitter);
+      submitter.child?.kill(signal);
+      await using pool = new Pool(at, 'pool-a');
+      pool.register();
+      submitter.send(1);
+      await pool.tasks();
+      await submitter.closeSockets();
+      assert.equal(await submitter.exited, 0);
+      const log = readFileSync(join(submitter.logdir, 'interchange.log'), 'utf8');
+      assert.match(log, new RegExp(`${signal} is left to the submitter`));
+    });
 
   it('lives through every malformed message, and harms no task of others', async () => {
     await using submitter = await Submitter.start({}, nullMechanism, [

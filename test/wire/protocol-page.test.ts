@@ -7,7 +7,7 @@ import { parse } from '@babel/parser';
 const folder = fileURLToPath(new URL('../../src/wire/messages/', import.meta.url));
 const page = readFileSync(fileURLToPath(new URL('../../docs/protocol.md', import.meta.url)), 'utf8');
 /** Files without messages of their own. */
-const tools = new Set(['mould.ts', 'plain.ts', 'skim.ts']);
+const tools = new Set(['mould.ts', 'plain.ts', 'scalar.ts', 'skim.ts']);
 
 interface Syntax {
   readonly type: string;

@@ -124,7 +124,7 @@ const words: Readonly<Record<string, Command>> = {
 /** Reads a request of any era. What is no command becomes `unknown`, since it must be answered too. Never throws. */
 export function readCommand(frame: Uint8Array): Command {
   const decoded = decodePrefix(frame, commandLimits);
-  if (!decoded.ok) return { name: 'unknown', shown: decoded.error.message };
+  if (!decoded.ok) return { name: 'unknown', shown: `bytes that cannot be read (${decoded.error.message})` };
   const { value } = decoded.value;
   if (typeof value === 'string') {
     const known = Object.hasOwn(words, value) ? words[value] : undefined;
@@ -152,8 +152,10 @@ export function readCommand(frame: Uint8Array): Command {
 
 function show(value: PickleValue): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
-  if (value === null || typeof value !== 'object') return String(value).slice(0, 100);
-  return Array.isArray(value) ? `a list of ${value.length}` : `a ${value.constructor.name}`;
+  if (value === null) return 'None';
+  if (typeof value !== 'object') return String(value).slice(0, 100);
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return value instanceof Map ? 'a dict' : value instanceof Uint8Array ? 'a byte string' : 'an object';
 }
 
 /** A submitter's request, in the newest form; `holdForm` for older interchanges. */

@@ -113,16 +113,16 @@ function checkConfig(config: PickleValue, isByHand: boolean): Result<Interchange
     return value;
   };
   const clientPorts = take('client_ports', ports(3), 'three ports', true);
-  const clientAddress = take('client_address', address, 'an IP address', true);
+  const clientAddress = take('client_address', address, 'an IP address or a host name', true);
   const logdir = take('logdir', pathText, 'a directory', true);
-  const interchangeAddress = take('interchange_address', address, 'an IP address or null');
+  const interchangeAddress = take('interchange_address', address, 'an IP address, a host name or null');
   const poolPorts = config.has('worker_ports') ? 'two' : 'one';
   const workerPorts =
     poolPorts === 'two'
       ? take('worker_ports', ports(2), 'two ports or null')
       : take('worker_port', ports(1), 'a port or null');
   const range = take('worker_port_range', portRange, 'two ports, the first below the second');
-  const hubAddress = take('hub_address', address, 'an IP address or null');
+  const hubAddress = take('hub_address', address, 'an IP address, a host name or null');
   const hubPort = take('hub_zmq_port', ports(1), 'a port or null');
   const threshold = take('heartbeat_threshold', positive, 'a number of seconds above 0');
   const level = take('logging_level', toNumberOf, 'a number') ?? 20;

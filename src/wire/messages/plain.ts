@@ -1,6 +1,7 @@
 // Fragments of pickles: plain data written without header, frames and memo, so that it may stand in the middle of any
 // other pickle. The task and monitoring writers splice with it.
 import { encode, type PickleValue, PickleWriter, PyTuple, toNumber } from '../pickle.ts';
+import { plainScalar } from './scalar.ts';
 
 const mostValues = 100_000;
 const mostDeep = 100;
@@ -10,7 +11,7 @@ let left = 0;
 
 /**
  * `value` as a fragment, or `undefined` when it is not plain data, refers to itself, or is larger than any envelope.
- * What is shared is written once for each use.
+ * What is shared is written once for each use. Numbers of numpy are written as plain ones.
  *
  * @example
  * writeFragment(new Map([['resource_spec', new Map()]]))
@@ -66,6 +67,8 @@ function write(value: PickleValue, depth: number): boolean {
     for (const item of value.items) if (!write(item, depth + 1)) return false;
     writer.tupleEnd();
   } else {
+    const plain = plainScalar(value);
+    if (plain !== undefined) return write(plain, depth);
     const number = toNumber(value);
     if (number === undefined) return false;
     writer.float(number);

@@ -8,12 +8,18 @@ import {
   type PickleLimits,
   type PickleValue,
   PickleWriter,
+  type PyDict,
+  PyFrozenSet,
+  PyGlobal,
+  PyObject,
+  PySet,
   PyTuple,
   toNumber,
 } from '../pickle.ts';
 import type { Envelope } from './era.ts';
 import { Mould } from './mould.ts';
 import { prepareText, stripPickle, wrapFragment, writeFragment } from './plain.ts';
+import { plainScalar } from './scalar.ts';
 import { kind, Skim } from './skim.ts';
 
 /** What an interchange knows of a task. */
@@ -41,6 +47,8 @@ export interface TaskFault {
 
 /** Tasks are plain data; one frame has few containers. The buffer itself is one byte string. */
 const taskLimits: Partial<PickleLimits> = { maxGlobals: 0, maxDepth: 100, maxContainers: 100_000 };
+/** Some objects are read, to tell numbers of numpy from what has no place in an envelope, and to name that. */
+const unusualLimits: Partial<PickleLimits> = { ...taskLimits, maxGlobals: 1_000 };
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
 const keys = {
@@ -141,10 +149,43 @@ function routeOf(envelope: Envelope, value: PickleValue): Result<Route> {
   if (spec === undefined) return { ok: true, value: { priority: undefined, runtime: textOf(value.get('runtime')) } };
   if (!(spec instanceof Map)) return { ok: false, error: 'its resource_spec is no dict' };
   const given = spec.get('priority');
-  const priority = toNumber(given);
-  if (given !== undefined && priority === undefined) return { ok: false, error: 'its priority is no number' };
+  const priority = orderOf(given);
+  if (given !== undefined && priority === undefined) {
+    const name = given instanceof PyObject ? nameOf(given) : undefined;
+    return { ok: false, error: `its priority is ${name === undefined ? '' : `a ${name} and `}no number: ${numbers}` };
+  }
   const runtime = envelope === 'context' ? textOf(value.get('runtime')) : undefined;
   return { ok: true, value: { priority: Number.isNaN(priority) ? undefined : priority, runtime } };
+}
+
+const numbers = 'give one with int(...) or float(...)';
+
+/** What a priority counts as: True and False are 1 and 0, as where Python compares them. */
+function orderOf(value: PickleValue | undefined): number | undefined {
+  const plain = plainScalar(value) ?? value;
+  return typeof plain === 'boolean' ? Number(plain) : toNumber(plain);
+}
+
+/** The class or function of the first object in a value, as Python names it. */
+function nameOf(value: PickleValue, depth = 0): string | undefined {
+  if (value instanceof PyGlobal) return `${value.module}.${value.name}`;
+  if (value instanceof PyObject) return nameOf(value.callee, depth);
+  if (depth > 10) return undefined;
+  const inside =
+    value instanceof Map
+      ? [...value].flat()
+      : value instanceof PyTuple
+        ? value.items
+        : Array.isArray(value)
+          ? value
+          : value instanceof PySet || value instanceof PyFrozenSet
+            ? value.items
+            : [];
+  for (const one of inside) {
+    const name = plainScalar(one) === undefined ? nameOf(one, depth + 1) : undefined;
+    if (name !== undefined) return name;
+  }
+  return undefined;
 }
 
 function textOf(value: PickleValue | undefined): string | undefined {
@@ -208,7 +249,7 @@ export function bodyOfBuffer(taskId: number, context: Uint8Array, buffer: Uint8A
 
 /** The slow way: decode all, and write it anew without references. */
 function readUnusual(frame: Uint8Array, seenId: number | undefined): Result<TaskHead, TaskFault> {
-  const decoded = decodePrefix(frame, taskLimits);
+  const decoded = decodePrefix(frame, unusualLimits);
   if (!decoded.ok) return { ok: false, error: { taskId: seenId, reason: decoded.error.message } };
   const { value } = decoded.value;
   if (!(value instanceof Map)) return { ok: false, error: { taskId: undefined, reason: 'it is no dict' } };
@@ -223,8 +264,17 @@ function readUnusual(frame: Uint8Array, seenId: number | undefined): Result<Task
     envelope === 'bare' ? ({ ok: true, value: noRoute } as const) : routeOf(envelope, value.get(envelope) ?? null);
   if (!route.ok) return { ok: false, error: { taskId, reason: route.error } };
   const body = writeFragment(value);
-  if (body === undefined) return { ok: false, error: { taskId, reason: 'it refers to itself or nests too deeply' } };
+  if (body === undefined) return { ok: false, error: { taskId, reason: whyNotPlain(value) } };
   return { ok: true, value: { taskId, ...route.value, envelope, bytes: body, start: 0, end: body.length } };
+}
+
+function whyNotPlain(task: PyDict): string {
+  for (const [key, value] of task) {
+    const name = nameOf(value);
+    if (name === undefined) continue;
+    return `its ${typeof key === 'string' ? key : 'dict'} has a ${name} in it, where plain data belongs: for a number ${numbers}`;
+  }
+  return 'it refers to itself, nests too deeply, or has more than plain data in it';
 }
 
 /** Anything whose bytes lie somewhere in a larger array. The interchange's task records are such. */
