@@ -9,24 +9,41 @@ const fullBytes = 64 << 10;
 /** Of a text in UTF-8 a unit takes so many bytes at most. */
 const bytesPerUnit = 3;
 
-/** @param path appended to; its directory must exist */
+/** After so long it is tried again to write what could not be written. */
+const retryMs = 10_000;
+
+/** A line that says what is missing, in the form of most logs. */
+const gapLine = (bytes: number): string =>
+  `${new Date().toISOString()} warning ${bytes} bytes of this log are missing here: they could not be written\n`;
+
+/**
+ * A disk that takes no more costs lines, not the run: what comes meanwhile is left out, and when there is room again a line says
+ * how much that was.
+ *
+ * @param path appended to; its directory must exist
+ * @param gap that line in the form of this log
+ */
 export class LogFile {
   readonly #path: string;
+  readonly #gap: (bytes: number) => string;
   #descriptor: number | undefined;
   #gathered: Buffer | undefined;
   /** The same bytes: of a plain array views are quicker. */
   #bytes: Uint8Array = new Uint8Array(0);
   #used = 0;
   #timer: NodeJS.Timeout | undefined;
-  #isBroken = false;
+  #isClosed = false;
+  /** Since what came could not be written: when it is tried again, in milliseconds, and how much is missing. */
+  #broken: { retryAt: number; missing: number } | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, gap = gapLine) {
     this.#path = path;
+    this.#gap = gap;
   }
 
   /** Adds text; a line should end with `\n`. */
   write(text: string): void {
-    if (this.#isBroken) return;
+    if (this.#isClosed || (this.#broken !== undefined && this.#leavesOut(Buffer.byteLength(text)))) return;
     const most = text.length * bytesPerUnit;
     if (most > fullBytes) {
       this.flush();
@@ -39,7 +56,11 @@ export class LogFile {
 
   /** Adds a line: what stands before its text, the text, and what stands behind it. */
   writeLine(before: Uint8Array, text: LogText, behind: Uint8Array): void {
-    if (this.#isBroken) return;
+    if (this.#isClosed) return;
+    if (this.#broken !== undefined) {
+      this.write(Buffer.concat([before, Buffer.from(String(text)), behind]).toString());
+      return;
+    }
     const most = before.length + text.wording.mostBytes + behind.length;
     if (most > fullBytes) {
       this.write(Buffer.concat([before, Buffer.from(String(text)), behind]).toString());
@@ -50,7 +71,7 @@ export class LogFile {
     this.#used = putBytes(bytes, text.writeTo(bytes, putBytes(bytes, this.#used, before)), behind);
   }
 
-  /** Writes what has gathered. A disk that takes no more ends the log, not the run. */
+  /** Writes what has gathered. */
   flush(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -62,9 +83,8 @@ export class LogFile {
 
   close(): void {
     this.flush();
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
-    this.#descriptor = undefined;
-    this.#isBroken = true;
+    this.#closeDescriptor();
+    this.#isClosed = true;
     this.#gathered = undefined;
     this.#bytes = new Uint8Array(0);
   }
@@ -81,16 +101,47 @@ export class LogFile {
   }
 
   #put(bytes: Uint8Array): void {
-    // A flush before this may have found it out: nothing follows behind a gap, and it is told once.
-    if (this.#isBroken) return;
+    const broken = this.#broken;
+    let written = 0;
     try {
       this.#descriptor ??= openSync(this.#path, 'a');
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor, bytes, at);
+      if (broken !== undefined) {
+        // What was written last may be a part of a line.
+        const gap = Buffer.from(`\n${this.#gap(broken.missing)}`);
+        for (let at = 0; at < gap.length; ) at += writeSync(this.#descriptor, gap, at);
+        this.#broken = undefined;
+      }
+      while (written < bytes.length) written += writeSync(this.#descriptor, bytes, written);
+      if (broken !== undefined)
+        process.stderr.write(`chervil: ${this.#path} is written again; ${broken.missing} bytes are missing in it\n`);
     } catch (error) {
-      this.#isBroken = true;
-      process.stderr.write(
-        `chervil: cannot write ${this.#path} (${(error as Error).message}); the run goes on without it\n`,
-      );
+      const missing = (this.#broken?.missing ?? 0) + bytes.length - written;
+      this.#broken = { retryAt: performance.now() + retryMs, missing };
+      // What was opened may be gone, as on a file system that was mounted anew.
+      this.#closeDescriptor();
+      // Told once, until it was written again.
+      if (broken === undefined)
+        process.stderr.write(
+          `chervil: cannot write ${this.#path} (${(error as Error).message}); the run goes on without it\n`,
+        );
     }
+  }
+
+  /** Whether text of so many bytes is left out, as the last attempt to write was not long ago. */
+  #leavesOut(bytes: number): boolean {
+    const broken = this.#broken;
+    if (broken === undefined || performance.now() >= broken.retryAt) return false;
+    broken.missing += bytes;
+    return true;
+  }
+
+  #closeDescriptor(): void {
+    if (this.#descriptor === undefined) return;
+    try {
+      closeSync(this.#descriptor);
+    } catch {
+      // A disk that is full, or away, may say so only now.
+    }
+    this.#descriptor = undefined;
   }
 }

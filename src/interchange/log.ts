@@ -28,9 +28,15 @@ export function openLog(choice: LogChoice, directory: string): InterchangeLog {
     throw new Error(`Cannot make the log directory ${directory}: ${(error as Error).message}`, { cause: error });
   }
   const isJson = choice.kind === 'json';
-  const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'));
   const format = `${(choice.kind === 'file' ? choice.format : undefined) ?? usualFormat}\n`;
   const line = isJson ? (record: LogRecord): string => `${jsonLine(record)}\n` : compileFormat(format);
+  const gap = (bytes: number): string =>
+    line({
+      level: 'warning',
+      text: `${bytes} bytes of this log are missing here: they could not be written`,
+      at: Date.now(),
+    });
+  const file = new LogFile(join(directory, isJson ? 'interchange.jsonlog' : 'interchange.log'), gap);
   const around = isJson ? undefined : compileSurroundings(format);
   let isEmpty = true;
   return {

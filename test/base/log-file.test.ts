@@ -1,6 +1,6 @@
 // Logs that gather their lines as bytes.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
@@ -51,4 +51,41 @@ it('a disk that takes nothing is told of once, whatever was to be written', (t) 
     file.close();
     assert.equal(said.mock.callCount(), 1, `texts of ${length}`);
   }
+});
+
+it('what is missing, while a disk takes nothing, is told of in its place when it takes something again', (t) => {
+  const said = t.mock.method(process.stderr, 'write', () => true);
+  let now = 1_000;
+  t.mock.method(performance, 'now', () => now);
+  const place = join(directory, 'away');
+  const path = join(place, 'run.log');
+  const file = new LogFile(path, (bytes) => `(${bytes} bytes are missing)\n`);
+  const line = (text: string): void => {
+    file.writeLine(noBytes, new Wording(text, '').with(1), newline);
+    file.flush();
+  };
+  const outage = (seconds: number): void => {
+    rmSync(place, { recursive: true, force: true });
+    for (let second = 0; second < seconds; second++, now += 1_000) {
+      file.write('nine bytes'.slice(0, 9));
+      file.flush();
+    }
+  };
+  outage(25);
+  assert.equal(said.mock.callCount(), 1);
+  mkdirSync(place);
+  line('early ');
+  assert.ok(!existsSync(path), 'it is not tried with each line');
+  now += 10_000;
+  line('line ');
+  line('line ');
+  file.close();
+  line('behind its end');
+  // 25 texts of 9 bytes, and `early 1` with its end.
+  assert.equal(readFileSync(path, 'utf8'), `\n(${25 * 9 + 8} bytes are missing)\nline 1\nline 1\n`);
+  const words = said.mock.calls.map(({ arguments: [text] }) => String(text));
+  assert.match(
+    words.join(''),
+    /^chervil: cannot write .*; the run goes on without it\nchervil: .* is written again; 233 bytes are missing in it\n$/,
+  );
 });
