@@ -8,6 +8,7 @@ import { type LogText, putBytes } from './log-text.ts';
 const fullBytes = 64 << 10;
 /** Of a text in UTF-8 a unit takes so many bytes at most. */
 const bytesPerUnit = 3;
+const noBytes = new Uint8Array(0);
 
 /** After so long it is tried again to write what could not be written. */
 const retryMs = 10_000;
@@ -16,34 +17,64 @@ const retryMs = 10_000;
 const gapLine = (bytes: number): string =>
   `${new Date().toISOString()} warning ${bytes} bytes of this log are missing here: they could not be written\n`;
 
+/** So many bytes of what came last are kept while nothing can be written: they tell how it went on, or ended. */
+const mostKept = 16 << 10;
+
+/** A time in which nothing could be written. */
+interface Outage {
+  /** When it is tried again, in milliseconds. */
+  retryAt: number;
+  /** Bytes that are left out, and that no line tells of yet. */
+  missing: number;
+  /** What came last and is not left out yet, and how many bytes that is. */
+  kept: Uint8Array[];
+  keptBytes: number;
+}
+
+/** Said where nobody may listen, and without harm to who says it. */
+function sayOnStandardError(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    // It may be on the same disk, or closed.
+  }
+}
+
 /**
- * A disk that takes no more costs lines, not the run: what comes meanwhile is left out, and when there is room again a line says
- * how much that was.
+ * A disk that takes no more costs lines, not the run: what comes meanwhile is left out but for the last of it, and when there is
+ * room again a line says how much is missing.
  *
  * @param path appended to; its directory must exist
  * @param gap that line in the form of this log
+ * @param say hears that the file cannot be written, and that it can again
  */
 export class LogFile {
   readonly #path: string;
   readonly #gap: (bytes: number) => string;
+  readonly #say: (text: string) => void;
   #descriptor: number | undefined;
   #gathered: Buffer | undefined;
   /** The same bytes: of a plain array views are quicker. */
-  #bytes: Uint8Array = new Uint8Array(0);
+  #bytes: Uint8Array = noBytes;
   #used = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
-  /** Since what came could not be written: when it is tried again, in milliseconds, and how much is missing. */
-  #broken: { retryAt: number; missing: number } | undefined;
+  #isInLine = false;
+  #outage: Outage | undefined;
 
-  constructor(path: string, gap = gapLine) {
+  constructor(path: string, gap = gapLine, say = sayOnStandardError) {
     this.#path = path;
     this.#gap = gap;
+    this.#say = say;
   }
 
   /** Adds text; a line should end with `\n`. */
   write(text: string): void {
-    if (this.#isClosed || (this.#broken !== undefined && this.#leavesOut(Buffer.byteLength(text)))) return;
+    if (this.#isClosed) return;
+    if (this.#outage !== undefined && performance.now() < this.#outage.retryAt) {
+      keep(this.#outage, Buffer.from(text));
+      return;
+    }
     const most = text.length * bytesPerUnit;
     if (most > fullBytes) {
       this.flush();
@@ -57,7 +88,7 @@ export class LogFile {
   /** Adds a line: what stands before its text, the text, and what stands behind it. */
   writeLine(before: Uint8Array, text: LogText, behind: Uint8Array): void {
     if (this.#isClosed) return;
-    if (this.#broken !== undefined) {
+    if (this.#outage !== undefined) {
       this.write(Buffer.concat([before, Buffer.from(String(text)), behind]).toString());
       return;
     }
@@ -83,10 +114,12 @@ export class LogFile {
 
   close(): void {
     this.flush();
+    // There may be room by now for what came last.
+    if (this.#outage !== undefined) this.#recover(this.#outage);
     this.#closeDescriptor();
     this.#isClosed = true;
     this.#gathered = undefined;
-    this.#bytes = new Uint8Array(0);
+    this.#bytes = noBytes;
   }
 
   /** Where `most` bytes more can be put, from `#used` on; they leave after a moment at the latest. */
@@ -101,38 +134,50 @@ export class LogFile {
   }
 
   #put(bytes: Uint8Array): void {
-    const broken = this.#broken;
+    if (this.#outage !== undefined && !this.#recover(this.#outage)) {
+      keep(this.#outage, new Uint8Array(bytes));
+      return;
+    }
+    const { written, problem } = this.#write(bytes);
+    if (problem === undefined) return;
+    this.#outage = { retryAt: performance.now() + retryMs, missing: 0, kept: [], keptBytes: 0 };
+    keep(this.#outage, new Uint8Array(bytes.subarray(written)));
+    this.#say(`chervil: cannot write ${this.#path} (${problem}); the run goes on without it\n`);
+  }
+
+  /** Tries to write what is kept, and before it what is missing. @returns whether that is over */
+  #recover(outage: Outage): boolean {
+    const { missing, kept } = outage;
+    const gap = missing === 0 ? noBytes : Buffer.from(`${this.#isInLine ? '\n' : ''}${this.#gap(missing)}`);
+    const { written, problem } = this.#write(Buffer.concat([gap, ...kept]));
+    if (problem !== undefined) {
+      outage.retryAt = performance.now() + retryMs;
+      if (written < gap.length) return false;
+      const rest = Buffer.concat(kept).subarray(written - gap.length);
+      Object.assign(outage, { missing: 0, kept: [rest], keptBytes: rest.length });
+      return false;
+    }
+    this.#outage = undefined;
+    const what = missing === 0 ? 'nothing is missing' : `${missing} bytes are missing`;
+    this.#say(`chervil: ${this.#path} is written again; ${what} in it\n`);
+    return true;
+  }
+
+  /** Never throws. @returns how many bytes were written, and why not all of them */
+  #write(bytes: Uint8Array): { readonly written: number; readonly problem: string | undefined } {
     let written = 0;
     try {
       this.#descriptor ??= openSync(this.#path, 'a');
-      if (broken !== undefined) {
-        // What was written last may be a part of a line.
-        const gap = Buffer.from(`\n${this.#gap(broken.missing)}`);
-        for (let at = 0; at < gap.length; ) at += writeSync(this.#descriptor, gap, at);
-        this.#broken = undefined;
+      while (written < bytes.length) {
+        written += writeSync(this.#descriptor, bytes, written);
+        this.#isInLine = bytes[written - 1] !== 0x0a;
       }
-      while (written < bytes.length) written += writeSync(this.#descriptor, bytes, written);
-      if (broken !== undefined)
-        process.stderr.write(`chervil: ${this.#path} is written again; ${broken.missing} bytes are missing in it\n`);
+      return { written, problem: undefined };
     } catch (error) {
-      const missing = (this.#broken?.missing ?? 0) + bytes.length - written;
-      this.#broken = { retryAt: performance.now() + retryMs, missing };
       // What was opened may be gone, as on a file system that was mounted anew.
       this.#closeDescriptor();
-      // Told once, until it was written again.
-      if (broken === undefined)
-        process.stderr.write(
-          `chervil: cannot write ${this.#path} (${(error as Error).message}); the run goes on without it\n`,
-        );
+      return { written, problem: (error as Error).message };
     }
-  }
-
-  /** Whether text of so many bytes is left out, as the last attempt to write was not long ago. */
-  #leavesOut(bytes: number): boolean {
-    const broken = this.#broken;
-    if (broken === undefined || performance.now() >= broken.retryAt) return false;
-    broken.missing += bytes;
-    return true;
   }
 
   #closeDescriptor(): void {
@@ -143,5 +188,16 @@ export class LogFile {
       // A disk that is full, or away, may say so only now.
     }
     this.#descriptor = undefined;
+  }
+}
+
+/** Keeps what came last; what no longer has room is left out. */
+function keep(outage: Outage, bytes: Uint8Array): void {
+  outage.kept.push(bytes);
+  outage.keptBytes += bytes.length;
+  while (outage.keptBytes > mostKept) {
+    const oldest = outage.kept.shift() as Uint8Array;
+    outage.keptBytes -= oldest.length;
+    outage.missing += oldest.length;
   }
 }

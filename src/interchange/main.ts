@@ -141,6 +141,8 @@ async function run(
   const end = (reason: string): void =>
     interchange === undefined ? resolve({ reason, exitStatus: 0 }) : interchange.end(reason);
   const onSignal = (signal: string): void => end(`it was told to by ${signal}`);
+  // Whoever read standard error may be gone, or its disk full: what was to be said there is lost, and nothing else.
+  process.stderr.on('error', () => {});
   const hasTerminal = isatty(0) || isatty(1) || isatty(2);
   const onInterrupt = (signal: NodeJS.Signals): void => {
     if (interchange !== undefined) interchange.interrupt(signal as (typeof fromTerminals)[number], hasTerminal);

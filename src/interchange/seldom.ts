@@ -1,12 +1,14 @@
 // How often something was said of whom, so that a peer that repeats itself does not fill the log. The core owns one for what
 // peers send, the shell one for connections that come to nothing.
 
-/** More keys than this, which peers choose, are forgotten all at once. */
-const mostKeys = 1_000;
+/** Keys have names in them that peers choose: so many, at least, of those met last are remembered, and at most twice as many. */
+const mostRecent = 5_000;
 
 /** Counts by key, and lets the 1st, 10th, 100th, … be told. */
 export class Seldom {
-  readonly #times = new Map<string, number>();
+  #recent = new Map<string, number>();
+  /** Those met before these, until they are met again. */
+  #earlier = new Map<string, number>();
 
   /**
    * Counts one more. What stands behind the line about it: nothing, or how often it was so far; `undefined` when enough was said.
@@ -16,9 +18,12 @@ export class Seldom {
    * if (often !== undefined) log(`A stranger${often}`); // A stranger (10 times from there so far)
    */
   count(key: string): string | undefined {
-    const times = (this.#times.get(key) ?? 0) + 1;
-    if (times === 1 && this.#times.size >= mostKeys) this.#times.clear();
-    this.#times.set(key, times);
+    const times = (this.#recent.get(key) ?? this.#earlier.get(key) ?? 0) + 1;
+    if (this.#recent.size >= mostRecent && !this.#recent.has(key)) {
+      this.#earlier = this.#recent;
+      this.#recent = new Map();
+    }
+    this.#recent.set(key, times);
     if (!/^10*$/.test(String(times))) return undefined;
     return times === 1 ? '' : ` (${times} times from there so far)`;
   }

@@ -68,7 +68,6 @@ export async function askStatus(endpoint: string, certDir?: string): Promise<Sta
   }
 }
 
-/** Whether a peer that closes at once is seen to close, or to have closed, is chance. */
 /** What to try. The interchange of an encrypted run says nothing to who has not its key. */
 function hintAbout(words: string, certDir: string | undefined): string {
   if (words.includes('closed the connection'))
@@ -78,6 +77,7 @@ function hintAbout(words: string, certDir: string | undefined): string {
   return words.includes('it wants "NULL"') ? ' Its run is not encrypted: leave --cert-dir out.' : '';
 }
 
+/** Whether a peer that closes at once is seen to close, or to have closed, is chance. */
 function inWords(detail: string): string {
   return /ECONNRESET|EPIPE/.test(detail) ? `it closed the connection (${detail})` : detail;
 }

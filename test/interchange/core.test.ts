@@ -410,6 +410,22 @@ describe('managers', () => {
     bench.counts({ strayResults: 2 });
   });
 
+  it('that drained long ago, or came back since, are strangers as all others', () => {
+    const bench = new Bench({ isMonitored: true });
+    const leave = (peer: string): void => void bench.take(bench.register(peer), { type: 'drain', peer });
+    const isHeard = (peer: string): boolean => {
+      const items = [{ kind: 'monitoring', frame: new Uint8Array([1]) }] as const;
+      return bench.take({ type: 'results', peer, items }).some((effect) => effect.do === 'relay monitoring');
+    };
+    for (let count = 0; count < 1_001; count++) leave(`m${count}`);
+    assert.deepEqual(['m0', 'm1', 'm1000'].map(isHeard), [false, true, true]);
+    bench.take(bench.register('m1', { blockId: '7' }));
+    bench.take({ type: 'disconnected', peer: 'm1' });
+    bench.wait(200_000);
+    assert.equal(bench.state.managers.size, 0);
+    assert.deepEqual(['m1', 'm2'].map(isHeard), [false, true]);
+  });
+
   it('that repeat themselves do not fill the log', () => {
     const bench = new Bench();
     bench.take(bench.register('m'));

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Seldom } from '#src/interchange/seldom.js';
 import { Strangers } from '#src/interchange/strangers.js';
 import { writeCommand } from '#src/wire/messages.js';
 import { PyTuple } from '#src/wire/pickle.js';
@@ -42,6 +43,25 @@ describe('connections to the pool port that come to nothing', () => {
       assert.ok(log.split('No pool from').length <= 4, log);
     });
   }
+
+  it('are counted by thousands, and whoever comes most often is not forgotten', () => {
+    const seldom = new Seldom();
+    for (let round = 0; round < 9; round++) {
+      for (let stranger = 0; stranger < 4_900; stranger++) {
+        seldom.count('always there');
+        const often = seldom.count(`stranger ${stranger}`);
+        assert.equal(often, round === 0 ? '' : undefined, `${stranger}, round ${round}`);
+      }
+    }
+    for (let stranger = 0; stranger < 100_000; stranger++) {
+      seldom.count(`new ${stranger}`);
+      seldom.count('always there');
+    }
+    assert.equal(seldom.count('stranger 1'), '', 'who did not come for long is new');
+    for (let times = 9 * 4_900 + 100_000; times < 1_000_000 - 1; times++)
+      assert.equal(seldom.count('always there'), undefined);
+    assert.equal(seldom.count('always there'), ' (1000000 times from there so far)');
+  });
 
   it('one that keeps trying is told at the 1st, 10th and 100th time', () => {
     const strangers = new Strangers();

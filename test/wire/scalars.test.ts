@@ -128,6 +128,46 @@ describe('numbers of numpy', () => {
   });
 });
 
+describe('what a task brings beside numbers', () => {
+  it('is refused in no time however widely it is shared', () => {
+    const begin = '\x80\x04}(\x8c\x07task_idK\x07\x8c\x06bufferC\x01x\x8c\x07context';
+    // Lists of eight times the one before, thirty of them.
+    let lists = `${begin}}\x8c\x01a]\x94`;
+    for (let level = 1; level <= 30; level++) {
+      const before = `h${String.fromCharCode(level - 1)}`;
+      lists += `]\x94(${before.repeat(8)}e00h${String.fromCharCode(level)}`;
+    }
+    // A key of tuples of twice the one before, forty of them.
+    let tuples = `${begin}})\x94`;
+    for (let level = 1; level <= 40; level++) {
+      const before = `h${String.fromCharCode(level - 1)}`;
+      tuples += `0${before}${before}\x86\x94`;
+    }
+    for (const frame of [`${lists}su.`, `${tuples}Nsu.`]) {
+      const from = performance.now();
+      assert.ok(!readTask(Buffer.from(frame, 'latin1')).ok);
+      assert.ok(performance.now() - from < 10_000, `${performance.now() - from} ms`);
+    }
+  });
+
+  it('is named no longer than a line', () => {
+    const strange = new PyObject('call', new PyGlobal('m'.repeat(10_000), 'x'), new PyTuple([]));
+    const frame = encode(dict({ task_id: 7, ['k'.repeat(10_000)]: strange, buffer: Buffer.from('x') }));
+    const read = readTask(frame);
+    assert.ok(!read.ok && read.error.reason.length < 400, String(read.ok));
+  });
+
+  it('of numpy is named by its type', () => {
+    const [, hex] = numbers[0] as (typeof numbers)[number];
+    const half = Buffer.from(Buffer.from(hex, 'hex').toString('latin1').replace('i8', 'f2'), 'latin1');
+    const read = readTask(task({ priority: value(half.toString('hex')) }));
+    assert.deepEqual(
+      read.ok ? undefined : read.error.reason,
+      "its priority is a number of numpy's type f2 and no number: give one with int(...) or float(...)",
+    );
+  });
+});
+
 describe('a priority', () => {
   it('of True or False is 1 or 0, as where Python compares them', () => {
     for (const [given, expected] of [

@@ -78,6 +78,8 @@ function write(value: PickleValue, depth: number): boolean {
 
 /** What Python can have as a key, tuples of keys included. */
 function isKey(value: PickleValue): boolean {
+  // A tuple may hold another one many times, and so on.
+  if (--left < 0) return false;
   if (value instanceof PyTuple) return value.items.every(isKey);
   return value === null || typeof value !== 'object' || value instanceof Uint8Array || toNumber(value) !== undefined;
 }

@@ -25,18 +25,27 @@ const readers: Readonly<Record<string, (view: DataView, isLittle: boolean) => Pi
  * plainScalar(field(spec, 'priority')) // 3n
  */
 export function plainScalar(value: PickleValue | undefined): PickleValue | undefined {
+  const type = typeOf(value);
+  if (type === undefined || !Object.hasOwn(readers, type.name)) return undefined;
+  const { name, bytes, isLittle } = type;
+  if (bytes.length !== Number(name.slice(1))) return undefined;
+  return readers[name]?.(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), isLittle);
+}
+
+/** What to call a numpy scalar that is no plain number: by the letter and the size of its type. `undefined` for everything else. */
+export function scalarName(value: PickleValue): string | undefined {
+  const type = typeOf(value);
+  return type && `number of numpy's type ${type.name.slice(0, 20)}`;
+}
+
+function typeOf(value: PickleValue | undefined): { name: string; bytes: Uint8Array; isLittle: boolean } | undefined {
   if (!(value instanceof PyObject) || !isScalar(value.callee)) return undefined;
   const [type, bytes] = value.args.items;
   if (!(type instanceof PyObject) || !isGlobal(type.callee, 'numpy', 'dtype')) return undefined;
   const [name] = type.args.items;
   const { state } = type;
   const order = state instanceof PyTuple ? state.items[1] : '|';
-  if (typeof name !== 'string' || !(bytes instanceof Uint8Array) || bytes.length !== Number(name.slice(1)))
-    return undefined;
-  const isLittle = order !== '>';
-  return Object.hasOwn(readers, name)
-    ? readers[name]?.(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), isLittle)
-    : undefined;
+  return typeof name === 'string' && bytes instanceof Uint8Array ? { name, bytes, isLittle: order !== '>' } : undefined;
 }
 
 function isScalar(callee: PickleValue): boolean {

@@ -19,7 +19,7 @@ import {
 import type { Envelope } from './era.ts';
 import { Mould } from './mould.ts';
 import { prepareText, stripPickle, wrapFragment, writeFragment } from './plain.ts';
-import { plainScalar } from './scalar.ts';
+import { plainScalar, scalarName } from './scalar.ts';
 import { kind, Skim } from './skim.ts';
 
 /** What an interchange knows of a task. */
@@ -166,26 +166,26 @@ function orderOf(value: PickleValue | undefined): number | undefined {
   return typeof plain === 'boolean' ? Number(plain) : toNumber(plain);
 }
 
-/** The class or function of the first object in a value, as Python names it. */
-function nameOf(value: PickleValue, depth = 0): string | undefined {
-  if (value instanceof PyGlobal) return `${value.module}.${value.name}`;
-  if (value instanceof PyObject) return nameOf(value.callee, depth);
-  if (depth > 10) return undefined;
-  const inside =
-    value instanceof Map
-      ? [...value].flat()
-      : value instanceof PyTuple
-        ? value.items
-        : Array.isArray(value)
-          ? value
-          : value instanceof PySet || value instanceof PyFrozenSet
-            ? value.items
-            : [];
-  for (const one of inside) {
-    const name = plainScalar(one) === undefined ? nameOf(one, depth + 1) : undefined;
+/** So much of a name that a task brought is said. */
+const mostShown = 100;
+
+/** The class or function of the first object in a value, as Python names it. `seen`: containers that need no second look. */
+function nameOf(value: PickleValue, seen = new Set<PickleValue>()): string | undefined {
+  if (value instanceof PyGlobal) return `${value.module}.${value.name}`.slice(0, mostShown);
+  if (value instanceof PyObject) return scalarName(value) ?? nameOf(value.callee, seen);
+  if (seen.has(value)) return undefined;
+  for (const one of itemsOf(value)) {
+    seen.add(value);
+    const name = plainScalar(one) === undefined ? nameOf(one, seen) : undefined;
     if (name !== undefined) return name;
   }
   return undefined;
+}
+
+function* itemsOf(value: PickleValue): Iterable<PickleValue> {
+  if (value instanceof Map) for (const entry of value) yield* entry;
+  else if (Array.isArray(value)) yield* value;
+  else if (value instanceof PyTuple || value instanceof PySet || value instanceof PyFrozenSet) yield* value.items;
 }
 
 function textOf(value: PickleValue | undefined): string | undefined {
@@ -272,7 +272,7 @@ function whyNotPlain(task: PyDict): string {
   for (const [key, value] of task) {
     const name = nameOf(value);
     if (name === undefined) continue;
-    return `its ${typeof key === 'string' ? key : 'dict'} has a ${name} in it, where plain data belongs: for a number ${numbers}`;
+    return `its ${typeof key === 'string' ? key.slice(0, mostShown) : 'dict'} has a ${name} in it, where plain data belongs: for a number ${numbers}`;
   }
   return 'it refers to itself, nests too deeply, or has more than plain data in it';
 }
