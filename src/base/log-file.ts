@@ -24,8 +24,9 @@ const mostKept = 16 << 10;
 interface Outage {
   /** When it is tried again, in milliseconds. */
   retryAt: number;
-  /** Bytes that are left out, and that no line tells of yet. */
+  /** Bytes that are left out: those that no line tells of yet, and those that one does. */
   missing: number;
+  told: number;
   /** What came last and is not left out yet, and how many bytes that is. */
   kept: Uint8Array[];
   keptBytes: number;
@@ -88,12 +89,8 @@ export class LogFile {
   /** Adds a line: what stands before its text, the text, and what stands behind it. */
   writeLine(before: Uint8Array, text: LogText, behind: Uint8Array): void {
     if (this.#isClosed) return;
-    if (this.#outage !== undefined) {
-      this.write(Buffer.concat([before, Buffer.from(String(text)), behind]).toString());
-      return;
-    }
     const most = before.length + text.wording.mostBytes + behind.length;
-    if (most > fullBytes) {
+    if (this.#outage !== undefined || most > fullBytes) {
       this.write(Buffer.concat([before, Buffer.from(String(text)), behind]).toString());
       return;
     }
@@ -140,7 +137,7 @@ export class LogFile {
     }
     const { written, problem } = this.#write(bytes);
     if (problem === undefined) return;
-    this.#outage = { retryAt: performance.now() + retryMs, missing: 0, kept: [], keptBytes: 0 };
+    this.#outage = { retryAt: performance.now() + retryMs, missing: 0, told: 0, kept: [], keptBytes: 0 };
     keep(this.#outage, new Uint8Array(bytes.subarray(written)));
     this.#say(`chervil: cannot write ${this.#path} (${problem}); the run goes on without it\n`);
   }
@@ -154,11 +151,12 @@ export class LogFile {
       outage.retryAt = performance.now() + retryMs;
       if (written < gap.length) return false;
       const rest = Buffer.concat(kept).subarray(written - gap.length);
-      Object.assign(outage, { missing: 0, kept: [rest], keptBytes: rest.length });
+      Object.assign(outage, { missing: 0, told: outage.told + missing, kept: [rest], keptBytes: rest.length });
       return false;
     }
     this.#outage = undefined;
-    const what = missing === 0 ? 'nothing is missing' : `${missing} bytes are missing`;
+    const left = outage.told + missing;
+    const what = left === 0 ? 'nothing is missing' : `${left} bytes are missing`;
     this.#say(`chervil: ${this.#path} is written again; ${what} in it\n`);
     return true;
   }

@@ -119,7 +119,7 @@ async function runFromInput(versions: VersionPolicy): Promise<number> {
   return run(config, versions, true, input.closed);
 }
 
-/** What a terminal sends to all that runs in it: Ctrl-C, Ctrl-\\, and when it closes. */
+/** What a terminal sends to all that runs in it: Ctrl-C, Ctrl-\, and when it closes. */
 const fromTerminals = ['SIGINT', 'SIGQUIT', 'SIGHUP'] as const;
 
 /** @param closed - resolves when standard input ends, if it was still open after the configuration */

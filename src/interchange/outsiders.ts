@@ -1,5 +1,6 @@
 // Peers that send what only a manager sends, and are none: strangers, those that were lost, and those that have just drained,
 // whose last words are no fault. The core calls it.
+import { assertNever } from '../base/assert.ts';
 import { entry } from '../wire/messages/batch.ts';
 import type { Item } from '../wire/messages/item.ts';
 import type { InterchangeEffect } from './events.ts';
@@ -36,11 +37,24 @@ export function onOutsidersResults(
   const isDrained = state.drained.has(peer);
   let dropped = 0;
   for (const item of items) {
-    if (item.kind === 'monitoring' && isDrained && state.settings.isMonitored)
-      effects.push({ do: 'relay monitoring', frame: item.frame });
-    else if (item.kind === 'batch')
-      dropped += item.batch.whats.reduce((sum, what) => sum + (what === entry.note ? 0 : 1), 0);
-    else if (item.kind !== 'heartbeat' && item.kind !== 'note' && !(item.kind === 'monitoring' && isDrained)) dropped++;
+    switch (item.kind) {
+      case 'monitoring':
+        if (!isDrained) dropped++;
+        else if (state.settings.isMonitored) effects.push({ do: 'relay monitoring', frame: item.frame });
+        break;
+      case 'batch':
+        dropped += item.batch.whats.filter((what) => what !== entry.note).length;
+        break;
+      case 'outcome':
+      case 'unreadable':
+        dropped++;
+        break;
+      case 'heartbeat':
+      case 'note':
+        break;
+      default:
+        assertNever(item);
+    }
   }
   if (dropped === 0) return;
   state.counters.strayResults += dropped;

@@ -37,6 +37,7 @@ import { encode, field } from '../wire/pickle.ts';
 import { pythonReference, withPythonArguments } from '../wire/python/call.ts';
 import { isReference, ValueFiles } from '../wire/value-files.ts';
 import {
+  bindFailureCode,
   bindToRandomPort,
   type Certificates,
   createSocket,
@@ -245,8 +246,10 @@ export class Interchange implements AsyncDisposable {
         return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
       } catch (error) {
         if (!(error instanceof ZmtpError)) throw error;
-        const key =
-          fixed === undefined ? 'worker_port_range' : this.#poolResults === undefined ? 'worker_port' : 'worker_ports';
+        const code = bindFailureCode(error);
+        const isAboutPort = code === undefined || code === 'EADDRINUSE' || code === 'EACCES';
+        const port = this.#poolResults === undefined ? 'worker_port' : 'worker_ports';
+        const key = !isAboutPort ? 'interchange_address' : fixed === undefined ? 'worker_port_range' : port;
         throw new ZmtpError(error.code, `${error.message} The configuration has it as ${key}.`, { cause: error });
       }
     };

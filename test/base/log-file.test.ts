@@ -40,7 +40,7 @@ it('numbers are written as everybody does', () => {
 
 it('a disk that takes nothing is told of once, whatever was to be written', (t) => {
   if (!existsSync('/dev/full')) {
-    t.skip('this system has no /dev/full');
+    t.skip('for want of /dev/full');
     return;
   }
   for (const length of [1, 21_845, 100_000]) {
@@ -56,7 +56,7 @@ it('a disk that takes nothing is told of once, whatever was to be written', (t) 
 
 it('not even standard error has to take that', (t) => {
   if (!existsSync('/dev/full')) {
-    t.skip('this system has no /dev/full');
+    t.skip('for want of /dev/full');
     return;
   }
   const module = import.meta.resolve('#src/base/log-file.js');
@@ -157,7 +157,7 @@ it('when it is closed it tries once more, whenever it tried last', (t) => {
   assert.equal(disk.text(), 'one 1\nthe end 1\n');
 });
 
-it('a line that was cut is ended before the line about what is missing', (t) => {
+it('a line that was cut is ended before the line about what is missing', () => {
   const path = join(directory, 'cut.log');
   const module = import.meta.resolve('#src/base/log-file.js');
   const program = `
@@ -176,10 +176,40 @@ it('a line that was cut is ended before the line about what is missing', (t) => 
     process.execPath,
     program,
   ]);
-  if (limited.error !== undefined) {
-    t.skip('this system has no bash');
-    return;
-  }
   assert.equal(limited.status, 0, String(limited.stderr));
   assert.equal(readFileSync(path, 'utf8'), `xxxxx\n(${30_001 - 8_192} bytes are missing)\nafter\n`);
+});
+
+it('what was told of in the file is told on standard error too, if a second attempt takes part of it only', () => {
+  const path = join(directory, 'twice.log');
+  const module = import.meta.resolve('#src/base/log-file.js');
+  const program = `
+    import { truncateSync } from 'node:fs';
+    import { LogFile } from ${JSON.stringify(module)};
+    let now = 0;
+    performance.now = () => now;
+    const path = ${JSON.stringify(path)};
+    const say = (text) => console.log(text.replace(path, 'PATH').replace(/ \\(.*\\)/, ''));
+    const file = new LogFile(path, (bytes) => '(' + bytes + ' bytes are missing)\\n', say);
+    file.write('x'.repeat(30_000) + '\\n');
+    file.flush();
+    file.write('y'.repeat(100) + '\\n');
+    // Room for the line about what is missing, and for 20 bytes more.
+    truncateSync(path, 8_192 - '\\n(21809 bytes are missing)\\n'.length - 20);
+    now += 10_000;
+    file.write('z\\n');
+    file.flush();
+    truncateSync(path, 0);
+    file.close();`;
+  const limited = spawnSync(
+    'bash',
+    ['-c', 'ulimit -f 8 && exec "$0" --input-type=module --eval "$1"', process.execPath, program],
+    { encoding: 'utf8' },
+  );
+  assert.equal(limited.status, 0, limited.stderr);
+  assert.equal(
+    limited.stdout,
+    'chervil: cannot write PATH; the run goes on without it\n\nchervil: PATH is written again; 21809 bytes are missing in it\n\n',
+  );
+  assert.equal(readFileSync(path, 'utf8'), `${'y'.repeat(80)}\nz\n`);
 });

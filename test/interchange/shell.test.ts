@@ -198,6 +198,24 @@ describe('the interchange process', () => {
     );
   });
 
+  it('says which field has an address that is not of this machine', async () => {
+    // Of a network for documentation.
+    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'inherit', 'pipe'] });
+    children.push(child);
+    let text = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += String(chunk);
+    });
+    const logdir = mkdtempSync(join(directory, 'elsewhere-'));
+    const config = { client_address: '127.0.0.1', client_ports: [1, 1, 1], interchange_address: '192.0.2.1', logdir };
+    child.stdin.end(JSON.stringify(config));
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 1);
+    assert.match(
+      text,
+      /^The interchange cannot start: Cannot listen on .*192\.0\.2\.1.* The configuration has it as interchange_address\.\n$/,
+    );
+  });
+
   it('ends on SIGTERM and writes its log where Parsl does', async () => {
     const submitter = await Submitter.start();
     await port(submitter);

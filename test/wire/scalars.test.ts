@@ -163,7 +163,7 @@ describe('what a task brings beside numbers', () => {
     const read = readTask(task({ priority: value(half.toString('hex')) }));
     assert.deepEqual(
       read.ok ? undefined : read.error.reason,
-      "its priority is a number of numpy's type f2 and no number: give one with int(...) or float(...)",
+      "its priority is a number of numpy's type f2, which is not known as a number here: give one with int(...) or float(...)",
     );
   });
 });
@@ -189,7 +189,10 @@ describe('a priority', () => {
       },
     );
     assert.deepEqual(reasons, [
-      [7, 'its priority is a decimal.Decimal and no number: give one with int(...) or float(...)'],
+      [
+        7,
+        'its priority is a decimal.Decimal, which is not known as a number here: give one with int(...) or float(...)',
+      ],
       [7, 'its priority is no number: give one with int(...) or float(...)'],
       [
         7,

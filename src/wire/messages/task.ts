@@ -152,7 +152,8 @@ function routeOf(envelope: Envelope, value: PickleValue): Result<Route> {
   const priority = orderOf(given);
   if (given !== undefined && priority === undefined) {
     const name = given instanceof PyObject ? nameOf(given) : undefined;
-    return { ok: false, error: `its priority is ${name === undefined ? '' : `a ${name} and `}no number: ${numbers}` };
+    const what = name === undefined ? 'no number' : `a ${name}, which is not known as a number here`;
+    return { ok: false, error: `its priority is ${what}: ${numbers}` };
   }
   const runtime = envelope === 'context' ? textOf(value.get('runtime')) : undefined;
   return { ok: true, value: { priority: Number.isNaN(priority) ? undefined : priority, runtime } };
@@ -169,23 +170,26 @@ function orderOf(value: PickleValue | undefined): number | undefined {
 /** So much of a name that a task brought is said. */
 const mostShown = 100;
 
-/** The class or function of the first object in a value, as Python names it. `seen`: containers that need no second look. */
+/** The class or function of the first object in a value that is no number, as Python names it. `seen`: containers that need no second look. */
 function nameOf(value: PickleValue, seen = new Set<PickleValue>()): string | undefined {
   if (value instanceof PyGlobal) return `${value.module}.${value.name}`.slice(0, mostShown);
-  if (value instanceof PyObject) return scalarName(value) ?? nameOf(value.callee, seen);
-  if (seen.has(value)) return undefined;
-  for (const one of itemsOf(value)) {
-    seen.add(value);
-    const name = plainScalar(one) === undefined ? nameOf(one, seen) : undefined;
+  if (value instanceof PyObject)
+    return plainScalar(value) === undefined ? (scalarName(value) ?? nameOf(value.callee, seen)) : undefined;
+  const items = itemsOf(value);
+  if (items === undefined || seen.has(value)) return undefined;
+  seen.add(value);
+  for (const item of items) {
+    const name = nameOf(item, seen);
     if (name !== undefined) return name;
   }
   return undefined;
 }
 
-function* itemsOf(value: PickleValue): Iterable<PickleValue> {
-  if (value instanceof Map) for (const entry of value) yield* entry;
-  else if (Array.isArray(value)) yield* value;
-  else if (value instanceof PyTuple || value instanceof PySet || value instanceof PyFrozenSet) yield* value.items;
+/** What is in a container, the keys of a dict too; of anything else `undefined`. */
+function itemsOf(value: PickleValue): readonly PickleValue[] | undefined {
+  if (value instanceof Map) return [...value].flat();
+  if (Array.isArray(value)) return value;
+  return value instanceof PyTuple || value instanceof PySet || value instanceof PyFrozenSet ? value.items : undefined;
 }
 
 function textOf(value: PickleValue | undefined): string | undefined {

@@ -22,6 +22,7 @@ export { type CurveServerOptions, curveServer } from './curveServer.ts';
 export { type PeerFailure, type PeerFailureCode, type Refusal, ZmtpError, type ZmtpErrorCode } from './failures.ts';
 export type { Heartbeat } from './heartbeat.ts';
 export { defaultLimits, type Limits } from './limits.ts';
+export { bindFailureCode } from './listener.ts';
 export { type Mechanism, nullMechanism } from './mechanism.ts';
 export type { CommonOptions } from './options.ts';
 export type { Frames } from './outbox.ts';
