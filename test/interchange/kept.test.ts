@@ -1,22 +1,10 @@
 // What has left the books is let go of, also where something that stays stands before it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { countKept } from '../support/garbage.ts';
 import { Bench, emptyBody, registration, seeded, withSeed } from './builders.ts';
 
 const count = 2_000;
-
-/** How many of these are still in memory. */
-async function kept(references: readonly WeakRef<object>[]): Promise<number> {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  for (let round = 0; round < 5; round++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    collect();
-  }
-  return references.filter((reference) => reference.deref() !== undefined).length;
-}
 
 for (const selector of ['random', 'block-id'] as const) {
   test(`managers that came and went while another one is ready (${selector})`, async () => {
@@ -35,7 +23,7 @@ for (const selector of ['random', 'block-id'] as const) {
       bench.take({ type: 'drain', peer: `p${at}` });
     }
     assert.equal(bench.state.managers.size, 1);
-    const left = await kept(references);
+    const left = await countKept(references);
     assert.ok(left <= count / 4, `${left} of ${count} are kept`);
     // The one that stayed is still served.
     bench.take({ type: 'task', taskId: 1, priority: undefined, runtime: undefined, ...emptyBody });
@@ -63,7 +51,7 @@ for (const order of ['in turn', 'at random'] as const) {
       }
     });
     assert.deepEqual([bench.state.tasks.size, bench.state.counters.queued], [1, 1]);
-    const left = await kept(references);
+    const left = await countKept(references);
     assert.ok(left <= count / 4, `${left} of ${count} are kept`);
   });
 }

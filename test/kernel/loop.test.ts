@@ -6,6 +6,7 @@ import type { Task } from '#src/kernel/task.js';
 import type { Waitable, Waiter } from '#src/task/cell.js';
 import { type Outcome, succeed } from '#src/task/outcome.js';
 import { boom, FakeExecutor } from '../support/executor.ts';
+import { countKept } from '../support/garbage.ts';
 import { appRecord, errorOf, futureOf, joinRecord, resultOf, TestKernel, testKernel } from '../support/kernel.ts';
 
 /** Something to wait for that a test settles. */
@@ -627,14 +628,6 @@ test('records of apps are forgotten with their apps, so that options for each ca
     world.call(record);
   }
   world.executor.given.length = 0;
-  const { setFlagsFromString } = await import('node:v8');
-  const { runInNewContext } = await import('node:vm');
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  for (let n = 0; n < 5; n++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    collect();
-  }
-  const kept = references.filter((reference) => reference.deref() !== undefined).length;
+  const kept = await countKept(references);
   assert(kept <= 5, `${kept} of 50 records are kept`);
 });
