@@ -117,8 +117,47 @@ async function startLean(program: string, { pools, capacity, ...options }: Aroun
   };
 }
 
-function poolSays(identity: string, capacity: number): Buffer {
-  const record = registration({ uid: identity, maxCapacity: capacity, workerCount: capacity, ...newest });
+/** Managers with nothing to do. */
+export interface IdleManagers extends AsyncDisposable {
+  /** Resolves when each of them has been answered a heartbeat. */
+  readonly answered: Promise<void>;
+}
+
+/** Lets `count` managers register and send heartbeats, evenly spread, until disposed of; resolves when all have registered. Needs a C compiler. */
+export async function startIdleManagers(
+  port: number,
+  count: number,
+  heartbeatMs: number,
+  changes: Parameters<typeof registration>[0],
+): Promise<IdleManagers> {
+  const program = compiled('managers');
+  if (program === undefined) throw new Error('There is no C compiler, or this is not Linux');
+  const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const next = async (): Promise<void> => {
+    if ((await lines.next()).done) throw new Error('the managers have ended');
+  };
+  const heartbeat = withLength(encodeFrame(0, writeManagerMessage({ type: 'heartbeat' })));
+  const words = Array.from({ length: count }, (_, at) => poolSays(`pool-${at}`, 10, changes));
+  // If they end while they are told, that they have ended says more.
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(Buffer.concat([number(port), number(heartbeatMs), heartbeat, number(count), ...words]));
+  await next();
+  const answered = next();
+  // Disposed of before, there is nobody to hear of it.
+  answered.catch(() => undefined);
+  return {
+    answered,
+    [Symbol.asyncDispose]: async () => {
+      child.stdin.end();
+      await closed;
+    },
+  };
+}
+
+function poolSays(identity: string, capacity: number, changes: Parameters<typeof registration>[0] = newest): Buffer {
+  const record = registration({ uid: identity, maxCapacity: capacity, workerCount: capacity, ...changes });
   const message = writeManagerMessage({ type: 'registration', registration: record });
   return Buffer.concat([withLength(shakeHands('DEALER', identity)), withLength(encodeFrame(0, message))]);
 }

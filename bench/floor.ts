@@ -3,17 +3,16 @@
 // turns, so that a busy machine troubles all alike.
 //   node --import tsx bench/floor.ts [--managers 2000] [--seconds 60] [--windows 3] [--only idle,one]
 import { type ChildProcess, spawn } from 'node:child_process';
-import { connect, type Socket } from 'node:net';
 import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeCommand, writeManagerMessage } from '#src/wire/messages.js';
-import { FakePool, InterchangeRun } from '../test/support/interchange-run.ts';
+import { writeCommand } from '#src/wire/messages.js';
+import { InterchangeRun } from '../test/support/interchange-run.ts';
 import { newestRelease, parslEnvironment } from '../test/support/parsl.ts';
-import { type Around, startAround } from './around.ts';
+import { type Around, startAround, startIdleManagers } from './around.ts';
 import { compiled } from './compile.ts';
 import { cpuNanoseconds, where } from './measure.ts';
 
@@ -58,17 +57,6 @@ async function startEchoes(): Promise<Echo[]> {
   return program === undefined ? echoes : [...echoes, await startEcho('echo, C', program, [])];
 }
 
-async function connectAll(port: number, count: number, onData: (stream: Socket) => void): Promise<Socket[]> {
-  const streams: Socket[] = [];
-  for (let at = 0; at < count; at++) {
-    const stream = connect({ port, host: '127.0.0.1', noDelay: true });
-    stream.on('data', () => onData(stream));
-    streams.push(stream);
-    if (at % 100 === 99) await sleep(20);
-  }
-  return streams;
-}
-
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 const load = (): string => (loadavg()[0] ?? Number.NaN).toFixed(1);
@@ -77,68 +65,63 @@ console.log(`${where()}\n`);
 if (isWanted('idle')) await measureIdle();
 if (isWanted('one')) for (const peers of [1, 4, 64]) await measureOne(peers);
 
-/** As many connections as managers, each with a message and its answer every 30 s. */
+/** As many connections as managers, each with a heartbeat and its answer every 30 s. All servers are there at the same time. */
 async function measureIdle(): Promise<void> {
-  const measured: { name: string; pid: number; close: () => Promise<void> }[] = [];
+  if (compiled('managers') === undefined) {
+    console.log('Without a C compiler on Linux: no managers that leave the caches alone.');
+    return;
+  }
   const packages = new Map(Array.from({ length: 250 }, (_, at) => [`package-number-${at}`, `1.${at}.0`]));
-  const interchanges = [['Chervil', undefined], ...(parsls === undefined ? [] : [["Parsl's", parsls]])] as const;
-  for (const [name, command] of interchanges) {
-    const run = await InterchangeRun.start({
-      ...(command === undefined ? {} : { command: command as readonly string[] }),
-      onResults: () => {},
-    });
-    const pools = Array.from({ length: managers }, (_, at) =>
-      new FakePool(run.port, `pool-${at}`, () => {}).register(10, { packages, parslVersion: newestRelease }),
-    );
-    for (;;) {
-      const known = await run.ask(writeCommand({ name: 'managers' }));
-      if (Array.isArray(known) && known.length === managers) break;
-      await sleep(500);
+  const ends: (() => unknown)[] = [];
+  const measured: { readonly name: string; readonly pid: number; readonly shares: number[] }[] = [];
+  const answered: Promise<void>[] = [];
+  const add = async (name: string, pid: number, port: number): Promise<void> => {
+    const idle = await startIdleManagers(port, managers, heartbeatMs, { packages, parslVersion: newestRelease });
+    ends.push(() => idle[Symbol.asyncDispose]());
+    answered.push(idle.answered);
+    measured.push({ name, pid, shares: [] });
+  };
+  try {
+    const interchanges: (readonly [string, readonly string[] | undefined])[] = [
+      ['Chervil', undefined],
+      ...(parsls === undefined ? [] : [["Parsl's", parsls] as const]),
+    ];
+    for (const [name, command] of interchanges) {
+      const run = await InterchangeRun.start({ ...(command && { command }), onResults: () => {} });
+      ends.push(() => run[Symbol.asyncDispose]());
+      await add(name, run.pid, run.port);
+      for (;;) {
+        const known = await run.ask(writeCommand({ name: 'managers' }));
+        if (Array.isArray(known) && known.length === managers) break;
+        await sleep(500);
+      }
     }
-    for (const [at, pool] of pools.entries()) setTimeout(() => pool.beat(heartbeatMs), (at * heartbeatMs) / managers);
-    const close = async (): Promise<void> => {
-      for (const pool of pools) await pool.close();
-      await run[Symbol.asyncDispose]();
-    };
-    measured.push({ name: name as string, pid: run.pid, close });
-  }
-  const heartbeat = writeManagerMessage({ type: 'heartbeat' });
-  for (const { name, port, child } of await startEchoes()) {
-    const streams = await connectAll(port, managers, () => {});
-    const timers: NodeJS.Timeout[] = [];
-    for (const [at, stream] of streams.entries()) {
-      const begin = (): void => void timers.push(setInterval(() => stream.write(heartbeat), heartbeatMs));
-      setTimeout(begin, (at * heartbeatMs) / managers);
+    const echoes = await startEchoes();
+    for (const { child } of echoes) ends.push(() => child.kill('SIGKILL'));
+    for (const { name, port, child } of echoes) await add(name, child.pid ?? 0, port);
+    // Two rounds: what starting left behind is tidied, and what runs often is compiled.
+    await Promise.all(answered);
+    await sleep(heartbeatMs);
+    for (let window = 0; window < Number(values.windows); window++) {
+      const before = measured.map(({ pid }) => cpuNanoseconds(pid));
+      const begin = performance.now();
+      await sleep(seconds * 1_000);
+      const ms = performance.now() - begin;
+      for (const [at, { pid, shares }] of measured.entries())
+        shares.push((cpuNanoseconds(pid) - (before[at] ?? 0)) / ms / 10_000);
     }
-    const close = async (): Promise<void> => {
-      for (const timer of timers) clearInterval(timer);
-      for (const stream of streams) stream.destroy();
-      child.kill('SIGKILL');
-    };
-    measured.push({ name, pid: child.pid ?? 0, close });
-  }
-  // Everybody's first heartbeat is due after two rounds of 30 s at the latest, and what starting left behind is tidied.
-  await sleep(2 * heartbeatMs + 5_000);
-  const shares = measured.map((): number[] => []);
-  for (let window = 0; window < Number(values.windows); window++) {
-    const before = measured.map(({ pid }) => cpuNanoseconds(pid));
-    const begin = performance.now();
-    await sleep(seconds * 1_000);
-    const ms = performance.now() - begin;
-    for (const [at, { pid }] of measured.entries())
-      shares[at]?.push((cpuNanoseconds(pid) - (before[at] ?? 0)) / ms / 10_000);
+  } finally {
+    for (const end of ends.reverse()) await end();
   }
   const messages = managers / (heartbeatMs / 1_000);
   console.log(
     `${managers} connections, a message and its answer every 30 s; windows of ${seconds} s; load ${load()}\n`,
   );
   console.log('| server | % of a core, median | windows | us a message |\n|---|---|---|---|');
-  for (const [at, { name, close }] of measured.entries()) {
-    const found = shares[at] ?? [];
-    const middle = median(found);
-    const list = found.map((share) => share.toFixed(2)).join(', ');
+  for (const { name, shares } of measured) {
+    const middle = median(shares);
+    const list = shares.map((share) => share.toFixed(2)).join(', ');
     console.log(`| ${name} | ${middle.toFixed(2)} | ${list} | ${((middle * 10_000) / messages).toFixed(0)} |`);
-    await close();
   }
 }
 

@@ -59,6 +59,7 @@ import type { Failure, InterchangeEffect, InterchangeEvent, InterchangeSettings,
 import { type InterchangeLog, leastLevel, openLog } from './log.ts';
 import { identityBytes, type Manager, showIdentity } from './managers.ts';
 import { MonitoringLink } from './monitoring.ts';
+import { patienceOfAnswers } from './silence.ts';
 import type { InterchangeState } from './state.ts';
 import { Looks, Strangers } from './strangers.ts';
 import type { TaskRecord } from './task.ts';
@@ -172,6 +173,7 @@ export class Interchange implements AsyncDisposable {
     const reflex: Reflex = {
       message: [writeManagerMessage({ type: 'heartbeat' })],
       answer: writeInterchangeWord(words.heartbeat, 'one-port'),
+      answersWithinMs: patienceOfAnswers(config.heartbeatThresholdMs),
       isAnswered: ({ key }) => {
         this.#now = now();
         return !this.#hasEnded && hear(this.#state, key, 'one-port', this.#now);

@@ -7,6 +7,14 @@ import type { Manager } from './managers.ts';
 import { type InterchangeState, log } from './state.ts';
 import { refuseUseless, unservedUntil } from './unserved.ts';
 
+/**
+ * How long the answer to a heartbeat may wait for others, in milliseconds: far less than a pool waits before it takes the
+ * interchange for lost. Short thresholds are for tests, or for people in a hurry, and none waits there.
+ */
+export function patienceOfAnswers(heartbeatThresholdMs: number): number {
+  return heartbeatThresholdMs < 20_000 ? 0 : 1_000;
+}
+
 /** Asks for a timer if the next deadline comes before the one that runs. */
 export function setTimer(state: InterchangeState, effects: InterchangeEffect[]): void {
   const at = Math.max(nextDeadline(state), state.patientUntil);

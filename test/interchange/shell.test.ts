@@ -323,6 +323,30 @@ describe('the interchange process', () => {
     sure(answers < many / 4, `${answers} answers to ${many} requests were kept`);
   });
 
+  it('answers each heartbeat of a crowd of pools, whose answers may leave together', async (t) => {
+    await using submitter = await Submitter.start();
+    const at = await port(submitter);
+    const pools = Array.from({ length: 100 }, (_, number) => new Pool(at, `pool-${number}`));
+    t.after(() => Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]())));
+    const types = async (pool: Pool, count: number): Promise<unknown[]> => {
+      const all: unknown[] = [];
+      while (all.length < count) {
+        const read = readInterchangeMessage(await pool.inbox.next('a message of the interchange'));
+        all.push(read.ok ? read.value.type : read.error);
+      }
+      return all;
+    };
+    for (const pool of pools) pool.register();
+    for (let known = 0; known < pools.length; )
+      known = (await askStatus(`tcp://127.0.0.1:${at}`)).counters.managersRegistered;
+    for (let round = 0; round < 2; round++) {
+      for (const pool of pools) pool.socket.send([writeManagerMessage({ type: 'heartbeat' })]);
+      for (const pool of pools) assert.deepEqual(await types(pool, 1), ['heartbeat']);
+    }
+    for (const pool of pools) pool.socket.send([writeManagerMessage({ type: 'drain' })]);
+    for (const pool of pools) assert.deepEqual(await types(pool, 1), ['drained']);
+  });
+
   it('serves pools of the oldest era on two ports, in their style', async () => {
     await using submitter = await Submitter.start({ worker_ports: null });
     const ports = await submitter.ask(writeCommand({ name: 'worker ports' }));

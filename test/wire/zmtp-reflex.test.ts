@@ -1,8 +1,11 @@
 // A message that is always the same is answered within the read; everything that is not just that goes the usual way.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { Answers } from '#src/wire/zmtp/reflex.js';
 import { createSocket, type Peer, ZmtpError } from '#src/wire/zmtp/socket.js';
+import { FakeClock } from '../support/clock.ts';
+import { Happenings } from '../support/happenings.ts';
 import { frames, securities, texts, watchedSocket } from '../support/zmtp.ts';
 
 const local = 'tcp://127.0.0.1:*';
@@ -108,6 +111,129 @@ test('who sends something when asked whether it is answered has that sent, too, 
   assert.equal(router.queued(router.peers[0] as Peer), 0);
 });
 
+/** A ROUTER whose answers may wait for a second, three peers, and a clock that stands still. */
+async function crowd(t: TestContext) {
+  const clock = new FakeClock();
+  const asked = new Happenings<string>();
+  const isAnswered = ({ key }: Peer): boolean => {
+    asked.push(key);
+    return true;
+  };
+  const reflex = { message: frames('?'), answer: frames('!'), isAnswered, answersWithinMs: 1_000 };
+  const router = watchedSocket(t, 'router', { clock, reflex });
+  const endpoint = await router.bind(local);
+  const peers = ['anna', 'bert', 'cleo'].map((identity) => watchedSocket(t, 'dealer', { identity, lingerMs: 0 }));
+  for (const peer of peers) peer.connect(endpoint);
+  await router.seen.joined.take(3);
+  const [anna, bert, cleo] = peers as [(typeof peers)[0], (typeof peers)[0], (typeof peers)[0]];
+  const ask = async (peer: (typeof peers)[0], times = 1): Promise<void> => {
+    for (let time = 0; time < times; time++) {
+      peer.send(frames('?'));
+      await asked.next();
+    }
+  };
+  return { clock, router, anna, bert, cleo, ask };
+}
+
+test('answers to messages that come thick are given together, within the time that they may wait', async (t) => {
+  const { clock, router, anna, bert, cleo, ask } = await crowd(t);
+  await ask(anna, 16);
+  assert.equal((await anna.seen.messages.take(16)).length, 16, 'these are not thick');
+  await ask(bert);
+  clock.advance(50);
+  await ask(cleo);
+  clock.advance(949);
+  for (const peer of ['bert', 'cleo']) router.send(peer, frames('before'));
+  for (const peer of [bert, cleo]) assert.deepEqual(texts(await peer.seen.messages.next()), ['before']);
+  clock.advance(1);
+  for (const peer of [bert, cleo]) assert.deepEqual(texts(await peer.seen.messages.next()), ['!']);
+  assert.deepEqual([router.counters.received, router.counters.sent], [18, 20]);
+});
+
+test('answers to messages that come now and then, or several at once now and then, do not wait', async (t) => {
+  const { clock, anna, bert, ask } = await crowd(t);
+  for (let round = 0; round < 40; round++) {
+    await ask(anna);
+    assert.deepEqual(texts(await anna.seen.messages.next()), ['!']);
+    clock.advance(63);
+  }
+  clock.advance(1_000);
+  for (let round = 0; round < 3; round++) {
+    for (const peer of [anna, bert]) await ask(peer, 8);
+    for (const peer of [anna, bert]) assert.equal((await peer.seen.messages.take(8)).length, 8);
+    clock.advance(1_000);
+  }
+});
+
+test('once messages have stopped coming thick answers no longer wait', async (t) => {
+  const { clock, anna, bert, ask } = await crowd(t);
+  await ask(anna, 40);
+  clock.advance(1_100);
+  await anna.seen.messages.take(40);
+  await ask(bert);
+  assert.deepEqual(texts(await bert.seen.messages.next()), ['!']);
+});
+
+test('64 answers wait for nothing more', async (t) => {
+  const { clock, router, anna, ask } = await crowd(t);
+  await ask(anna, 16 + 63);
+  assert.equal(router.counters.sent, 16);
+  await ask(anna);
+  await anna.seen.messages.take(80);
+  assert.equal(router.counters.sent, 80);
+  assert.equal(clock.waiting, 0);
+});
+
+test('a peer that leaves before its answer changes nothing for the others', async (t) => {
+  const { clock, router, anna, bert, cleo, ask } = await crowd(t);
+  await ask(anna, 16);
+  for (const peer of [bert, cleo]) await ask(peer);
+  await bert.close();
+  await router.seen.left.next();
+  clock.advance(1_000);
+  assert.deepEqual(texts(await cleo.seen.messages.next()), ['!']);
+  assert.deepEqual([router.counters.sent, router.counters.lost], [17, 0]);
+});
+
+test('a closed socket gives no answers and has no timer', async (t) => {
+  const { clock, router, anna, bert, ask } = await crowd(t);
+  await ask(anna, 16);
+  await ask(bert);
+  await router.close();
+  assert.equal(clock.waiting, 0);
+  assert.equal(router.counters.sent, 16);
+});
+
+test('a clock that is set back or forward makes no answer wait for longer', async (t) => {
+  const { clock, anna, bert, cleo, ask } = await crowd(t);
+  await ask(anna, 16);
+  clock.time -= 3_600_000;
+  await ask(bert);
+  clock.advance(1_000);
+  assert.deepEqual(texts(await bert.seen.messages.next()), ['!']);
+  clock.time += 7_200_000;
+  await ask(cleo);
+  assert.deepEqual(texts(await cleo.seen.messages.next()), ['!']);
+});
+
+test('one whose answer fails takes no answer from the others', () => {
+  const clock = new FakeClock();
+  const answers = new Answers(1_000, clock);
+  const given: string[] = [];
+  const peer = (name: string) => ({ answerReflex: () => void given.push(name) });
+  const failing = {
+    answerReflex: (): void => {
+      throw new Error('the handler of somebody');
+    },
+  };
+  for (let count = 0; count < 16; count++) answers.answer(peer('at once'));
+  for (const each of [peer('a'), failing, peer('b')]) answers.answer(each);
+  assert.throws(() => clock.advance(1_000), /the handler of somebody/);
+  assert.deepEqual(given.slice(16), ['a']);
+  clock.advance(0);
+  assert.deepEqual(given.slice(16), ['a', 'b']);
+});
+
 test('sockets that count or order what they send have no reflex', () => {
   const reflex = { message: frames('?'), answer: frames('!'), isAnswered: () => true };
   for (const type of ['dealer', 'req', 'rep'] as const)
@@ -122,4 +248,15 @@ test('a reflex without frames is refused', () => {
     () => createSocket({ type: 'router', reflex: { message: [], answer: frames('!'), isAnswered: () => true } }),
     (error: unknown) => error instanceof ZmtpError && error.code === 'OPTIONS' && /reflex/.test(error.message),
   );
+});
+
+test('a time that is none for answers to wait is refused', () => {
+  for (const answersWithinMs of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const reflex = { message: frames('?'), answer: frames('!'), isAnswered: () => true, answersWithinMs };
+    assert.throws(
+      () => createSocket({ type: 'router', reflex }),
+      (error: unknown) =>
+        error instanceof ZmtpError && /reflex\.answersWithinMs must be a number from 0/.test(error.message),
+    );
+  }
 });

@@ -6,6 +6,7 @@ import type { WireType } from './handshake.ts';
 import { type CommonOptions, type Settled, settle } from './options.ts';
 import type { Frames } from './outbox.ts';
 import type { Peer } from './peer.ts';
+import { Answers } from './reflex.ts';
 import { Transport, type TransportOwner } from './transport.ts';
 
 /** What a socket has counted since it was made. */
@@ -66,11 +67,13 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
   protected readonly settled: Settled;
   protected readonly transport: Transport;
   readonly #options: CommonOptions;
+  readonly #answers: Answers;
 
   constructor(type: WireType, options: CommonOptions) {
     this.type = type;
     this.#options = options;
     this.settled = settle(type, options);
+    this.#answers = new Answers(this.settled.reflex?.answersWithinMs ?? 0, this.settled.clock);
     this.transport = new Transport(this.settled, this);
   }
 
@@ -96,6 +99,7 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
 
   async close(options?: CloseOptions): Promise<void> {
     await this.transport.close(options?.lingerMs ?? this.settled.lingerMs, options?.goodbyeMs);
+    this.#answers.stop();
     this.counters.dropped += this.takeWaiting();
   }
 
@@ -122,6 +126,7 @@ export abstract class BaseSocket implements ZmtpSocket, TransportOwner {
   onReflex(connection: Connection): boolean {
     if (this.#options.reflex?.isAnswered(connection.peer) !== true) return false;
     this.counters.received++;
+    this.#answers.answer(connection);
     return true;
   }
 

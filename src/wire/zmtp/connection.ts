@@ -29,7 +29,7 @@ export interface ConnectionOwner {
   /** The handshake is over. A failure returned refuses the peer after all. */
   onReady(connection: Connection): PeerFailure | undefined;
   onMessage(connection: Connection, frames: Buffer[]): void;
-  /** The message of the reflex has come; false when it is to be handed over as any other. */
+  /** The message of the reflex has come, and {@link Connection.answerReflex} is called now or later; false when it is to be handed over as any other. */
   onReflex(connection: Connection): boolean;
   /** What the system gave at once was handed over, one message or more. */
   onRead(connection: Connection): void;
@@ -185,7 +185,7 @@ export class Connection {
     }
   };
 
-  /** Answers the message of the reflex if these bytes are that alone, and nothing else is going on. */
+  /** Has the message of the reflex answered if these bytes are that alone, and nothing else is going on. */
   #isReflex(bytes: Uint8Array, length: number, outbox: Outbox): boolean {
     const { reflex } = this.#options;
     if (reflex === undefined || length !== reflex.message.length || this.#channel !== undefined) return false;
@@ -193,11 +193,16 @@ export class Connection {
     if (this.#frames.length > 0 || !this.#decoder.isEmpty || !outbox.isIdle) return false;
     const { message } = reflex;
     for (let at = 0; at < length; at++) if (bytes[at] !== message[at]) return false;
-    if (!this.#owner.onReflex(this)) return false;
-    // Who was asked may have sent something, which then goes first.
+    return this.#owner.onReflex(this);
+  }
+
+  /** Gives the answer of the reflex, behind what was sent meanwhile; nothing when the connection has ended. */
+  answerReflex(): void {
+    const { reflex } = this.#options;
+    if (reflex === undefined || this.#state.phase !== 'open' || this.#failure !== undefined) return;
+    const { outbox } = this.#state;
     if (outbox.isIdle) outbox.writeAtOnce(reflex.answer);
     else outbox.push(reflex.frames);
-    return true;
   }
 
   #shakeHands(state: ConnectionState & { readonly phase: 'handshake' }, chunk: Buffer): void {

@@ -76,7 +76,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     isWhole = true,
   ): number => {
     if (value === undefined) return byDefault;
-    if (typeof value === 'number' && value >= minimum && (!isWhole || Number.isInteger(value))) return value;
+    if (Number.isFinite(value) && value >= minimum && (!isWhole || Number.isInteger(value))) return value;
     wrong.push(`${name} must be ${isWhole ? 'a whole number' : 'a number'} from ${minimum}, and is ${String(value)}`);
     return byDefault;
   };
@@ -111,7 +111,12 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     ipv6: options.ipv6 ?? true,
     keepsAlive: options.keepsAlive ?? true,
     gathers: options.leaves === 'gathered',
-    reflex: reflex && { message: wireBytes(reflex.message), answer: wireBytes(reflex.answer), frames: reflex.answer },
+    reflex: reflex && {
+      message: wireBytes(reflex.message),
+      answer: wireBytes(reflex.answer),
+      frames: reflex.answer,
+      answersWithinMs: number('reflex.answersWithinMs', reflex.answersWithinMs, 0, 0, false),
+    },
     familiar: options.familiar,
     heartbeat,
     handshakeTimeoutMs: number('handshakeTimeoutMs', options.handshakeTimeoutMs, 30_000, 1),
