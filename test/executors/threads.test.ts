@@ -129,6 +129,8 @@ test(
         const said = host.outputs.length;
         const all = [1, 2, 3].map((n) => submit(talkative, [n, n === 3 ? 300 : 0], { watched: false }));
         for (const attempt of all) await host.value(attempt);
+        // Results are in memory that both threads see, what was printed comes in a message: perhaps behind them.
+        await host.until(() => host.outputs.length >= said + all.length);
         assert.deepEqual(
           host.outputs.slice(said).map(({ attempt, text }) => [all.indexOf(attempt), text]),
           all.map((_, n) => [n, `body ${n + 1}\n`]),
