@@ -256,7 +256,7 @@ test('a time that is none for answers to wait is refused', () => {
     assert.throws(
       () => createSocket({ type: 'router', reflex }),
       (error: unknown) =>
-        error instanceof ZmtpError && /reflex\.answersWithinMs must be a number from 0/.test(error.message),
+        error instanceof ZmtpError && /reflex\.answersWithinMs must be a whole number from 0/.test(error.message),
     );
   }
 });

@@ -333,6 +333,18 @@ test('linger ends after its time when nobody takes the messages, and they are co
   assert.equal(dealer.refusal, 'closed');
 });
 
+test('a socket may be made to wait for ever for unsent messages', async (t) => {
+  const dealer = watchedSocket(t, 'dealer', { lingerMs: Number.POSITIVE_INFINITY });
+  const endpoint = await dealer.bind(local);
+  dealer.send(frames('to somebody who comes late'));
+  const closed = dealer.close();
+  await new Promise(setImmediate);
+  const late = watchedSocket(t, 'dealer');
+  late.connect(endpoint);
+  assert.deepEqual(texts(await late.seen.messages.next()), ['to somebody who comes late']);
+  await within(closed, 'the close');
+});
+
 test('a wait for unsent messages is cut short by closing again without linger', async (t) => {
   const dealer = watchedSocket(t, 'dealer');
   await dealer.bind(local);

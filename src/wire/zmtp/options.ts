@@ -76,7 +76,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
     isWhole = true,
   ): number => {
     if (value === undefined) return byDefault;
-    if (Number.isFinite(value) && value >= minimum && (!isWhole || Number.isInteger(value))) return value;
+    if (typeof value === 'number' && value >= minimum && (!isWhole || Number.isInteger(value))) return value;
     wrong.push(`${name} must be ${isWhole ? 'a whole number' : 'a number'} from ${minimum}, and is ${String(value)}`);
     return byDefault;
   };
@@ -115,7 +115,7 @@ export function settle(type: WireType, options: CommonOptions): Settled {
       message: wireBytes(reflex.message),
       answer: wireBytes(reflex.answer),
       frames: reflex.answer,
-      answersWithinMs: number('reflex.answersWithinMs', reflex.answersWithinMs, 0, 0, false),
+      answersWithinMs: number('reflex.answersWithinMs', reflex.answersWithinMs, 0, 0),
     },
     familiar: options.familiar,
     heartbeat,
